@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Message digests (libcrypto's), checksums, random bytes and comparison in constant time. */
+#ifndef PC_BASE_DIGEST_H
+#define PC_BASE_DIGEST_H
+
+#include "base/slice.h"
+
+#define DIGEST_MAX_SIZE 64
+
+/* NAME as OpenSSL spells it: "SHA256", "MD5".  Returns the size of the result; 0 if unknown. */
+size_t digest_bytes(const char *name, struct slice in, unsigned char out[DIGEST_MAX_SIZE]);
+
+struct digest; /* one running computation */
+struct digest *digest_new(const char *name); /* NULL if unknown */
+void digest_update(struct digest *d, struct slice in);
+size_t digest_final(struct digest *d, unsigned char out[DIGEST_MAX_SIZE]);
+void digest_free(struct digest *d);
+
+/* CRC-32C (RFC 3720 12.1); start with 0 and pass the result of the block before. */
+uint32_t crc32c(uint32_t crc, struct slice in);
+
+/* From the kernel; cannot fail. */
+void random_bytes(void *out, size_t len);
+uint32_t random_below(uint32_t bound); /* uniform in [0, bound); BOUND > 0 */
+
+/* Equal, in a time that depends on the lengths only. */
+bool secret_equal(struct slice a, struct slice b);
+/* Overwrites memory in a way that the compiler keeps. */
+void secret_clear(void *ptr, size_t len);
+
+#endif
