@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Log lines in the shapes of the peers.  Each call writes one line with one system call, so lines
+ * of several processes never mix.  Thread-safe.  Before log_open lines go to standard error as
+ * "PROGRAM: TEXT".
+ *
+ *   postfix, syslog    <22>Nov 20 07:31:48 postfix/smtpd[123]: connect from ...
+ *   postfix, file      Nov 20 07:31:48 HOST postfix/smtpd[123]: warning: ...
+ *   dovecot, syslog    <22>Nov 20 07:31:48 dovecot: pop3-login: Login: ...
+ *   dovecot, file      Nov 20 07:31:48 pop3-login: Info: Login: ...
+ *
+ * Control characters in a text become '?'; a line is cut at 2,000 bytes.
+ */
+#ifndef PC_LOG_LOG_H
+#define PC_LOG_LOG_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR, LOG_LEVEL_FATAL };
+enum log_style { LOG_STYLE_POSTFIX, LOG_STYLE_DOVECOT };
+
+struct log_config {
+	enum log_style style;
+	const char *name;     /* "postfix/smtpd"; Dovecot: "pop3-login" */
+	const char *facility; /* "mail", "local0", ...; NULL: mail */
+	int fd;		      /* a file opened for appending (borrowed), or -1: syslog */
+	bool to_stderr;	      /* also (or, when fd is -1 and no syslog is there, only) to standard error */
+	const char *hostname; /* first label is written in file lines; NULL: gethostname */
+	bool debug;	      /* debug lines are written */
+};
+
+/* For programs that are commands: lines "PROGRAM: TEXT" (fatal and warning prefixed) to stderr. */
+void log_command(const char *program);
+/* Opens syslog's socket now, so that it works in a jail.  Copies what it is given. */
+void log_open(const struct log_config *config);
+
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/*
+ * The same under another name: a folded service logs as itself ("postfix/cleanup").  NAME is the
+ * whole name; NULL is the process's own.
+ */
+void log_as(const char *name, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void log_vas(const char *name, enum log_level level, const char *format, va_list args)
+    __attribute__((format(printf, 3, 0)));
+/* Logs and exits with 1: only before serving. */
+_Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The one stream type: a socket, plain or TLS, with buffers, a deadline and a minimum rate.
+ *
+ * Errors stick: after an error, an end of input or a missed deadline every call is a no-op that
+ * returns failure, and stream_error() says why.  So a handler is a straight line that checks once.
+ * Reading flushes first what was written and not yet sent (that is all of command pipelining), and
+ * flushing happens nowhere else but in stream_flush.  A slice that a read returned is valid until
+ * the next read.  One thread at a time.
+ *
+ * Buffers exist only while bytes are in them: an idle stream costs the struct (and the TLS state).
+ */
+#ifndef PC_NET_STREAM_H
+#define PC_NET_STREAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+struct tls_connection;
+
+enum stream_error {
+	STREAM_OK,
+	STREAM_EOF,	/* the peer closed (TLS: with close_notify, or without) */
+	STREAM_TIMEOUT, /* deadline, or slower than the minimum rate */
+	STREAM_IO,	/* the kernel's error, see stream_errno */
+	STREAM_TLS	/* a TLS failure; the text is in tls.h's connection info */
+};
+
+struct stream;
+
+/* Takes FD over and makes it non-blocking (and TCP_NODELAY where that applies). */
+struct stream *stream_new(int fd);
+/* Sends nothing; closes the descriptor. NULL is fine. */
+void stream_free(struct stream *s);
+int stream_fd(const struct stream *s);
+enum stream_error stream_error(const struct stream *s);
+int stream_errno(const struct stream *s);
+/* "Connection reset by peer", "timeout", ...; a static or per-stream text. */
+const char *stream_error_text(const struct stream *s);
+
+/* For all further reads and writes until it is set again; clock_ms() or DEADLINE_NEVER. */
+void stream_set_deadline(struct stream *s, int64_t deadline);
+/*
+ * After the first GRACE_MS of the next transfer the average of bytes per second since this call must not be
+ * less than BYTES_PER_S; 0 switches it off.
+ */
+void stream_set_min_rate(struct stream *s, unsigned bytes_per_s, int64_t grace_ms);
+
+enum stream_read {
+	STREAM_READ_LINE,    /* *OUT ends with LF */
+	STREAM_READ_PARTIAL, /* MAX bytes without an LF: the rest of the line comes with the next call */
+	STREAM_READ_FAILED   /* see stream_error; bytes before the end of input are not given */
+};
+/* Bytes up to and with the next LF, at most MAX (<= 64 KiB).  NULs and CRs are left as they are. */
+enum stream_read stream_read_line(struct stream *s, size_t max, struct slice *out);
+/* 1 to MAX bytes, as they come. */
+bool stream_read_some(struct stream *s, size_t max, struct slice *out);
+
+/* Buffered; sent by the next read or stream_flush, or when 16 KiB have gathered. */
+void stream_write(struct stream *s, struct slice data);
+void stream_puts(struct stream *s, const char *text);
+void stream_printf(struct stream *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool stream_flush(struct stream *s);
+
+/* Bytes that the peer sent and nobody read yet: in our buffer or decrypted in TLS. */
+bool stream_has_input(const struct stream *s);
+/* What lies in the buffer, for a look (pipelining checks, log lines); reads nothing. */
+struct slice stream_peek(const struct stream *s);
+/* Looks into the socket without waiting; true when input (or an end) is there. */
+bool stream_poll_input(struct stream *s);
+/* Throws buffered input away (STARTTLS). */
+void stream_discard_input(struct stream *s);
+/* Frees the buffers of a stream with nothing in them; before parking.  ASSERTs that output is sent. */
+void stream_shrink(struct stream *s);
+
+/* Total application bytes since stream_new. */
+uint64_t stream_bytes_in(const struct stream *s);
+uint64_t stream_bytes_out(const struct stream *s);
+
+/* The TLS state, or NULL for a plain stream (net/tls.h). */
+struct tls_connection *stream_tls(const struct stream *s);
+
+#endif

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Users and rights.  Only for processes that have not started a thread yet. */
+#ifndef PC_SYS_PRIV_H
+#define PC_SYS_PRIV_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct priv_user {
+	uid_t uid;
+	gid_t gid;
+	char name[64];
+};
+
+/* By name or number; false when there is no such account. */
+bool priv_find_user(const char *name, struct priv_user *user);
+bool priv_find_group(const char *name, gid_t *gid);
+/*
+ * Drops to UID and GID (and EXTRA groups) for good: real, effective, saved; supplementary groups
+ * gone; verifies that there is no way back.  0, or -1 with errno.  As an ordinary user it
+ * succeeds when both are that user's own already.
+ */
+int priv_drop(uid_t uid, gid_t gid, const gid_t *extra, size_t extra_count);
+/* PR_SET_DUMPABLE 0, no core files. */
+void priv_not_dumpable(void);
+
+#endif

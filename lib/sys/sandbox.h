@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The walls around a process: no_new_privs, Landlock rules for paths, a seccomp filter.  Raised
+ * once, after everything that needs to be opened is open and before anything of a stranger is read.
+ * What the kernel does not offer is left out and reported, never an error.
+ */
+#ifndef PC_SYS_SANDBOX_H
+#define PC_SYS_SANDBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum sandbox_access {
+	SANDBOX_READ,	/* files and directories below may be read */
+	SANDBOX_WRITE,	/* files below may be written, made, renamed, linked and removed, and read */
+	SANDBOX_CONNECT /* sockets below may be found (connecting is not Landlock's before ABI 9) */
+};
+
+struct sandbox_path {
+	const char *path; /* a path that does not exist is left out */
+	enum sandbox_access access;
+};
+
+enum sandbox_calls {
+	SANDBOX_CALLS_ANY,	/* no seccomp filter */
+	SANDBOX_CALLS_DENY,	/* deny list: exec, ptrace, mount, modules, bpf, keyctl, io_uring, ... */
+	SANDBOX_CALLS_NO_NET	/* the deny list, and no socket of the network's families */
+};
+
+struct sandbox {
+	const struct sandbox_path *paths; /* ends with a NULL path; NULL: no file at all may be opened */
+	bool landlock;			  /* false: no path rules */
+	enum sandbox_calls calls;
+};
+
+struct sandbox_report {
+	bool landlock, seccomp, no_new_privs;
+};
+
+/* Forbidden calls give EPERM, never a kill.  *REPORT tells which walls stand. */
+void sandbox_enter(const struct sandbox *walls, struct sandbox_report *report);
+
+#endif
