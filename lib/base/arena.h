@@ -16,7 +16,10 @@ struct arena {
 	size_t used;		    /* bytes handed out since the last reset */
 };
 
-#define ARENA_INIT { NULL, 0 }
+#define ARENA_INIT                                                                                 \
+	{                                                                                          \
+		NULL, 0                                                                            \
+	}
 /* Frees all; the arena is empty and usable afterwards. */
 void arena_release(struct arena *arena);
 /* Zeroed memory, aligned for any type.  Never NULL. */

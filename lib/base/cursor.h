@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * The one bounded reader for bytes from outside.  A cursor never reads past its slice; a failed
- * read sets `failed`, which sticks, and returns zero or an empty slice.
+ * read sets `failed`, which sticks, and returns zero or an empty slice; the cursor is then at the
+ * end.
  */
 #ifndef PC_BASE_CURSOR_H
 #define PC_BASE_CURSOR_H

@@ -10,7 +10,7 @@
 /* NAME as OpenSSL spells it: "SHA256", "MD5".  Returns the size of the result; 0 if unknown. */
 size_t digest_bytes(const char *name, struct slice in, unsigned char out[DIGEST_MAX_SIZE]);
 
-struct digest; /* one running computation */
+struct digest;				     /* one running computation */
 struct digest *digest_new(const char *name); /* NULL if unknown */
 void digest_update(struct digest *d, struct slice in);
 size_t digest_final(struct digest *d, unsigned char out[DIGEST_MAX_SIZE]);

@@ -20,7 +20,10 @@ struct heap {
 	size_t count, alloc;
 };
 
-#define HEAP_INIT { NULL, 0, 0 }
+#define HEAP_INIT                                                                                  \
+	{                                                                                          \
+		NULL, 0, 0                                                                         \
+	}
 void heap_release(struct heap *heap); /* the elements are the caller's */
 /* Inserts, or moves an element that is already in this heap to its new key. */
 void heap_set(struct heap *heap, struct heap_node *node, int64_t key);

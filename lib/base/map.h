@@ -23,7 +23,10 @@ struct map {
 	size_t count;
 };
 
-#define MAP_INIT { NULL, 0, 0 }
+#define MAP_INIT                                                                                   \
+	{                                                                                          \
+		NULL, 0, 0                                                                         \
+	}
 /* Frees the map's memory; each value is given to FREE_VALUE when that is not NULL. */
 void map_release(struct map *map, void (*free_value)(void *));
 /* The value, or NULL. */

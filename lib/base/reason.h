@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Why something could not be done: an enhanced status code (RFC 3463) and a text.  The first digit of the
- * code decides: 4 is worth another try, 5 is final, 2 is success.  A struct reason belongs to the
- * caller, who hands it down; functions fill it in when they return failure.
+ * Why something could not be done: an enhanced status code (RFC 3463) and a text.  The first digit
+ * of the code decides: 4 is worth another try, 5 is final, 2 is success.  A struct reason belongs
+ * to the caller, who hands it down; functions fill it in when they return failure.
  */
 #ifndef PC_BASE_REASON_H
 #define PC_BASE_REASON_H
@@ -15,7 +15,10 @@ struct reason {
 	char text[512];
 };
 
-/* Control characters in the result are replaced by '?'; what does not fit is cut. */
+/*
+ * DSN must be valid (a foreign one is checked first).  Control characters in the text are replaced
+ * by '?'; what does not fit is cut.  Arguments may be WHY's own code and text.
+ */
 void reason_set(struct reason *why, const char *dsn, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void reason_vset(struct reason *why, const char *dsn, const char *format, va_list args)

@@ -28,7 +28,10 @@ struct strbuf {
 
 /* STRBUF_INIT(max) for a definition, strbuf_init() elsewhere. */
 extern char strbuf_empty[];
-#define STRBUF_INIT(maximum) { strbuf_empty, 0, 0, (maximum), false }
+#define STRBUF_INIT(maximum)                                                                       \
+	{                                                                                          \
+		strbuf_empty, 0, 0, (maximum), false                                               \
+	}
 void strbuf_init(struct strbuf *buf, size_t max);
 /* Gives the memory back; the buffer is empty and usable afterwards. */
 void strbuf_release(struct strbuf *buf);
