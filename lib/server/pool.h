@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Threads for blocking work.  There are as many as jobs that run (small stacks, retired when idle
+ * for some seconds): a job never waits for another one to end.
+ */
+#ifndef PC_SERVER_POOL_H
+#define PC_SERVER_POOL_H
+
+#include <stdbool.h>
+
+/* FN(ARG) in some thread.  When no thread can be made the job waits for one that is free. */
+void pool_run(void (*fn)(void *arg), void *arg);
+/* Waits until no job runs or waits, or DEADLINE (clock_ms); true when idle. */
+bool pool_drain(long long deadline);
+
+#endif
