@@ -49,7 +49,8 @@ struct tmpfile {
 int tmpfile_open(struct tmpfile *tmp, int dirfd, mode_t mode);
 /*
  * Gives the file the name NAME in DIRFD; EEXIST when that exists (never replaces).  Goes through
- * PROC_FD, a descriptor of /proc/self/fd taken before any jail.  Syncs nothing.
+ * PROC_FD, a descriptor of /proc/self/fd taken before any jail by this very process (a parent's
+ * shows the parent's files).  Syncs nothing.
  */
 int tmpfile_link(struct tmpfile *tmp, int proc_fd, int dirfd, const char *name);
 /* Closes the descriptor and removes a temporary name that is left. */
@@ -70,7 +71,11 @@ void dirsync_free(struct dirsync *d);
 int dirsync_fd(const struct dirsync *d);
 int dirsync_wait(struct dirsync *d);
 
-/* fcntl(2) record lock on the whole file with a deadline (clock_ms); ETIMEDOUT when it passes. */
+/*
+ * fcntl(2) record lock on the whole file with a deadline (clock_ms); ETIMEDOUT when it passes.  It
+ * belongs to the open file description: it excludes other threads too, and ends when the last
+ * descriptor of that description is closed.  An exclusive one needs a descriptor open for writing.
+ */
 int lock_fcntl(int fd, bool exclusive, int64_t deadline);
 int unlock_fcntl(int fd);
 /*
@@ -78,6 +83,7 @@ int unlock_fcntl(int fd);
  * DIRFD; a lock that nobody touched for STALE_S seconds is taken over.  ETIMEDOUT at the deadline.
  */
 int dotlock_take(int dirfd, const char *name, int stale_s, int64_t deadline);
+/* ESTALE when the lock has been taken over from us; it is then left alone. */
 int dotlock_drop(int dirfd, const char *name);
 
 /* Directory of the running program's file, from /proc/self/exe; NULL with errno.  Free it. */

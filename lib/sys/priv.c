@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Groups go before the user, since only root may change them.  Afterwards the way back is tried:
+ * capabilities that somebody let us keep would show there.
+ */
+#include "sys/priv.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/slice.h"
+
+#define ENTRY_FIRST 1024
+#define ENTRY_MAX   (1024 * 1024) /* a group of the size of a university */
+
+static bool is_number(const char *name, uint64_t *value)
+{
+	return slice_uint(slice_of(name), UINT32_MAX - 1, value);
+}
+
+static int look_up_user(
+    const char *name, struct passwd *entry, char *buf, size_t size, struct passwd **found)
+{
+	uint64_t number;
+
+	if (is_number(name, &number))
+		return getpwuid_r((uid_t)number, entry, buf, size, found);
+	return getpwnam_r(name, entry, buf, size, found);
+}
+
+static int look_up_group(
+    const char *name, struct group *entry, char *buf, size_t size, struct group **found)
+{
+	uint64_t number;
+
+	if (is_number(name, &number))
+		return getgrgid_r((gid_t)number, entry, buf, size, found);
+	return getgrnam_r(name, entry, buf, size, found);
+}
+
+static bool user_of_entry(const struct passwd *entry, struct priv_user *user)
+{
+	size_t len = strlen(entry->pw_name);
+
+	if (len >= sizeof(user->name))
+		return false;
+	memcpy(user->name, entry->pw_name, len + 1);
+	user->uid = entry->pw_uid;
+	user->gid = entry->pw_gid;
+	return true;
+}
+
+bool priv_find_user(const char *name, struct priv_user *user)
+{
+	struct passwd entry, *found = NULL;
+	size_t size = ENTRY_FIRST;
+	char *buf = NULL;
+	bool ok;
+	int error;
+
+	do {
+		buf = xrealloc(buf, size);
+		error = look_up_user(name, &entry, buf, size, &found);
+		size *= 2;
+	} while (error == EINTR || (error == ERANGE && size <= ENTRY_MAX));
+	ok = error == 0 && found && user_of_entry(found, user);
+	free(buf);
+	return ok;
+}
+
+bool priv_find_group(const char *name, gid_t *gid)
+{
+	struct group entry, *found = NULL;
+	size_t size = ENTRY_FIRST;
+	char *buf = NULL;
+	bool ok;
+	int error;
+
+	do {
+		buf = xrealloc(buf, size);
+		error = look_up_group(name, &entry, buf, size, &found);
+		size *= 2;
+	} while (error == EINTR || (error == ERANGE && size <= ENTRY_MAX));
+	ok = error == 0 && found;
+	if (ok)
+		*gid = found->gr_gid;
+	free(buf);
+	return ok;
+}
+
+static bool is_already(uid_t uid, gid_t gid)
+{
+	uid_t r, e, s;
+	gid_t rg, eg, sg;
+
+	return getresuid(&r, &e, &s) == 0 && getresgid(&rg, &eg, &sg) == 0 && r == uid &&
+	       e == uid && s == uid && rg == gid && eg == gid && sg == gid;
+}
+
+/* Each call that must fail now; one that works is a hole worth dying for, so it is an error. */
+static bool no_way_back(uid_t uid, gid_t gid)
+{
+	if (uid != 0 && (setuid(0) == 0 || seteuid(0) == 0 || setreuid((uid_t)-1, 0) == 0))
+		return false;
+	return uid == 0 || gid == 0 || (setgid(0) == -1 && setegid(0) == -1);
+}
+
+int priv_drop(uid_t uid, gid_t gid, const gid_t *extra, size_t extra_count)
+{
+	/* An ordinary user has no right to drop groups, and no way to have gained any. */
+	if (setgroups(extra_count, extra) == -1 && (errno != EPERM || !is_already(uid, gid)))
+		return -1;
+	if (setresgid(gid, gid, gid) == -1 || setresuid(uid, uid, uid) == -1)
+		return -1;
+	if (is_already(uid, gid) && no_way_back(uid, gid))
+		return 0;
+	errno = EPERM;
+	return -1;
+}
+
+void priv_not_dumpable(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	prctl(PR_SET_DUMPABLE, 0);
+	setrlimit(RLIMIT_CORE, &none);
+}

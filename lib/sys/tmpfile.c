@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A file with no name cannot be left over by a crash, so that is what we ask for first.  File
+ * systems without O_TMPFILE (NFS, some overlays) get a file "tmp.PID.RANDOM", which a crash does
+ * leave behind and whose name tells the cleaner what it is.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "sys/file.h"
+
+static atomic_bool fallback_forced;
+
+void tmpfile_force_fallback(bool on)
+{
+	atomic_store(&fallback_forced, on);
+}
+
+static int open_unnamed(int dirfd, mode_t mode)
+{
+	if (atomic_load_explicit(&fallback_forced, memory_order_relaxed)) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	return openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
+}
+
+static int open_named(struct tmpfile *tmp, mode_t mode)
+{
+	uint64_t number;
+
+	random_bytes(&number, sizeof(number));
+	snprintf(tmp->name, sizeof(tmp->name), "tmp.%ld.%016llx", (long)getpid(),
+	    (unsigned long long)number);
+	tmp->fd = openat(tmp->dirfd, tmp->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	if (tmp->fd == -1)
+		tmp->name[0] = '\0';
+	return tmp->fd;
+}
+
+int tmpfile_open(struct tmpfile *tmp, int dirfd, mode_t mode)
+{
+	tmp->dirfd = dirfd;
+	tmp->name[0] = '\0';
+	tmp->fd = open_unnamed(dirfd, mode);
+	/* EISDIR is what kernels without O_TMPFILE make of the flags. */
+	if (tmp->fd == -1 && (errno == EOPNOTSUPP || errno == EISDIR))
+		open_named(tmp, mode);
+	return tmp->fd == -1 ? -1 : 0;
+}
+
+/*
+ * One step where the file system can do it.  With link and unlink a crash in between leaves both
+ * names, of which the temporary one is known by its form.
+ */
+static int rename_no_replace(struct tmpfile *tmp, int dirfd, const char *name)
+{
+	if (renameat2(tmp->dirfd, tmp->name, dirfd, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	if (linkat(tmp->dirfd, tmp->name, dirfd, name, 0) == -1)
+		return -1;
+	unlinkat(tmp->dirfd, tmp->name, 0);
+	return 0;
+}
+
+int tmpfile_link(struct tmpfile *tmp, int proc_fd, int dirfd, const char *name)
+{
+	char number[16];
+
+	if (tmp->name[0]) {
+		if (rename_no_replace(tmp, dirfd, name) == -1)
+			return -1;
+		tmp->name[0] = '\0';
+		return 0;
+	}
+	snprintf(number, sizeof(number), "%d", tmp->fd);
+	return linkat(proc_fd, number, dirfd, name, AT_SYMLINK_FOLLOW);
+}
+
+void tmpfile_close(struct tmpfile *tmp)
+{
+	if (tmp->name[0])
+		unlinkat(tmp->dirfd, tmp->name, 0);
+	tmp->name[0] = '\0';
+	if (tmp->fd != -1)
+		close(tmp->fd);
+	tmp->fd = -1;
+}
+
+int file_reopen_readonly(int proc_fd, int fd)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", fd);
+	return openat(proc_fd, number, O_RDONLY | O_CLOEXEC);
+}
