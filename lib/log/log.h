@@ -34,6 +34,8 @@ struct log_config {
 void log_command(const char *program);
 /* Opens syslog's socket now, so that it works in a jail.  Copies what it is given. */
 void log_open(const struct log_config *config);
+/* For tests, before log_open: syslog's socket is PATH instead of /dev/log. */
+void log_syslog_path(const char *path);
 
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The configuration is written before there are threads and only read afterwards.  syslog's socket
+ * keeps its descriptor number for ever: when syslogd comes back, a new socket is put under the
+ * same number with dup3(2), so that no thread ever writes to a closed one.
+ */
+#include "log/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "sys/socket.h"
+
+#define LINE_MAX_BYTES	   2000
+#define SYSLOG_PATIENCE_MS 1000 /* a syslogd that hangs costs lines, not mail */
+
+static struct {
+	enum log_style style;
+	bool opened, to_stderr, debug;
+	int file, syslog; /* -1: none */
+	int facility;	  /* shifted */
+	char name[128], host[HOST_NAME_MAX + 1];
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+} conf = { .to_stderr = true, .file = -1, .syslog = -1, .path = "/dev/log" };
+
+static pthread_mutex_t reconnecting = PTHREAD_MUTEX_INITIALIZER;
+
+/* RFC 5424 6.2.1; the severities are those that Postfix and Dovecot give. */
+static const struct {
+	int severity;
+	const char *postfix, *dovecot_syslog, *dovecot_file;
+} levels[] = {
+	[LOG_LEVEL_DEBUG] = { 7, "", "Debug: ", "Debug: " },
+	[LOG_LEVEL_INFO] = { 6, "", "", "Info: " },
+	[LOG_LEVEL_WARNING] = { 4, "warning: ", "Warning: ", "Warning: " },
+	[LOG_LEVEL_ERROR] = { 3, "error: ", "Error: ", "Error: " },
+	[LOG_LEVEL_FATAL] = { 2, "fatal: ", "Fatal: ", "Fatal: " },
+};
+
+static const struct {
+	const char *name;
+	int number;
+} facilities[] = { { "kern", 0 }, { "user", 1 }, { "mail", 2 }, { "daemon", 3 }, { "auth", 4 },
+	{ "syslog", 5 }, { "lpr", 6 }, { "news", 7 }, { "uucp", 8 }, { "cron", 9 },
+	{ "authpriv", 10 }, { "ftp", 11 }, { "local0", 16 }, { "local1", 17 }, { "local2", 18 },
+	{ "local3", 19 }, { "local4", 20 }, { "local5", 21 }, { "local6", 22 }, { "local7", 23 } };
+
+static int facility_of(const char *name)
+{
+	for (size_t i = 0; name && i < ARRAY_LEN(facilities); i++)
+		if (strcmp(facilities[i].name, name) == 0)
+			return facilities[i].number << 3;
+	return 2 << 3;
+}
+
+static int connect_syslog(void)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd == -1)
+		return -1;
+	memcpy(sun.sun_path, conf.path, sizeof(sun.sun_path));
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* Without a connection there is still a socket, whose number a later connection takes over. */
+static void open_syslog(void)
+{
+	conf.syslog = connect_syslog();
+	if (conf.syslog == -1)
+		conf.syslog = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+static void reopen_syslog(void)
+{
+	int fd;
+
+	pthread_mutex_lock(&reconnecting);
+	fd = connect_syslog();
+	if (fd != -1) {
+		dup3(fd, conf.syslog, O_CLOEXEC);
+		close(fd);
+	}
+	pthread_mutex_unlock(&reconnecting);
+}
+
+static void set_host(const char *host)
+{
+	if (host)
+		snprintf(conf.host, sizeof(conf.host), "%s", host);
+	else if (gethostname(conf.host, sizeof(conf.host) - 1) == -1)
+		snprintf(conf.host, sizeof(conf.host), "localhost");
+	conf.host[strcspn(conf.host, ".")] = '\0';
+}
+
+static void set_name(const char *name)
+{
+	snprintf(conf.name, sizeof(conf.name), "%s", name);
+}
+
+static void forget_syslog(void)
+{
+	if (conf.syslog != -1)
+		close(conf.syslog);
+	conf.syslog = -1;
+}
+
+void log_command(const char *program)
+{
+	forget_syslog();
+	conf.opened = false;
+	conf.to_stderr = true;
+	conf.file = -1;
+	set_name(program);
+}
+
+void log_open(const struct log_config *config)
+{
+	forget_syslog();
+	conf.style = config->style;
+	conf.to_stderr = config->to_stderr;
+	conf.debug = config->debug;
+	conf.file = config->fd;
+	conf.facility = facility_of(config->facility);
+	set_host(config->hostname);
+	set_name(config->name);
+	/* localtime_r reads the zone's file only here, before the jail. */
+	tzset();
+	if (conf.file == -1)
+		open_syslog();
+	conf.opened = true;
+}
+
+void log_syslog_path(const char *path)
+{
+	snprintf(conf.path, sizeof(conf.path), "%s", path);
+}
+
+/* A line being made: it never has more than its room, and what does not fit is cut. */
+struct line {
+	char text[LINE_MAX_BYTES + 1]; /* and LF */
+	size_t len;
+};
+
+static void line_vaddf(struct line *line, const char *format, va_list args)
+{
+	size_t room = sizeof(line->text) - line->len;
+	int len = vsnprintf(line->text + line->len, room, format, args);
+
+	if (len > 0)
+		line->len += (size_t)len < room ? (size_t)len : room - 1;
+}
+
+static void __attribute__((format(printf, 2, 3)))
+line_addf(struct line *line, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	line_vaddf(line, format, args);
+	va_end(args);
+}
+
+/* A cut may have gone through a character of UTF-8. */
+static void drop_broken_end(struct line *line)
+{
+	size_t at = line->len;
+
+	if (at < LINE_MAX_BYTES)
+		return;
+	while (at > 0 && at + 4 > line->len && ((unsigned char)line->text[at - 1] & 0xc0) == 0x80)
+		at--;
+	if (at > 0 && ((unsigned char)line->text[at - 1] & 0xc0) == 0xc0)
+		line->len = at - 1;
+}
+
+static void line_clean(struct line *line)
+{
+	drop_broken_end(line);
+	for (size_t i = 0; i < line->len; i++)
+		if ((unsigned char)line->text[i] < 0x20 || line->text[i] == 0x7f)
+			line->text[i] = '?';
+}
+
+static void line_add_time(struct line *line)
+{
+	time_t now = time(NULL);
+	struct tm local;
+	char text[32];
+
+	localtime_r(&now, &local);
+	/* Postfix pads the day with a blank, Dovecot with a zero. */
+	strftime(text, sizeof(text),
+	    conf.style == LOG_STYLE_POSTFIX ? "%b %e %H:%M:%S " : "%b %d %H:%M:%S ", &local);
+	line_addf(line, "%s", text);
+}
+
+static void line_add_origin(struct line *line, const char *name, enum log_level level, bool file)
+{
+	if (conf.style == LOG_STYLE_POSTFIX)
+		line_addf(line, "%s%s%s[%ld]: %s", file ? conf.host : "", file ? " " : "", name,
+		    (long)getpid(), levels[level].postfix);
+	else if (file)
+		line_addf(line, "%s: %s", name, levels[level].dovecot_file);
+	else
+		line_addf(line, "dovecot: %s: %s", name, levels[level].dovecot_syslog);
+}
+
+static void write_line(int fd, struct line *line)
+{
+	ssize_t n;
+
+	line->text[line->len] = '\n';
+	do
+		n = write(fd, line->text, line->len + 1);
+	while (n == -1 && errno == EINTR);
+}
+
+static void to_file(const char *name, enum log_level level, const char *format, va_list args)
+{
+	struct line line = { .len = 0 };
+
+	line_add_time(&line);
+	line_add_origin(&line, name, level, true);
+	line_vaddf(&line, format, args);
+	line_clean(&line);
+	write_line(conf.file, &line);
+}
+
+static void to_stderr(const char *name, enum log_level level, const char *format, va_list args)
+{
+	struct line line = { .len = 0 };
+	const char *prefix =
+	    conf.style == LOG_STYLE_POSTFIX ? levels[level].postfix : levels[level].dovecot_syslog;
+
+	line_addf(&line, "%s: %s", name, prefix);
+	line_vaddf(&line, format, args);
+	line_clean(&line);
+	write_line(STDERR_FILENO, &line);
+}
+
+static bool send_line(const struct line *line)
+{
+	int64_t deadline = deadline_in(SYSLOG_PATIENCE_MS);
+
+	while (send(conf.syslog, line->text, line->len, MSG_NOSIGNAL) == -1) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN || socket_wait(conf.syslog, POLLOUT, deadline) != 1)
+			return false;
+	}
+	return true;
+}
+
+static void to_syslog(const char *name, enum log_level level, const char *format, va_list args)
+{
+	struct line line = { .len = 0 };
+
+	line_addf(&line, "<%d>", conf.facility | levels[level].severity);
+	line_add_time(&line);
+	line_add_origin(&line, name, level, false);
+	line_vaddf(&line, format, args);
+	line_clean(&line);
+	if (send_line(&line) || errno == EAGAIN)
+		return;
+	reopen_syslog();
+	send_line(&line);
+}
+
+void log_vas(const char *name, enum log_level level, const char *format, va_list args)
+{
+	va_list again;
+	int saved = errno;
+
+	if (level == LOG_LEVEL_DEBUG && !conf.debug)
+		return;
+	if (!name)
+		name = conf.name[0] ? conf.name : program_invocation_short_name;
+	if (conf.to_stderr) {
+		va_copy(again, args);
+		to_stderr(name, level, format, again);
+		va_end(again);
+	}
+	if (conf.opened && conf.file != -1)
+		to_file(name, level, format, args);
+	else if (conf.opened && conf.syslog != -1)
+		to_syslog(name, level, format, args);
+	errno = saved;
+}
+
+void log_as(const char *name, enum log_level level, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_vas(name, level, format, args);
+	va_end(args);
+}
+
+void log_info(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_vas(NULL, LOG_LEVEL_INFO, format, args);
+	va_end(args);
+}
+
+void log_debug(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_vas(NULL, LOG_LEVEL_DEBUG, format, args);
+	va_end(args);
+}
+
+void log_warning(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_vas(NULL, LOG_LEVEL_WARNING, format, args);
+	va_end(args);
+}
+
+void log_error(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_vas(NULL, LOG_LEVEL_ERROR, format, args);
+	va_end(args);
+}
+
+void fatal(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_vas(NULL, LOG_LEVEL_FATAL, format, args);
+	va_end(args);
+	exit(1);
+}
