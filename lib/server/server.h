@@ -2,11 +2,11 @@
 /*
  * What every daemon's main() calls: the agreement with master.
  *
- * A daemon describes itself in a struct server and calls server_main, which, in this order: takes over from
- * master the sealed configuration, the listening sockets, the log and the shared segment; calls
- * PREPARE (still with master's rights, one thread, no byte of a stranger read: opens keys, tables'
- * directories, the spool); drops to the user; raises the walls; calls START; tells master that it
- * is ready; and serves until master says stop.
+ * A daemon describes itself in a struct server and calls server_main, which, in this order: takes
+ * over from master the sealed configuration, the listening sockets, the log and the shared segment;
+ * calls PREPARE (still with master's rights, one thread, no byte of a stranger read: opens keys,
+ * tables' directories, the spool); drops to the user; raises the walls; calls START; tells master
+ * that it is ready; and serves until master says stop.
  *
  * Stop and reload: listening sockets are no longer accepted from, sessions drain, DRAIN is called;
  * the process exits when the last session is gone or stop_deadline passed.
@@ -26,18 +26,20 @@
 
 struct server_listener {
 	int fd;
-	char *name; /* master.cf's or the listener block's: "smtps", "public/qmgr", "login/pop3", "pop3s" */
+	char *name; /* master.cf's or the listener block's: "smtps", "public/qmgr", "login/pop3",
+		       "pop3s" */
 	enum { LISTENER_INET, LISTENER_UNIX, LISTENER_FIFO, LISTENER_DGRAM } type;
-	bool ssl;	/* Dovecot: inet_listener { ssl = yes } */
-	char *kind;	/* Dovecot: what the socket speaks, "auth", "login", "master", "userdb"; else "" */
+	bool ssl;   /* Dovecot: inet_listener { ssl = yes } */
+	char *kind; /* Dovecot: what the socket speaks, "auth", "login", "master", "userdb"; else ""
+		     */
 };
 
 struct shared; /* the segment that master makes; see server/shared.h */
 
 struct server_context {
-	const char *service;   /* "smtps" */
-	const char *log_name;  /* "postfix/smtpd", "pop3-login" */
-	unsigned process;      /* 0, 1, ... among the processes of the service */
+	const char *service;  /* "smtps" */
+	const char *log_name; /* "postfix/smtpd", "pop3-login" */
+	unsigned process;     /* 0, 1, ... among the processes of the service */
 	/* One of the two languages is there, the other NULL (smtpd: postfix, authd: dovecot). */
 	const struct postfix_source *postfix;
 	const struct postfix_params *params; /* for this role */
@@ -46,19 +48,19 @@ struct server_context {
 	const struct server_listener *listeners;
 	size_t listener_count;
 	struct shared *shared;
-	const void *secret;    /* 64 bytes from master, the same for all processes of one run */
-	int proc_fd;	       /* /proc/self/fd, opened before the jail */
-	bool as_root;	       /* the suite was started by root: users and walls are real */
-	struct loop *loop;     /* the main thread's */
+	const void *secret; /* 64 bytes from master, the same for all processes of one run */
+	int proc_fd;	    /* /proc/self/fd, opened before the jail */
+	bool as_root;	    /* the suite was started by root: users and walls are real */
+	struct loop *loop;  /* the main thread's */
 };
 
 #define SERVER_SECRET_SIZE 64
 
 enum server_user {
-	SERVER_MAIL_OWNER,   /* $mail_owner */
-	SERVER_INTERNAL,     /* Dovecot: the service's user, default $default_internal_user */
-	SERVER_LOGIN,	     /* Dovecot: $default_login_user */
-	SERVER_ROOT	     /* keeps master's rights: only for parents of uid workers */
+	SERVER_MAIL_OWNER, /* $mail_owner */
+	SERVER_INTERNAL,   /* Dovecot: the service's user, default $default_internal_user */
+	SERVER_LOGIN,	   /* Dovecot: $default_login_user */
+	SERVER_ROOT	   /* keeps master's rights: only for parents of uid workers */
 };
 
 struct uid_workers_class;

@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 struct shared;
-struct shared *shared_new(int *fd);	/* master: makes it; *FD for the others */
-struct shared *shared_attach(int fd);	/* NULL with errno */
+struct shared *shared_new(int *fd);   /* master: makes it; *FD for the others */
+struct shared *shared_attach(int fd); /* NULL with errno */
 /* 1, 2, 3, ... each number once in the life of the segment. */
 uint64_t shared_next_number(struct shared *shared);
 

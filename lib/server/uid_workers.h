@@ -7,10 +7,10 @@
  * listeners) under SERVER's user.  A *worker* is forked by the parent without exec, drops to a uid
  * and gid for good, raises its walls, and then has threads; it exits after IDLE_MS without work.
  *
- * The front sends a request (a record and descriptors); the parent's RESOLVE decides for which uid it
- * is and what the worker gets to read; the parent passes that record and the descriptors on to the
- * worker of that uid, and answers the front: accepted, or refused with a reason.  So the front cannot
- * choose a uid that RESOLVE does not allow, and what RESOLVE writes the front cannot forge.
+ * The front sends a request (a record and descriptors); the parent's RESOLVE decides for which uid
+ * it is and what the worker gets to read; the parent passes that record and the descriptors on to
+ * the worker of that uid, and answers the front: accepted, or refused with a reason.  So the front
+ * cannot choose a uid that RESOLVE does not allow, and what RESOLVE writes the front cannot forge.
  */
 #ifndef PC_SERVER_UID_WORKERS_H
 #define PC_SERVER_UID_WORKERS_H
@@ -39,7 +39,8 @@ struct uid_workers_class {
 	void (*parent_start)(const struct server_context *ctx);
 	/* In a new worker, after the rights are gone, before threads. */
 	void (*worker_walls)(const struct uid_target *target, struct sandbox *walls);
-	/* In a pool thread of the worker, for each record; takes the descriptors it needs from IN. */
+	/* In a pool thread of the worker, for each record; takes the descriptors it needs from IN.
+	 */
 	void (*worker_serve)(struct msg_in *in);
 	int64_t idle_ms; /* a worker with no record in work exits after this time */
 };
@@ -48,7 +49,7 @@ struct uid_workers_class {
  * In the front, from any thread: sends REQUEST with descriptors (they stay the caller's) and waits
  * for the answer until DEADLINE.  False with WHY (4.3.0 when the parent is gone).
  */
-bool uid_workers_request(struct msg_out *request, const int *fds, size_t fd_count,
-    int64_t deadline, struct reason *why);
+bool uid_workers_request(
+    struct msg_out *request, const int *fds, size_t fd_count, int64_t deadline, struct reason *why);
 
 #endif
