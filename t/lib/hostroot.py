@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A throw-away host for tests that need root: a copy-on-write view of this machine's root in a
+mount, network, PID and IPC namespace of its own, where the suite is installed for real.
+
+    hostroot.enter()            # returns inside; the script starts again in there
+    ...
+
+Nothing that happens inside is seen outside, and nothing is left when the script ends.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+import tap
+
+_INSIDE = "PC_HOSTROOT"
+
+
+def enter():
+    """Returns inside the throw-away host; skips the whole test where that cannot be made."""
+    if os.environ.get(_INSIDE):
+        return
+    if os.geteuid() != 0:
+        tap.skip_all("needs root, for namespaces and accounts")
+    base = tempfile.mkdtemp(prefix="postcote-host-")
+    os.environ[_INSIDE] = base
+    script = os.path.abspath(sys.argv[0])
+    inside = f"""
+set -e
+mount -t tmpfs none {base}
+mkdir {base}/upper {base}/work {base}/root
+mount -t overlay overlay -o lowerdir=/,upperdir={base}/upper,workdir={base}/work {base}/root
+mount -t proc proc {base}/root/proc
+mount --rbind /dev {base}/root/dev
+mount --rbind /sys {base}/root/sys
+mount -t tmpfs none {base}/root/run
+mount -t tmpfs none {base}/root/tmp
+chmod 1777 {base}/root/tmp
+for dir in "$PC_SRCDIR" "$PC_BUILDDIR" "$PC_STAGE"; do
+	case $dir in /tmp/*) mkdir -p {base}/root"$dir"; mount --bind "$dir" {base}/root"$dir";; esac
+done
+ip link set lo up
+exec chroot {base}/root "$@"
+"""
+    status = subprocess.run(
+        ["unshare", "--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child",
+         "--propagation", "private", "sh", "-c", inside, "sh", sys.executable, script]).returncode
+    os.rmdir(base)
+    sys.exit(status)
+
+
+def sh(command, **kwargs):
+    """Runs a shell command; returns CompletedProcess with text."""
+    kwargs.setdefault("timeout", 120)
+    return subprocess.run(["sh", "-c", command], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **kwargs)
+
+
+def install():
+    """make install of a build with the prefix /usr, as a package would have it."""
+    source, build = os.environ["PC_SRCDIR"], os.environ["PC_BUILDDIR"]
+    for path in ("/etc/postfix", "/var/spool/postfix", "/var/lib/postfix"):
+        subprocess.run(["rm", "-rf", path], check=True)
+    done = sh(f"make -s -C {build} install prefix=/usr exec_prefix=/usr", timeout=300)
+    if done.returncode != 0:
+        raise RuntimeError(f"make install in {source}: {done.stdout}")
