@@ -21,12 +21,16 @@
 
 #define MSG_MAX	    (1024 * 1024)
 #define MSG_VERSION 1
+#define MSG_FRONT   5 /* bytes before the kind */
 
-/* A record being written.  Too large shows in buf.overflow, and sending it fails with EMSGSIZE. */
+/*
+ * A record being written.  Too large shows in buf.overflow, and sending it fails with EMSGSIZE.
+ * Starts as { 0 }.  Names and kinds outside of the alphabets above are bugs (ASSERT).
+ */
 struct msg_out {
 	struct strbuf buf;
 };
-void msg_begin(struct msg_out *m, const char *kind); /* initialises or reuses M */
+void msg_begin(struct msg_out *m, const char *kind); /* M is { 0 } or was begun before */
 void msg_release(struct msg_out *m);
 void msg_add(struct msg_out *m, const char *name, struct slice value);
 void msg_add_str(struct msg_out *m, const char *name, const char *value); /* NULL: left out */
