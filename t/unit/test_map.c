@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "unit.h"
 
+#include <pthread.h>
 #include <stdio.h>
 
 #include "base/map.h"
@@ -131,7 +132,11 @@ static void test_hash(void **state)
 	want_int("exit", unit_run_apart(print_hash, one, sizeof(one)), 0);
 	want_int("exit", unit_run_apart(print_hash, other, sizeof(other)), 0);
 	assert_string_not_equal(one, other);
-	assert_true(map_hash(SLICE_LIT("12345678")) == map_hash(SLICE_LIT("12345678")));
+}
+
+static void test_hash_of_lengths(void **state)
+{
+	(void)state;
 	for (size_t len = 0; len < 40; len++) {
 		static const char zeros[40];
 
@@ -139,11 +144,34 @@ static void test_hash(void **state)
 	}
 }
 
+/* The first use of the secret, from two threads at once; more for ThreadSanitizer than for us. */
+static void *hash_in_thread(void *result)
+{
+	*(uint64_t *)result = map_hash(SLICE_LIT("key"));
+	return NULL;
+}
+
+static void test_threads(void **state)
+{
+	pthread_t threads[4];
+	uint64_t hashes[ARRAY_LEN(threads)];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, hash_in_thread, &hashes[i]), 0);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_true(hashes[i] == map_hash(SLICE_LIT("key")));
+}
+
 int main(void)
 {
-	/* test_hash first: once this process has its secret, children inherit it. */
+	/* The first two come first: children inherit the secret of a process that has one. */
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hash),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_hash_of_lengths),
 		cmocka_unit_test(test_put_and_get),
 		cmocka_unit_test(test_remove),
 		cmocka_unit_test(test_odd_keys),
