@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The spool's directories (postfix.md 6.1) and what may be done with names in them (doc/QUEUE.md
+ * 3).  Opened once before the jail; afterwards everything goes through its descriptors, from any
+ * thread.  Only qmgr (and the commands, when qmgr is down) moves and removes.
+ */
+#ifndef PC_QUEUE_SPOOL_H
+#define PC_QUEUE_SPOOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/reason.h"
+#include "base/slice.h"
+#include "queue/queue_id.h"
+#include "sys/file.h"
+
+enum spool_queue {
+	SPOOL_MAILDROP,
+	SPOOL_INCOMING,
+	SPOOL_ACTIVE,
+	SPOOL_DEFERRED,
+	SPOOL_HOLD,
+	SPOOL_CORRUPT,
+	SPOOL_BOUNCE, /* logs, not messages */
+	SPOOL_DEFER,
+	SPOOL_TRACE,
+	SPOOL_QUEUES /* how many */
+};
+const char *spool_queue_name(enum spool_queue queue); /* "incoming" */
+bool spool_queue_by_name(const char *name, enum spool_queue *queue);
+
+struct spool_config {
+	const char *directory;	/* queue_directory */
+	const char *hash_names; /* hash_queue_names: "deferred, defer" */
+	int hash_depth;		/* hash_queue_depth; we make at most one level, and find any */
+};
+
+struct spool;
+/* Makes nothing.  NULL with WHY when a directory is missing or not a directory. */
+struct spool *spool_open(const struct spool_config *config, struct reason *why);
+void spool_free(struct spool *spool);
+int spool_queue_fd(const struct spool *spool, enum spool_queue queue);
+
+/* Longest "deferred/X/Y/ID". */
+#define SPOOL_PATH_SIZE (QUEUE_ID_SIZE + 40)
+/* Where the name belongs, relative to the queue's directory: "ID" or "X/ID". */
+void spool_place(
+    const struct spool *spool, enum spool_queue queue, const char *id, char path[SPOOL_PATH_SIZE]);
+
+/*
+ * All of these look at the place that the hashing asks for first, then at the other ones an
+ * administrator's change may have left (postfix.md 6.1).  -1 with errno (ENOENT: not in there).
+ */
+int spool_open_file(struct spool *spool, enum spool_queue queue, const char *id, int flags);
+int spool_unlink(struct spool *spool, enum spool_queue queue, const char *id);
+int spool_stat(struct spool *spool, enum spool_queue queue, const char *id, struct stat *st);
+/* In which of the message queues is it?  The one that counts (doc/QUEUE.md 3, D3). */
+bool spool_find(struct spool *spool, const char *id, enum spool_queue *queue);
+
+/*
+ * link, sync of the new directory, unlink.  An existing name that is the same file counts as
+ * linked; another file there is EEXIST.  MTIME_S (when not -1) is set before.  -1: the message is
+ * where it was.
+ */
+int spool_move(struct spool *spool, const char *id, enum spool_queue from, enum spool_queue to,
+    int64_t mtime_s);
+/* Waits for a sync of incoming that begins after the call. */
+int spool_sync_incoming(struct spool *spool);
+/* R to D at OFFSET, when an R is there (EINVAL otherwise). */
+int spool_mark_done(int fd, off_t offset);
+
+/* Creates or replaces the log of ID (SPOOL_DEFER); not synced. */
+int spool_write_log(struct spool *spool, enum spool_queue queue, const char *id, struct slice text);
+
+/*
+ * Every file with the name of a queue id in QUEUE, hashed or not.  EACH returns false to stop.
+ * Returns -1 when a directory could not be read.  One getdents per some hundred names, no stat.
+ */
+int spool_scan(struct spool *spool, enum spool_queue queue,
+    bool (*each)(const char *id, int dirfd, void *arg), void *arg);
+
+#endif
