@@ -66,12 +66,10 @@ void address_external(struct slice internal, struct strbuf *out);
 bool address_split(struct slice internal, struct slice *local, struct slice *domain);
 
 /*
- * Splits the extension off a local part: "user+ext" with delimiters "+-" gives "user" and "ext",
- * *DELIMITER being '+'.  The first delimiter that is neither first nor last counts.  "owner-..."
- * and
- * "...-request" are never split at '-', nor is "mailer-daemon", "double-bounce" or "postmaster".
- * False: no extension (*USER is the whole).  Works on a whole address too: the domain is not looked
- * at.
+ * Splits the extension off a local part: "user+ext" with delimiters "+-" gives "user", "ext" and
+ * '+'.  The first delimiter that is neither first nor last counts.  "owner-..." and "...-request"
+ * are never split at '-', nor is "mailer-daemon", "double-bounce" or "postmaster" at all.
+ * False: no extension, *USER is the whole.
  */
 bool address_split_extension(struct slice local, const char *delimiters, struct slice *user,
     struct slice *extension, char *delimiter);

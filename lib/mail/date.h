@@ -8,7 +8,7 @@
 
 #include "base/slice.h"
 
-#define DATE_TEXT 64
+#define DATE_TEXT 96
 
 /* RFC 5322 3.3, as the peer writes it: "Fri, 20 Nov 2026 07:31:48 +0000 (UTC)".  Returns OUT. */
 const char *date_rfc5322(time_t when, char out[DATE_TEXT]);
