@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Message digests (libcrypto's), checksums, random bytes and comparison in constant time. */
+/*
+ * Message digests (libcrypto's), checksums, random bytes and comparison in constant time.
+ *
+ * libcrypto reads its configuration file for the first digest of a process: who goes behind a
+ * sandbox makes one before.  The rest of this module needs no file.
+ */
 #ifndef PC_BASE_DIGEST_H
 #define PC_BASE_DIGEST_H
 

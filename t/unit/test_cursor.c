@@ -19,6 +19,9 @@ static void test_walk(void **state)
 	assert_false(c.failed);
 	want_int("next at the end", cursor_next(&c), -1);
 	assert_true(c.failed);
+	c = cursor_of(slice_mem("\0", 1));
+	want_int("NUL is a byte", cursor_next(&c), 0);
+	assert_true(cursor_at_end(&c) && !c.failed);
 }
 
 static void test_numbers(void **state)

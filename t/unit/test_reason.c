@@ -42,6 +42,8 @@ static void test_cut(void **state)
 	}
 	reason_set(&why, "4.0.0", "%*s%s", 508, "", characters[2]);
 	want_int("exact fit", strlen(why.text), 511);
+	reason_set(&why, "4.0.0", "%*s%s", 509, "", characters[2]);
+	want_int("one byte too many", strlen(why.text), 509);
 }
 
 static void test_dsn(void **state)

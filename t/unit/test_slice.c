@@ -106,6 +106,7 @@ static void test_find(void **state)
 	want_int("text in nothing", slice_find_str(SLICE_NULL, "a"), -1);
 	want_int("empty text", slice_find_str(SLICE_NULL, ""), 0);
 	assert_true(slice_has_nul(slice_mem("a\0b", 3)));
+	assert_true(slice_has_nul(slice_mem("\0", 1)));
 	assert_false(slice_has_nul(SLICE_LIT("ab")));
 }
 
@@ -188,6 +189,9 @@ static void test_ascii(void **state)
 	want_int("printable", prints, 95);
 	ascii_tolower(text, strlen(text));
 	want_str("lower", text, "az[@a\xc4");
+	text[0] = text[1] = 'A';
+	ascii_tolower(text, 1);
+	want_str("lower of 1", text, "aA[@a\xc4");
 }
 
 int main(void)
