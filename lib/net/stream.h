@@ -43,10 +43,17 @@ const char *stream_error_text(const struct stream *s);
 /* For all further reads and writes until it is set again; clock_ms() or DEADLINE_NEVER. */
 void stream_set_deadline(struct stream *s, int64_t deadline);
 /*
- * After the first GRACE_MS of the next transfer the average of bytes per second since this call must not be
- * less than BYTES_PER_S; 0 switches it off.
+ * The average of bytes per second since this call must not be less than BYTES_PER_S once the peer
+ * has made us wait for GRACE_MS; 0 switches it off.  Time counts only while we wait for the peer (a
+ * slow disk of ours is not its fault), bytes count on the wire and in both directions.
  */
 void stream_set_min_rate(struct stream *s, unsigned bytes_per_s, int64_t grace_ms);
+
+/*
+ * Takes a STREAM_TIMEOUT that hit while reading back, for a last reply ("421 timeout") before the
+ * new DEADLINE; the minimum rate is off.  False, and nothing changes, for any other failure.
+ */
+bool stream_after_timeout(struct stream *s, int64_t deadline);
 
 enum stream_read {
 	STREAM_READ_LINE,    /* *OUT ends with LF */
@@ -63,12 +70,17 @@ void stream_write(struct stream *s, struct slice data);
 void stream_puts(struct stream *s, const char *text);
 void stream_printf(struct stream *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool stream_flush(struct stream *s);
+/*
+ * The last thing: flushes and, in TLS, says good-bye (close_notify), so that the peer can tell the
+ * end from a cut.  The stream is at STREAM_EOF afterwards, or has failed.
+ */
+void stream_finish(struct stream *s);
 
 /* Bytes that the peer sent and nobody read yet: in our buffer or decrypted in TLS. */
 bool stream_has_input(const struct stream *s);
 /* What lies in the buffer, for a look (pipelining checks, log lines); reads nothing. */
 struct slice stream_peek(const struct stream *s);
-/* Looks into the socket without waiting; true when input (or an end) is there. */
+/* Looks into the socket without waiting; true when input (or an end) is there.  Counts as a read. */
 bool stream_poll_input(struct stream *s);
 /* Throws buffered input away (STARTTLS). */
 void stream_discard_input(struct stream *s);

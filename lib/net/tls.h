@@ -49,10 +49,11 @@ struct tls_info {
 	const char *protocol;	/* "TLSv1.3" */
 	const char *cipher;	/* "TLS_AES_256_GCM_SHA384" */
 	int cipher_bits, algorithm_bits;
-	const char *key_exchange; /* "X25519"; "" when unknown */
-	const char *signature;	  /* "RSA-PSS"; "" when unknown */
-	int signature_bits;
-	const char *digest;	  /* "SHA256"; "" when unknown */
+	/* These four for TLS 1.3 only, whose cipher names do not tell; "" when unknown. */
+	const char *key_exchange; /* "X25519", "ECDHE (P-256)" */
+	const char *signature;	  /* "RSA-PSS", "ECDSA (P-256)"; "" for a resumed session */
+	int signature_bits;	  /* 0 where the name tells */
+	const char *digest;	  /* "SHA256" */
 	const char *server_name;  /* SNI; "" when none */
 	bool resumed;
 };
