@@ -55,6 +55,7 @@ static void test_texts(void **state)
 	copy = arena_slicedup(&arena, slice_mem("a\0bc", 3));
 	assert_memory_equal(copy, "a\0b", 4);
 	want_str("printf", arena_printf(&arena, "%s-%d", "x", 7), "x-7");
+	want_str("printf of nothing", arena_printf(&arena, "%s", ""), "");
 	want_int("printf of 5000", strlen(arena_printf(&arena, "%5000d", 1)), 5000);
 	pair = ARENA_NEW(&arena, struct pair);
 	want_int("new", pair->a | pair->b, 0);

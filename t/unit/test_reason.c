@@ -17,6 +17,9 @@ static void test_set(void **state)
 	reason_set(&why, "4.3.0", "a\r\nb\t\x7f\x01z\xc3\xbc");
 	want_str("controls", why.text, "a??b???z\xc3\xbc");
 	assert_false(reason_is_permanent(&why));
+	reason_set(&why, "2.0.0", "%s", "");
+	want_str("empty", why.text, "");
+	reason_set(&why, "4.3.0", "a??b???z\xc3\xbc");
 	reason_set(&why, why.dsn, "host said: %s", why.text);
 	want_str("own code", why.dsn, "4.3.0");
 	want_str("own text", why.text, "host said: a??b???z\xc3\xbc");

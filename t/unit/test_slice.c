@@ -169,7 +169,7 @@ static void test_uint(void **state)
 
 static void test_ascii(void **state)
 {
-	int digits = 0, alphas = 0, alnums = 0, spaces = 0, prints = 0;
+	int digits = 0, alphas = 0, alnums = 0, spaces = 0, prints = 0, uppers = 0, lowers = 0;
 	char text[] = "AZ[@a\xc4";
 
 	(void)state;
@@ -181,7 +181,11 @@ static void test_ascii(void **state)
 		prints += ascii_isprint((char)c);
 		if (ascii_lower((char)c) != (char)c)
 			want_int("back", ascii_upper(ascii_lower((char)c)), (char)c);
+		uppers += ascii_upper((char)c) != (char)c;
+		lowers += ascii_lower((char)c) != (char)c;
 	}
+	want_int("changed by upper", uppers, 26);
+	want_int("changed by lower", lowers, 26);
 	want_int("digits", digits, 10);
 	want_int("letters", alphas, 52);
 	want_int("both", alnums, 62);
