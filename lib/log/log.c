@@ -158,7 +158,8 @@ struct line {
 	size_t len;
 };
 
-static void line_vaddf(struct line *line, const char *format, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+line_vaddf(struct line *line, const char *format, va_list args)
 {
 	size_t room = sizeof(line->text) - line->len;
 	int len = vsnprintf(line->text + line->len, room, format, args);
@@ -232,7 +233,8 @@ static void write_line(int fd, struct line *line)
 	while (n == -1 && errno == EINTR);
 }
 
-static void to_file(const char *name, enum log_level level, const char *format, va_list args)
+static void __attribute__((format(printf, 3, 0)))
+to_file(const char *name, enum log_level level, const char *format, va_list args)
 {
 	struct line line = { .len = 0 };
 
@@ -243,7 +245,8 @@ static void to_file(const char *name, enum log_level level, const char *format, 
 	write_line(conf.file, &line);
 }
 
-static void to_stderr(const char *name, enum log_level level, const char *format, va_list args)
+static void __attribute__((format(printf, 3, 0)))
+to_stderr(const char *name, enum log_level level, const char *format, va_list args)
 {
 	struct line line = { .len = 0 };
 	const char *prefix =
@@ -268,7 +271,8 @@ static bool send_line(const struct line *line)
 	return true;
 }
 
-static void to_syslog(const char *name, enum log_level level, const char *format, va_list args)
+static void __attribute__((format(printf, 3, 0)))
+to_syslog(const char *name, enum log_level level, const char *format, va_list args)
 {
 	struct line line = { .len = 0 };
 

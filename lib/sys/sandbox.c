@@ -184,7 +184,7 @@ static int fill_filter(scmp_filter_ctx filter, enum sandbox_calls calls)
 		error = forbid_by_argument(filter);
 	if (!error && calls == SANDBOX_CALLS_NO_NET)
 		error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-		    SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+		    SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
 	return error;
 }
 
