@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What every daemon's main() calls: the agreement with master.
+ * What every daemon's main() calls: the agreement with master (whose wire is server/contract.h).
  *
  * A daemon describes itself in a struct server and calls server_main, which, in this order: takes
  * over from master the sealed configuration, the listening sockets, the log and the shared segment;
- * calls PREPARE (still with master's rights, one thread, no byte of a stranger read: opens keys,
- * tables' directories, the spool); drops to the user; raises the walls; calls START; tells master
- * that it is ready; and serves until master says stop.
+ * forks the parent of uid workers, if there is to be one; calls PREPARE (still with master's
+ * rights, one thread, no byte of a stranger read: opens keys, tables' directories, the spool);
+ * drops to the user; raises the walls; calls START; tells master that it is ready; and serves until
+ * master says stop.  The working directory is the queue directory (Dovecot: base_dir), the umask
+ * 077.
  *
  * Stop and reload: listening sockets are no longer accepted from, sessions drain, DRAIN is called;
- * the process exits when the last session is gone or stop_deadline passed.
+ * the process exits when the last session and the last hold are gone, or (stop only) when
+ * postcote_stop_timeout passed.  When master is gone, or SIGTERM comes, that is a stop.
+ *
+ * Sessions: at most as many as master gave to this process; then the listening sockets rest.
  */
 #ifndef PC_SERVER_SERVER_H
 #define PC_SERVER_SERVER_H
@@ -52,6 +57,14 @@ struct server_context {
 	int proc_fd;	    /* /proc/self/fd, opened before the jail */
 	bool as_root;	    /* the suite was started by root: users and walls are real */
 	struct loop *loop;  /* the main thread's */
+	/*
+	 * How many processes the service wants, at first struct server's; PREPARE or START may
+	 * change it (a parameter says so).  The service's limits may make it less.
+	 */
+	unsigned processes;
+	uid_t uid; /* what the process drops to when as_root; else its own */
+	gid_t gid;
+	int64_t stop_timeout_ms;
 };
 
 #define SERVER_SECRET_SIZE 64
@@ -60,7 +73,7 @@ enum server_user {
 	SERVER_MAIL_OWNER, /* $mail_owner */
 	SERVER_INTERNAL,   /* Dovecot: the service's user, default $default_internal_user */
 	SERVER_LOGIN,	   /* Dovecot: $default_login_user */
-	SERVER_ROOT	   /* keeps master's rights: only for parents of uid workers */
+	SERVER_ROOT	   /* keeps master's rights */
 };
 
 struct uid_workers_class;
@@ -69,27 +82,39 @@ struct server {
 	const char *program; /* "smtpd" */
 	enum { SERVER_POSTFIX, SERVER_DOVECOT } language;
 	enum server_user user;
-	/* 0 or 1: one process per core or what the service's limits say; this many otherwise. */
+	/* 0: one process per core; this many otherwise.  Master starts the others after the first.
+	 */
 	unsigned processes;
+	/* At reload the new process starts only when the old one has drained and is gone. */
+	bool alone;
 	void (*prepare)(struct server_context *ctx);
 	/* Fills in the walls; may look at CTX->params.  NULL: nothing but a deny list. */
 	void (*walls)(const struct server_context *ctx, struct sandbox *walls);
 	void (*start)(struct server_context *ctx);
-	/* For each connection that is accepted on LISTENER; NULL: no accepting (the daemon watches
-	 * ctx->listeners itself in ctx->loop). Returns the class that serves the connection. */
+	/*
+	 * Once for each listener, after START: the class that serves its connections.  NULL (the
+	 * function or its result): no accepting, the daemon watches that listener itself in
+	 * ctx->loop and ends that in DRAIN.
+	 */
 	const struct session_class *(*session)(const struct server_listener *listener);
 	/* In the loop's thread at reload (RELOAD) or stop. */
 	void (*drain)(struct server_context *ctx, bool reload);
+	/*
+	 * In the loop's thread: CTX->postfix and params (or dovecot and settings) are of a new
+	 * generation; the old ones stay valid.  NULL: at reload the process is replaced instead.
+	 */
+	void (*reload)(struct server_context *ctx);
 	const struct uid_workers_class *workers; /* see server/uid_workers.h */
 };
 
 int server_main(const struct server *server, int argc, char **argv);
-/* The process's context, from anywhere after server_main took over. */
+/* The process's context, from anywhere after server_main took over.  Before that, NULL. */
 const struct server_context *server_context(void);
-/* A daemon with work of its own (qmgr's deliveries) keeps the draining process alive: +1, -1. */
+/* A daemon with work of its own (qmgr's deliveries) keeps the draining process alive: +1, -1.
+ * Any thread. */
 void server_hold(int count);
 /* Parameters of another role, evaluated once and kept: the entry "cleanup" unix, say.  The main.cf
- * values when there is no such entry. */
+ * values when there is no such entry.  Any thread. */
 const struct postfix_params *server_role(const char *service, const char *type);
 /* "postfix/cleanup": syslog_name of that role's parameters and the program's name. */
 const char *server_role_log_name(const char *service, const char *type, const char *program);

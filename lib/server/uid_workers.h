@@ -2,15 +2,21 @@
 /*
  * Work under users' uids: one root parent, one front, one worker per uid.
  *
- * A service with a class of uid workers is three kinds of processes.  The *parent* stays root, has
- * one thread, and reads records from the front only.  The *front* is a normal server (sessions,
- * listeners) under SERVER's user.  A *worker* is forked by the parent without exec, drops to a uid
- * and gid for good, raises its walls, and then has threads; it exits after IDLE_MS without work.
+ * A service with a class of uid workers is three kinds of processes.  The *front* is a normal
+ * server (sessions, listeners) under SERVER's user, and the process that master knows.  Before it
+ * read a key or dropped its rights it forked the *parent*, which stays root, has one thread, holds
+ * no listening socket, and reads records from the front only.  A *worker* is forked by the parent
+ * without exec, drops to a uid and gid for good, raises its walls, and then has threads; it exits
+ * after IDLE_MS without work.  When the front is gone the workers drain, and the parent goes last.
+ * When the parent is gone the front drains and exits, and master starts anew.
  *
  * The front sends a request (a record and descriptors); the parent's RESOLVE decides for which uid
  * it is and what the worker gets to read; the parent passes that record and the descriptors on to
  * the worker of that uid, and answers the front: accepted, or refused with a reason.  So the front
  * cannot choose a uid that RESOLVE does not allow, and what RESOLVE writes the front cannot forge.
+ *
+ * Not started by root, only targets with our own uid and gid are possible; a worker then has
+ * the walls only.
  */
 #ifndef PC_SERVER_UID_WORKERS_H
 #define PC_SERVER_UID_WORKERS_H
@@ -35,9 +41,10 @@ struct uid_workers_class {
 	 */
 	bool (*resolve)(const struct msg *request, struct uid_target *target, struct msg_out *out,
 	    struct reason *why);
-	/* In the parent before the front is forked (opens the auth-master socket's path, say). */
+	/* In the parent when it starts (opens the auth-master socket's path, say). */
 	void (*parent_start)(const struct server_context *ctx);
-	/* In a new worker, after the rights are gone, before threads. */
+	/* In a new worker, after the rights are gone, before threads.  NULL: a deny list and no
+	 * socket of the network's families. */
 	void (*worker_walls)(const struct uid_target *target, struct sandbox *walls);
 	/* In a pool thread of the worker, for each record; takes the descriptors it needs from IN.
 	 */

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Accepting, in the loop's thread.  Several connections per wake-up, since they come in bursts, but
+ * not all there are: the other processes of the service have been woken too (EPOLLEXCLUSIVE wakes
+ * at least one).  All listening sockets rest while the process is full, or, for a moment, when the
+ * system has no descriptor or memory left.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "server/contract.h"
+#include "server/server_internal.h"
+#include "sys/socket.h"
+
+#define ACCEPT_BATCH	     16
+#define ACCEPT_REST_MS	     200
+#define ACCEPT_WARN_EVERY_MS 60000
+
+struct acceptor {
+	struct loop_watch watch;
+	struct server_process *process;
+	const struct server_listener *listener;
+	const struct session_class *class;
+};
+
+static struct {
+	struct acceptor *list;
+	size_t count;
+	bool resting;
+	unsigned long accepted;
+	struct loop_timer rest;
+	int64_t warned_full, warned_error; /* clock_ms, 0: never */
+} acceptors;
+
+static bool may_warn(int64_t *last)
+{
+	int64_t now = clock_ms();
+
+	if (*last != 0 && now - *last < ACCEPT_WARN_EVERY_MS)
+		return false;
+	*last = now;
+	return true;
+}
+
+static void rest(struct server_process *p)
+{
+	if (acceptors.resting)
+		return;
+	acceptors.resting = true;
+	for (size_t i = 0; i < acceptors.count; i++)
+		loop_unwatch(p->ctx.loop, &acceptors.list[i].watch);
+}
+
+static void go_on(struct server_process *p)
+{
+	acceptors.resting = false;
+	for (size_t i = 0; i < acceptors.count; i++)
+		if (loop_watch(p->ctx.loop, &acceptors.list[i].watch, EPOLLIN | EPOLLEXCLUSIVE) < 0)
+			log_warning("cannot watch %s: %s", acceptors.list[i].listener->name,
+			    strerror(errno));
+}
+
+static bool is_full(const struct server_process *p)
+{
+	return p->session_limit != 0 && sessions_count() >= p->session_limit;
+}
+
+static void rest_is_over(struct loop_timer *timer)
+{
+	struct server_process *p = timer->arg;
+
+	if (!p->draining && !is_full(p))
+		go_on(p);
+}
+
+/* What the peers' administrators look for. */
+static void warn_full(const struct server_process *p)
+{
+	if (!may_warn(&acceptors.warned_full))
+		return;
+	if (p->server->language == SERVER_DOVECOT) {
+		log_warning("service(%s): process_limit (%zu) reached, client connections are "
+			    "being dropped",
+		    p->ctx.service, p->session_limit);
+		return;
+	}
+	log_warning("service \"%s\" (%s) has reached its process limit \"%zu\": new clients may "
+		    "experience noticeable delays",
+	    p->ctx.service, p->program, p->session_limit);
+	log_warning("to avoid this condition, increase the process count in master.cf or reduce "
+		    "the service time per client");
+}
+
+static void retire(struct server_process *p)
+{
+	struct msg_out m = { { 0 } };
+
+	msg_begin(&m, CONTRACT_RETIRE);
+	(void)channel_send(p->master, &m, NULL, 0, deadline_in(1000));
+	msg_release(&m);
+	p->draining = true;
+	accept_end(p);
+	server_check_drained();
+}
+
+static void out_of_resources(struct server_process *p, const struct acceptor *a)
+{
+	if (may_warn(&acceptors.warned_error))
+		log_warning("accept connection on %s: %s", a->listener->name, strerror(errno));
+	rest(p);
+	loop_timer_set(p->ctx.loop, &acceptors.rest, deadline_in(ACCEPT_REST_MS));
+}
+
+static void open_session(
+    const struct acceptor *a, int fd, const struct sockaddr_storage *ss, socklen_t len)
+{
+	struct stream *stream = stream_new(fd);
+	struct session *session;
+
+	if (stream == NULL)
+		return;
+	session = session_new(a->class, stream);
+	session->listener = a->listener;
+	if (a->listener->type == LISTENER_INET) {
+		session->peer = net_addr_of((const struct sockaddr *)ss, len);
+		(void)net_addr_local(fd, &session->local);
+	}
+	session_start(session);
+}
+
+/* False: nothing more to accept here and now. */
+static bool accept_one(struct server_process *p, const struct acceptor *a)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	int fd;
+
+	if (is_full(p)) {
+		warn_full(p);
+		rest(p);
+		return false;
+	}
+	fd = socket_accept(a->watch.fd, &ss, &len);
+	if (fd >= 0) {
+		open_session(a, fd, &ss, len);
+		if (p->serve_count == 0 || ++acceptors.accepted < p->serve_count)
+			return true;
+		retire(p);
+		return false;
+	}
+	switch (errno) {
+	case EAGAIN:
+		return false;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		out_of_resources(p, a);
+		return false;
+	default:
+		/* The connection is gone already, or never was (accept(2), "Error handling"). */
+		return true;
+	}
+}
+
+static void accept_ready(struct loop_watch *watch, uint32_t events)
+{
+	const struct acceptor *a = watch->arg;
+
+	(void)events;
+	for (int i = 0; i < ACCEPT_BATCH; i++)
+		if (!accept_one(a->process, a))
+			return;
+}
+
+void accept_start(struct server_process *p)
+{
+	const struct server_context *ctx = &p->ctx;
+
+	acceptors.rest = (struct loop_timer){ .expired = rest_is_over, .arg = p };
+	acceptors.list = xcalloc(ctx->listener_count + 1, sizeof(*acceptors.list));
+	for (size_t i = 0; p->server->session != NULL && i < ctx->listener_count; i++) {
+		struct acceptor *a = &acceptors.list[acceptors.count];
+
+		if (ctx->listeners[i].type != LISTENER_INET &&
+		    ctx->listeners[i].type != LISTENER_UNIX)
+			continue;
+		a->class = p->server->session(&ctx->listeners[i]);
+		if (a->class == NULL)
+			continue;
+		a->process = p;
+		a->listener = &ctx->listeners[i];
+		a->watch = (struct loop_watch){
+			.fd = ctx->listeners[i].fd, .ready = accept_ready, .arg = a
+		};
+		acceptors.count++;
+	}
+	go_on(p);
+}
+
+void accept_end(struct server_process *p)
+{
+	rest(p);
+	loop_timer_cancel(p->ctx.loop, &acceptors.rest);
+	for (size_t i = 0; i < acceptors.count; i++)
+		close(acceptors.list[i].watch.fd);
+	acceptors.count = 0;
+}
+
+void accept_session_closed(struct server_process *p)
+{
+	if (acceptors.resting && !p->draining && !is_full(p) &&
+	    !heap_contains(&acceptors.rest.node))
+		go_on(p);
+}

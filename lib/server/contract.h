@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What master and a daemon that it starts agree on; used by master/ and by server.c alone.
+ *
+ * A daemon is executed with the queue directory (Dovecot: base_dir) as its working directory, with
+ * descriptors at fixed numbers, and with CONTRACT_ENV in its environment:
+ *
+ *	3	control: an ipc/channel.h to master
+ *	4	the configuration, sealed (postfix_source_seal, dovecot_source_seal)
+ *	5	the shared segment
+ *	6	the log file, or nothing: syslog
+ *	7...	listening sockets, in the order of START's "listener" attributes
+ *
+ * master to daemon:
+ *
+ *	START	always the first; see below
+ *	DRAIN	reload=1: serve what is there to its natural end and exit; reload=0: stop, and be
+ *		gone after stop_timeout_ms.  Also after a DRAIN of the other kind.
+ *	RELOAD	only for a daemon that said in_place=1: one descriptor, the new configuration
+ *	LOG	one descriptor that takes the place of number 6
+ *
+ * daemon to master:
+ *
+ *	READY	once: it serves.  processes: how many the service wants, 0: one per core;
+ *		alone=1: a successor may start only when this one is gone;
+ *		in_place=1: takes RELOAD instead of being replaced
+ *	RETIRE	it has served its share (serve_count) and accepts no more: start another one
+ *
+ * The end of control is "stop" for the daemon; the daemon's death is known by its exit status.
+ *
+ * START:
+ *	language	"postfix" or "dovecot"
+ *	service, type	the entry of master.cf, or the name of the Dovecot service and "dovecot"
+ *	program, log_name
+ *	process		0, 1, ... among the processes of the service
+ *	processes	how many there are; 0 in the first one, which may not be known yet
+ *	generation
+ *	session_limit	of this process; 0: none
+ *	serve_count	sessions after which the process retires; 0: never
+ *	stop_timeout_ms
+ *	as_root		1: master is root, so users and walls are real
+ *	uid, gid, extra_gid (repeated): what the daemon drops to, when as_root
+ *	secret		SERVER_SECRET_SIZE bytes
+ *	log_file	1: descriptor 6 is there
+ *	facility, debug
+ *	log_stderr	1: log lines go to standard error as well
+ *	listener (repeated): "TYPE SSL KIND NAME", TYPE as in master.cf (inet, unix, fifo,
+ *			unix-dgram), SSL 0 or 1, KIND - for none; NAME is the rest
+ */
+#ifndef PC_SERVER_CONTRACT_H
+#define PC_SERVER_CONTRACT_H
+
+#define CONTRACT_ENV	   "POSTCOTE_CONTROL"
+#define CONTRACT_ENV_VALUE "1"
+
+enum contract_fd {
+	CONTRACT_CONTROL = 3,
+	CONTRACT_CONFIG,
+	CONTRACT_SHARED,
+	CONTRACT_LOG,
+	CONTRACT_LISTEN
+};
+
+#define CONTRACT_START	"START"
+#define CONTRACT_DRAIN	"DRAIN"
+#define CONTRACT_RELOAD "RELOAD"
+#define CONTRACT_LOG_TO "LOG"
+#define CONTRACT_READY	"READY"
+#define CONTRACT_RETIRE "RETIRE"
+
+/* A service has no more listening sockets than this. */
+#define CONTRACT_MAX_LISTENERS 256
+
+#endif

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The parent: one thread with rights, between the front that asks and the workers that do.  It
+ * reads the front's records, which no stranger wrote, and answers each one.
+ *
+ * A worker that wants to leave says how many records it got; when that is how many were sent, the
+ * parent closes its channel, and the worker goes.  Otherwise a record is on its way and the worker
+ * will find it: so no record meets a worker that has gone.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "server/contract.h"
+#include "server/uid_workers_internal.h"
+#include "sys/priv.h"
+
+#define SEND_TIMEOUT_MS 5000
+#define MAX_WORKERS	4000
+
+struct worker {
+	struct list link;
+	struct uid_target target;
+	pid_t pid;
+	struct channel *channel;
+	struct loop_watch watch;
+	uint64_t sent;
+};
+
+static struct {
+	struct server_process *process;
+	struct loop *loop;
+	struct channel *front;
+	struct loop_watch front_watch;
+	struct list workers; /* that take records */
+	size_t children;     /* all that were not waited for yet */
+	bool ending;
+} parent = { .workers = LIST_INIT(parent.workers) };
+
+static bool same_target(const struct uid_target *a, const struct uid_target *b)
+{
+	return a->uid == b->uid && a->gid == b->gid && a->extra_count == b->extra_count &&
+	       memcmp(a->extra, b->extra, a->extra_count * sizeof(a->extra[0])) == 0;
+}
+
+static struct worker *find_worker(const struct uid_target *target)
+{
+	list_for_each(l, &parent.workers) {
+		struct worker *w = list_entry(l, struct worker, link);
+
+		if (same_target(&w->target, target))
+			return w;
+	}
+	return NULL;
+}
+
+/* The worker sees the end of its channel and leaves when its work is done. */
+static void let_go(struct worker *w)
+{
+	loop_unwatch(parent.loop, &w->watch);
+	channel_free(w->channel);
+	list_del(&w->link);
+	free(w);
+}
+
+static void worker_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct worker *w = watch->arg;
+	enum channel_result result;
+	struct msg_in in;
+	uint64_t received;
+
+	(void)events;
+	while ((result = channel_recv(w->channel, &in, 0)) == CHANNEL_RECORD) {
+		bool done = msg_is(&in.msg, UID_IDLE) &&
+			    msg_get_u64(&in.msg, "received", &received) && received == w->sent;
+
+		msg_in_release(&in);
+		if (done) {
+			let_go(w);
+			return;
+		}
+	}
+	if (result == CHANNEL_CLOSED)
+		let_go(w);
+}
+
+/* In the forked worker: nothing of the parent's stays open. */
+static _Noreturn void become_worker(const struct uid_target *target, int fd)
+{
+	struct uid_target copy = *target;
+	struct channel *to_parent;
+
+	(void)prctl(PR_SET_PDEATHSIG, 0);
+	list_for_each_safe(l, tmp, &parent.workers) {
+		struct worker *w = list_entry(l, struct worker, link);
+
+		channel_free(w->channel);
+		list_del(l);
+		free(w);
+	}
+	channel_free(parent.front);
+	loop_free(parent.loop);
+	to_parent = channel_new(fd, "worker");
+	if (to_parent == NULL)
+		fatal("cannot talk to the parent: %s", strerror(errno));
+	uid_worker_run(parent.process, &copy, to_parent);
+}
+
+static struct worker *worker_new(const struct uid_target *target, int fd, pid_t pid)
+{
+	struct worker *w = xcalloc(1, sizeof(*w));
+
+	w->target = *target;
+	w->pid = pid;
+	w->channel = channel_new(fd, "parent");
+	w->watch = (struct loop_watch){ .fd = fd, .ready = worker_ready, .arg = w };
+	list_add_tail(&parent.workers, &w->link);
+	parent.children++;
+	if (w->channel == NULL || loop_watch(parent.loop, &w->watch, EPOLLIN) < 0) {
+		let_go(w);
+		return NULL;
+	}
+	return w;
+}
+
+static struct worker *worker_start(const struct uid_target *target, struct reason *why)
+{
+	struct worker *w = NULL;
+	int pair[2];
+	pid_t pid;
+
+	if (parent.children >= MAX_WORKERS) {
+		reason_set(why, "4.3.2", "too many workers");
+		return NULL;
+	}
+	if (socket_pair(pair) < 0) {
+		reason_set(why, "4.3.0", "cannot make a worker: %s", strerror(errno));
+		return NULL;
+	}
+	pid = fork();
+	if (pid == 0) {
+		close(pair[0]);
+		become_worker(target, pair[1]);
+	}
+	close(pair[1]);
+	if (pid > 0)
+		w = worker_new(target, pair[0], pid);
+	else
+		close(pair[0]);
+	if (w == NULL)
+		reason_set(why, "4.3.0", "cannot make a worker: %s", strerror(errno));
+	return w;
+}
+
+/* Whatever RESOLVE says: never root, and as an ordinary user only that one. */
+static bool target_is_allowed(const struct uid_target *target, struct reason *why)
+{
+	if (target->uid == 0 || target->gid == 0) {
+		reason_set(
+		    why, "4.3.5", "mail system configuration error: a user with uid or gid 0");
+		return false;
+	}
+	if (geteuid() != 0 && (target->uid != geteuid() || target->gid != getegid())) {
+		reason_set(why, "4.3.5",
+		    "mail system configuration error: not started as root, cannot become uid %lu "
+		    "gid %lu",
+		    (unsigned long)target->uid, (unsigned long)target->gid);
+		return false;
+	}
+	return true;
+}
+
+static bool pass_on(const struct uid_target *target, const struct msg_out *work,
+    const struct msg_in *in, struct reason *why)
+{
+	struct worker *w = find_worker(target);
+
+	if (w == NULL && (w = worker_start(target, why)) == NULL)
+		return false;
+	if (channel_send(w->channel, work, in->fds, in->fd_count, deadline_in(SEND_TIMEOUT_MS)) ==
+	    0) {
+		w->sent++;
+		return true;
+	}
+	reason_set(why, "4.3.0", "a worker takes no record: %s", strerror(errno));
+	kill(w->pid, SIGKILL);
+	let_go(w);
+	return false;
+}
+
+static bool serve_request(const struct msg_in *in, struct reason *why)
+{
+	const struct uid_workers_class *class = parent.process->server->workers;
+	struct uid_target target = { 0 };
+	struct msg_out work = { { 0 } };
+	bool ok;
+
+	msg_begin(&work, UID_WORK);
+	ok = class->resolve(&in->msg, &target, &work, why) && target_is_allowed(&target, why) &&
+	     pass_on(&target, &work, in, why);
+	msg_release(&work);
+	return ok;
+}
+
+static void answer(const struct msg_in *in)
+{
+	struct reason why = { "4.3.0", "" };
+	struct msg_out m = { { 0 } };
+	uint64_t id;
+	bool ok;
+
+	if (!msg_get_u64(&in->msg, UID_REQUEST_ID, &id))
+		return;
+	ok = serve_request(in, &why);
+	msg_begin(&m, UID_ANSWER);
+	msg_add_u64(&m, UID_REQUEST_ID, id);
+	msg_add_u64(&m, "ok", ok);
+	if (!ok) {
+		msg_add_str(&m, "dsn", why.dsn);
+		msg_add_str(&m, "text", why.text);
+	}
+	(void)channel_send(parent.front, &m, NULL, 0, deadline_in(SEND_TIMEOUT_MS));
+	msg_release(&m);
+}
+
+static void log_to(const struct msg_in *in)
+{
+	struct msg_out m = { { 0 } };
+
+	if (in->fd_count == 0)
+		return;
+	(void)dup3(in->fds[0], CONTRACT_LOG, O_CLOEXEC);
+	msg_begin(&m, UID_LOG_TO);
+	list_for_each(l, &parent.workers) {
+		struct worker *w = list_entry(l, struct worker, link);
+
+		if (channel_send(w->channel, &m, in->fds, 1, deadline_in(1000)) == 0)
+			w->sent++;
+	}
+	msg_release(&m);
+}
+
+static void check_end(void)
+{
+	if (parent.ending && parent.children == 0)
+		loop_stop(parent.loop);
+}
+
+static void front_gone(void)
+{
+	loop_unwatch(parent.loop, &parent.front_watch);
+	parent.ending = true;
+	list_for_each_safe(l, tmp, &parent.workers)
+		let_go(list_entry(l, struct worker, link));
+	check_end();
+}
+
+static void front_ready(struct loop_watch *watch, uint32_t events)
+{
+	enum channel_result result;
+	struct msg_in in;
+
+	(void)watch;
+	(void)events;
+	while ((result = channel_recv(parent.front, &in, 0)) == CHANNEL_RECORD) {
+		if (msg_is(&in.msg, UID_LOG_TO))
+			log_to(&in);
+		else
+			answer(&in);
+		msg_in_release(&in);
+	}
+	if (result == CHANNEL_CLOSED)
+		front_gone();
+}
+
+static void on_sigchld(int signo, void *arg)
+{
+	int status;
+	pid_t pid;
+
+	(void)signo;
+	(void)arg;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		parent.children--;
+		if (WIFSIGNALED(status))
+			log_warning("process %s worker pid %d killed by signal %d",
+			    parent.process->program, (int)pid, WTERMSIG(status));
+		else if (WEXITSTATUS(status) != 0)
+			log_warning("process %s worker pid %d exit status %d",
+			    parent.process->program, (int)pid, WEXITSTATUS(status));
+	}
+	check_end();
+}
+
+static void say_started(void)
+{
+	struct msg_out m = { { 0 } };
+
+	msg_begin(&m, CONTRACT_READY);
+	if (channel_send(parent.front, &m, NULL, 0, deadline_in(SEND_TIMEOUT_MS)) < 0)
+		_exit(1);
+	msg_release(&m);
+}
+
+_Noreturn void uid_parent_run(struct server_process *p, struct channel *front)
+{
+	const struct uid_workers_class *class = p->server->workers;
+	struct sandbox walls = { .paths = NULL, .landlock = false, .calls = SANDBOX_CALLS_DENY };
+	struct sandbox_report report;
+
+	parent.process = p;
+	parent.front = front;
+	parent.loop = p->ctx.loop = loop_new();
+	signal(SIGTERM, SIG_IGN); /* the front's end is ours, and not before */
+	loop_signal(parent.loop, SIGCHLD, on_sigchld, NULL);
+	if (class->parent_start != NULL)
+		class->parent_start(&p->ctx);
+	sandbox_enter(&walls, &report);
+	parent.front_watch = (struct loop_watch){ .fd = channel_fd(front), .ready = front_ready };
+	if (loop_watch(parent.loop, &parent.front_watch, EPOLLIN) < 0)
+		fatal("cannot watch the front: %s", strerror(errno));
+	say_started();
+	loop_run(parent.loop);
+	_exit(0);
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The front's side.  Requests carry a number; the loop's thread takes the answers and wakes the
+ * thread that waits for the one with that number.
+ */
+#include "server/uid_workers.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "server/contract.h"
+#include "server/uid_workers_internal.h"
+
+#define PARENT_START_MS 10000
+
+struct waiter {
+	struct list link;
+	uint64_t id;
+	pthread_cond_t answered;
+	bool done, accepted;
+	struct reason *why;
+};
+
+static struct {
+	struct channel *parent; /* NULL: no workers here */
+	struct loop_watch watch;
+	pthread_mutex_t lock;
+	struct list waiters;
+	uint64_t last_id;
+	bool gone;
+} front = { .lock = PTHREAD_MUTEX_INITIALIZER, .waiters = LIST_INIT(front.waiters) };
+
+/* The parent keeps what it resolves with, and nothing that lets it meet a stranger. */
+static _Noreturn void become_parent(struct server_process *p, int fd)
+{
+	struct channel *to_front;
+
+	for (size_t i = 0; i < p->ctx.listener_count; i++)
+		close(p->ctx.listeners[i].fd);
+	p->ctx.listener_count = 0;
+	channel_free(p->master);
+	p->master = NULL;
+	to_front = channel_new(fd, p->server->program);
+	if (to_front == NULL)
+		fatal("cannot talk to the front: %s", strerror(errno));
+	uid_parent_run(p, to_front);
+}
+
+void uid_workers_fork_parent(struct server_process *p)
+{
+	int pair[2];
+	pid_t pid;
+
+	if (socket_pair(pair) < 0 || (pid = fork()) < 0)
+		fatal("cannot make the parent of %s workers: %s", p->server->workers->name,
+		    strerror(errno));
+	if (pid == 0) {
+		close(pair[0]);
+		become_parent(p, pair[1]);
+	}
+	close(pair[1]);
+	front.parent = channel_new(pair[0], p->server->program);
+	if (front.parent == NULL)
+		fatal("cannot talk to the parent: %s", strerror(errno));
+}
+
+static struct waiter *find_waiter(uint64_t id)
+{
+	list_for_each(l, &front.waiters) {
+		struct waiter *w = list_entry(l, struct waiter, link);
+
+		if (w->id == id)
+			return w;
+	}
+	return NULL;
+}
+
+static void answer(struct msg_in *in)
+{
+	const char *dsn = "4.3.0", *text = "no reason given";
+	uint64_t id = 0, ok = 0;
+	struct waiter *w;
+
+	(void)msg_get_u64(&in->msg, UID_REQUEST_ID, &id);
+	(void)msg_get_u64(&in->msg, "ok", &ok);
+	(void)msg_get_str(&in->msg, "dsn", &in->arena, &dsn);
+	(void)msg_get_str(&in->msg, "text", &in->arena, &text);
+	pthread_mutex_lock(&front.lock);
+	w = find_waiter(id);
+	if (w != NULL && !w->done) {
+		w->done = true;
+		w->accepted = ok != 0;
+		if (!w->accepted)
+			reason_set(w->why, dsn_is_valid(dsn) ? dsn : "4.3.0", "%s", text);
+		pthread_cond_signal(&w->answered);
+	}
+	pthread_mutex_unlock(&front.lock);
+}
+
+static void parent_gone(struct server_process *p)
+{
+	loop_unwatch(p->ctx.loop, &front.watch);
+	log_error("the parent of the %s workers is gone", p->server->workers->name);
+	pthread_mutex_lock(&front.lock);
+	front.gone = true;
+	list_for_each(l, &front.waiters)
+		pthread_cond_signal(&list_entry(l, struct waiter, link)->answered);
+	pthread_mutex_unlock(&front.lock);
+	(void)waitpid(-1, NULL, WNOHANG);
+	server_drain(true);
+}
+
+static void parent_ready(struct loop_watch *watch, uint32_t events)
+{
+	enum channel_result result;
+	struct msg_in in;
+
+	(void)events;
+	while ((result = channel_recv(front.parent, &in, 0)) == CHANNEL_RECORD) {
+		if (msg_is(&in.msg, UID_ANSWER))
+			answer(&in);
+		msg_in_release(&in);
+	}
+	if (result == CHANNEL_CLOSED)
+		parent_gone(watch->arg);
+}
+
+void uid_workers_front_start(struct server_process *p)
+{
+	struct msg_in in;
+
+	/* Its first record says that PARENT_START went well. */
+	if (channel_recv(front.parent, &in, deadline_in(PARENT_START_MS)) != CHANNEL_RECORD)
+		fatal("the parent of the %s workers did not start", p->server->workers->name);
+	msg_in_release(&in);
+	front.watch =
+	    (struct loop_watch){ .fd = channel_fd(front.parent), .ready = parent_ready, .arg = p };
+	if (loop_watch(p->ctx.loop, &front.watch, EPOLLIN) < 0)
+		fatal("cannot watch the parent: %s", strerror(errno));
+}
+
+void uid_workers_log_to(int fd)
+{
+	struct msg_out m = { { 0 } };
+
+	if (front.parent == NULL)
+		return;
+	msg_begin(&m, UID_LOG_TO);
+	(void)channel_send(front.parent, &m, &fd, 1, deadline_in(1000));
+	msg_release(&m);
+}
+
+/* With the lock; false when the deadline passed or the parent is gone. */
+static bool wait_for_answer(struct waiter *w, int64_t deadline)
+{
+	const struct timespec until = { .tv_sec = deadline / 1000,
+		.tv_nsec = deadline % 1000 * 1000000 };
+	int rc = 0;
+
+	while (!w->done && !front.gone && rc != ETIMEDOUT)
+		rc = pthread_cond_clockwait(&w->answered, &front.lock, CLOCK_MONOTONIC, &until);
+	return w->done;
+}
+
+bool uid_workers_request(
+    struct msg_out *request, const int *fds, size_t fd_count, int64_t deadline, struct reason *why)
+{
+	struct waiter w = { .why = why, .answered = PTHREAD_COND_INITIALIZER };
+
+	ASSERT(front.parent != NULL && deadline != DEADLINE_NEVER);
+	pthread_mutex_lock(&front.lock);
+	w.id = ++front.last_id;
+	list_add_tail(&front.waiters, &w.link);
+	pthread_mutex_unlock(&front.lock);
+
+	msg_add_u64(request, UID_REQUEST_ID, w.id);
+	if (channel_send(front.parent, request, fds, fd_count, deadline) < 0) {
+		reason_set(why, "4.3.0", "cannot reach the parent of workers: %s", strerror(errno));
+		w.done = true;
+	}
+	pthread_mutex_lock(&front.lock);
+	if (!wait_for_answer(&w, deadline))
+		reason_set(why, "4.3.0", "no answer from the parent of workers");
+	list_del(&w.link);
+	pthread_mutex_unlock(&front.lock);
+	pthread_cond_destroy(&w.answered);
+	return w.accepted;
+}
