@@ -13,9 +13,9 @@ enum conf_severity { CONF_WARNING, CONF_ERROR };
 
 struct conf_finding {
 	enum conf_severity severity;
-	char *file;	 /* "" when no file is at fault */
-	unsigned line;	 /* 0: no line */
-	char *text;	 /* "smtpd_timeout: bad time value: 3x (want a number and s, m, h, d or w)" */
+	char *file;    /* "" when no file is at fault */
+	unsigned line; /* 0: no line */
+	char *text;    /* "smtpd_timeout: bad time value: 3x (want a number and s, m, h, d or w)" */
 };
 
 struct conf_errors {
@@ -23,8 +23,14 @@ struct conf_errors {
 	size_t count, alloc;
 	size_t error_count; /* of severity CONF_ERROR */
 };
-#define CONF_ERRORS_INIT { NULL, 0, 0, 0 }
+#define CONF_ERRORS_INIT                                                                           \
+	{                                                                                          \
+		NULL, 0, 0, 0                                                                      \
+	}
+/* A list keeps no more than these. */
+#define CONF_ERRORS_MAX 1000
 
+/* Adds a finding, unless the same is there already; does nothing when ERRORS is NULL. */
 void conf_report(struct conf_errors *errors, enum conf_severity severity, const char *file,
     unsigned line, const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* "FILE: line N: TEXT" (or "FILE: TEXT", or "TEXT") for each, through EMIT. */

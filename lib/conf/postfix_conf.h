@@ -9,8 +9,10 @@
  *
  * TYPE is STR, BOOL, INT (fits a long), SIZE (long long) or TIME (whole seconds in the struct;
  * DEFAULT carries its unit and the list the unit of a bare number), RAW for the ones that are
- * expanded at run time only.  WORKS is YES or NO: whether Postcote honours the parameter; a value
- * set for one that it does not is a warning of "postfix check".  The description (our own words,
+ * expanded at run time only.  A minimum or maximum of 0 is none.  WORKS is YES or NO: whether
+ * Postcote honours the parameter; a value set for one that it does not is a warning of "postfix
+ * check".  OLD is NO for a name that postconf does not list (old names, and the transport_...
+ * templates): unless set, it is undefined in values.  The description (our own words,
  * one line) is there for those that work.  The struct below, the parser, postconf and the manual
  * page come from that list.
  *
@@ -32,6 +34,8 @@ struct postfix_override {
 	char *name, *value;
 };
 
+#define POSTFIX_COLUMNS 7
+
 /* One logical line of master.cf; "-" columns are resolved to their meaning. */
 struct postfix_service {
 	char *name; /* "smtp", "127.0.0.1:10025", "qmgr" */
@@ -45,6 +49,10 @@ struct postfix_service {
 	struct postfix_override *overrides;
 	size_t override_count;
 	unsigned line;
+	/* As written: service, type, private, unpriv, chroot, wakeup, maxproc, then the program and all
+	 * its arguments (NULL-terminated; those of -o as "-o", "name=value"). */
+	char *columns[POSTFIX_COLUMNS];
+	char **command;
 };
 
 struct postfix_source;
@@ -107,6 +115,7 @@ struct postfix_param_row {
 	enum { PARAM_STR, PARAM_RAW, PARAM_BOOL, PARAM_INT, PARAM_SIZE, PARAM_TIME } type;
 	long long min, max;
 	bool works;
+	bool is_old; /* undefined in values unless it is set, and not listed */
 };
 size_t postfix_param_count(void);
 const struct postfix_param_row *postfix_param_row(size_t i); /* sorted by name */
