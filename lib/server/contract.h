@@ -21,7 +21,8 @@
  *
  * daemon to master:
  *
- *	READY	once: it serves.  processes: how many the service wants, 0: one per core;
+ *	READY	once: it serves.  processes: how many the service wants, at least 1, the same in
+ *		each process (master starts the first, and the others when it knows);
  *		alone=1: a successor may start only when this one is gone;
  *		in_place=1: takes RELOAD instead of being replaced
  *	RETIRE	it has served its share (serve_count) and accepts no more: start another one
@@ -33,9 +34,9 @@
  *	service, type	the entry of master.cf, or the name of the Dovecot service and "dovecot"
  *	program, log_name
  *	process		0, 1, ... among the processes of the service
- *	processes	how many there are; 0 in the first one, which may not be known yet
  *	generation
- *	session_limit	of this process; 0: none
+ *	session_limit	of the service, over all its processes; 0: none
+ *	max_processes	of the service; 0: no limit
  *	serve_count	sessions after which the process retires; 0: never
  *	stop_timeout_ms
  *	as_root		1: master is root, so users and walls are real

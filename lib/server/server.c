@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -204,6 +205,32 @@ static void raise_walls(const struct server_process *p)
 	    report.seccomp, report.no_new_privs);
 }
 
+static unsigned cores(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 1;
+	return (unsigned)CPU_COUNT(&set);
+}
+
+/* How many processes there will be, and what of the service's sessions is this one's. */
+static void share_out(struct server_process *p)
+{
+	size_t n = p->ctx.processes == 0 ? cores() : p->ctx.processes;
+	size_t limit = p->session_limit;
+
+	if (p->max_processes > 0 && n > p->max_processes)
+		n = p->max_processes;
+	if (limit > 0 && n > limit)
+		n = limit;
+	p->ctx.processes = (unsigned)n;
+	if (limit > 0)
+		p->session_limit = limit / n + (p->ctx.process < limit % n);
+	if (p->serve_count > 0 && (p->session_limit == 0 || p->session_limit > p->serve_count))
+		p->session_limit = p->serve_count;
+}
+
 static void tell_ready(struct server_process *p)
 {
 	struct msg_out m = { { 0 } };
@@ -225,6 +252,7 @@ static void serve(struct server_process *p)
 		fatal("cannot start a thread: %s", strerror(errno));
 	if (p->server->start != NULL)
 		p->server->start(&p->ctx);
+	share_out(p);
 	accept_start(p);
 	master_watch = (struct loop_watch){ .fd = channel_fd(p->master), .ready = master_ready };
 	if (loop_watch(p->ctx.loop, &master_watch, EPOLLIN) < 0)
