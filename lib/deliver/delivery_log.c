@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The line that every log reader knows: postfix.md 8.2 and 8.3. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/strbuf.h"
+#include "deliver/delivery.h"
+#include "log/log.h"
+#include "mail/address.h"
+
+#define SIGNIFICANT_DIGITS 2
+#define LINE_MAX_BYTES	   4096
+
+void delivery_format_delay(int64_t us, int resolution, char out[32])
+{
+	int digits = resolution;
+	int64_t unit = 1000000;
+	size_t len;
+
+	if (us < 0)
+		us = 0;
+	/* 12.3 s has its two digits before the point, 1.23 s needs one behind it. */
+	if (us >= 10 * INT64_C(1000000))
+		digits = 0;
+	else if (us >= INT64_C(1000000) && digits > SIGNIFICANT_DIGITS - 1)
+		digits = SIGNIFICANT_DIGITS - 1;
+	else if (us >= INT64_C(100000) && digits > SIGNIFICANT_DIGITS)
+		digits = SIGNIFICANT_DIGITS;
+	for (int i = 0; i < digits && unit > 1; i++)
+		unit /= 10;
+	us = (us + unit / 2) / unit * unit;
+	len = (size_t)snprintf(out, 32, "%" PRId64 ".%06" PRId64, us / 1000000, us % 1000000);
+	while (out[len - 1] == '0')
+		len--;
+	if (out[len - 1] == '.')
+		len--;
+	out[len] = '\0';
+}
+
+static void add_delays(struct strbuf *line, const struct delivery_request *request,
+    const struct delivery_outcome *outcome, int64_t started_us, int64_t end_us, int resolution)
+{
+	int64_t connected = outcome->connected_us ? outcome->connected_us : started_us;
+	const int64_t parts[] = { end_us - request->arrival_us,
+		request->ready_us - request->arrival_us, started_us - request->ready_us,
+		connected - started_us, end_us - connected };
+	static const char *const before[] = { "delay=", ", delays=", "/", "/", "/" };
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		char text[32];
+
+		delivery_format_delay(parts[i], resolution, text);
+		strbuf_addf(line, "%s%s", before[i], text);
+	}
+	strbuf_addstr(line, ", ");
+}
+
+static const char *status_name(enum delivery_status status)
+{
+	static const char *const names[] = { "sent", "deferred", "bounced" };
+
+	return names[status];
+}
+
+void delivery_log(const char *log_name, const struct delivery_request *request,
+    const struct delivery_recipient *recipient, const struct delivery_outcome *outcome,
+    int64_t started_us, int64_t end_us, int resolution)
+{
+	const char *extra = outcome->extra ? outcome->extra : "";
+	bool extra_is_early = strncmp(extra, "conn_use=", 9) == 0;
+	struct strbuf line = STRBUF_INIT(LINE_MAX_BYTES);
+
+	strbuf_addf(&line, "%s: to=<", request->id);
+	address_external(slice_of(recipient->address), &line);
+	strbuf_addstr(&line, ">, ");
+	if (*recipient->original && strcmp(recipient->original, recipient->address) != 0) {
+		strbuf_addstr(&line, "orig_to=<");
+		address_external(slice_of(recipient->original), &line);
+		strbuf_addstr(&line, ">, ");
+	}
+	strbuf_addf(&line, "relay=%s, %s", outcome->relay ? outcome->relay : "none",
+	    extra_is_early ? extra : "");
+	add_delays(&line, request, outcome, started_us, end_us, resolution > 0 ? resolution : 2);
+	strbuf_addf(&line, "%sdsn=%s, status=%s (%s)", extra_is_early ? "" : extra,
+	    outcome->why.dsn, status_name(outcome->status), outcome->why.text);
+	log_as(log_name, LOG_LEVEL_INFO, "%s", line.ptr);
+	strbuf_release(&line);
+}
