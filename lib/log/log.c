@@ -124,6 +124,7 @@ static void forget_syslog(void)
 void log_command(const char *program)
 {
 	forget_syslog();
+	conf.style = LOG_STYLE_POSTFIX;
 	conf.opened = false;
 	conf.to_stderr = true;
 	conf.file = -1;
