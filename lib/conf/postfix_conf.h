@@ -62,6 +62,8 @@ struct postfix_source;
  * be opened); findings go to ERRORS.
  */
 struct postfix_source *postfix_source_read(const char *dir, struct conf_errors *errors);
+/* The same as if main.cf were empty, and master.cf, too, where it cannot be read.  Never NULL. */
+struct postfix_source *postfix_source_defaults(const char *dir);
 void postfix_source_free(struct postfix_source *source);
 const char *postfix_source_dir(const struct postfix_source *source);
 /* A sealed memory file with all of it; -1 with errno. */

@@ -478,6 +478,17 @@ char *postfix_source_value(const struct postfix_source *source, const char *name
 	return copy;
 }
 
+char *postfix_source_default(const struct postfix_source *source, const char *name)
+{
+	struct postfix_eval *eval = eval_new(source, NULL, NULL);
+	struct origin origin;
+	find_default(eval, name, &origin);
+	const char *value = origin.text ? expand(eval, name, &origin) : NULL;
+	char *copy = value ? xstrdup(value) : NULL;
+	eval_free(eval);
+	return copy;
+}
+
 const char *postfix_param_lookup(const struct postfix_params *params, const char *name)
 {
 	const struct entry *entry = map_get_str(&params->eval->entries, name);

@@ -181,6 +181,24 @@ static int read_whole(const char *path, struct strbuf *text)
 	return 0;
 }
 
+static void parse_texts(struct postfix_source *source, struct conf_errors *errors)
+{
+	postfix_main_parse(source, errors);
+	char *interfaces = postfix_source_value(source, "inet_interfaces");
+	postfix_environment_probe(&source->environment, interfaces ? interfaces : "");
+	free(interfaces);
+	postfix_master_parse(source, errors);
+}
+
+struct postfix_source *postfix_source_defaults(const char *dir)
+{
+	struct postfix_source *source = postfix_source_new(dir);
+	if (read_whole(source->master_path, &source->master_text) < 0)
+		strbuf_reset(&source->master_text);
+	parse_texts(source, NULL);
+	return source;
+}
+
 struct postfix_source *postfix_source_read(const char *dir, struct conf_errors *errors)
 {
 	struct postfix_source *source = postfix_source_new(dir);
@@ -195,11 +213,7 @@ struct postfix_source *postfix_source_read(const char *dir, struct conf_errors *
 	if (read_whole(source->master_path, &source->master_text) < 0)
 		conf_report(errors, CONF_ERROR, source->master_path, 0, "cannot be read: %s",
 		    strerror(errno));
-	postfix_main_parse(source, errors);
-	char *interfaces = postfix_source_value(source, "inet_interfaces");
-	postfix_environment_probe(&source->environment, interfaces ? interfaces : "");
-	free(interfaces);
-	postfix_master_parse(source, errors);
+	parse_texts(source, errors);
 	return source;
 }
 

@@ -74,5 +74,7 @@ struct postfix_source *postfix_source_decode(struct slice data);
  * frees the text; NULL when undefined.
  */
 char *postfix_source_value(const struct postfix_source *source, const char *name);
+/* The same as if NAME were not set. */
+char *postfix_source_default(const struct postfix_source *source, const char *name);
 
 #endif

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* What is wrong with a configuration, or has no effect, beyond what reading it finds. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/strbuf.h"
+#include "conf/postfix_param_list.h"
+#include "conf/postfix_programs.h"
+#include "conf/postfix_source.h"
+#include "conf/postfix_usage.h"
+
+#define CLASS_DEPTH 20
+
+struct check {
+	const struct postfix_source *source;
+	struct conf_errors *errors;
+	struct postfix_usage usage;
+};
+
+/* ---- names ---- */
+
+static void report_unknown(struct check *c, const char *file, unsigned line, const char *name)
+{
+	const char *nearest = postfix_param_nearest(name);
+	if (nearest)
+		conf_report(c->errors, CONF_WARNING, file, line,
+		    "%s: unknown parameter (did you mean %s?)", name, nearest);
+	else
+		conf_report(c->errors, CONF_WARNING, file, line,
+		    "%s: unknown parameter, and nothing refers to it", name);
+}
+
+/* Two spellings of one value, as far as the default's type goes. */
+static bool is_same_value(const char *a, const char *b)
+{
+	struct slice ra = slice_of(a), rb = slice_of(b), wa, wb;
+	for (;;) {
+		bool more_a = slice_token(&ra, " \t\r\n,", &wa);
+		bool more_b = slice_token(&rb, " \t\r\n,", &wb);
+		if (!more_a || !more_b)
+			return more_a == more_b;
+		if (!slice_caseeq(wa, wb))
+			return false;
+	}
+}
+
+/* VALUE is the expanded one. */
+static void check_support(struct check *c, const char *file, unsigned line,
+    const struct postfix_param_row *row, const char *value)
+{
+	/* Another value that uses it gives it its effect, or has a finding of its own. */
+	if (map_get_str(&c->usage.from_set, row->name) ||
+	    (row->is_old && map_get_str(&c->usage.from_defaults, row->name)))
+		return;
+	char *def = postfix_source_default(c->source, row->name);
+	if (!def || !is_same_value(def, value))
+		conf_report(c->errors, CONF_WARNING, file, line,
+		    "%s: not supported yet; Postcote goes on as with \"%s = %s\"", row->name,
+		    row->name, def ? def : row->def);
+	free(def);
+}
+
+static void check_name(
+    struct check *c, const char *file, unsigned line, const char *name, const char *value)
+{
+	const struct postfix_param_row *row = postfix_param_find(name);
+	if (row && !row->works)
+		check_support(c, file, line, row, value);
+	else if (!row && !postfix_name_is_known(c->source, name) &&
+		 !postfix_usage_has(&c->usage, name))
+		report_unknown(c, file, line, name);
+}
+
+static void check_main_names(struct check *c, const struct postfix_params *params)
+{
+	for (size_t i = 0; i < c->source->set_count; i++) {
+		const struct postfix_assignment *set = &c->source->set[i];
+		const char *value = postfix_param_lookup(params, set->name);
+		check_name(c, c->source->main_path, set->line, set->name, value ? value : "");
+	}
+}
+
+/* ---- who may relay ---- */
+
+static bool is_required(struct slice word)
+{
+	static const char *const required[] = { "reject_unauth_destination",
+		"defer_unauth_destination", "reject", "defer", "defer_if_permit" };
+	for (size_t i = 0; i < ARRAY_LEN(required); i++)
+		if (slice_caseeq_str(word, required[i]))
+			return true;
+	return false;
+}
+
+static bool is_class(const struct postfix_params *params, struct slice word)
+{
+	const char *list = params->smtpd_restriction_classes;
+	struct strbuf name = STRBUF_INIT(1000);
+	bool found = false;
+	while (!found && postfix_list_next(&list, &name))
+		found = slice_eq(strbuf_slice(&name), word);
+	strbuf_release(&name);
+	return found;
+}
+
+/*
+ * The list, or a class in it, refuses strangers' mail for strangers.  What stands behind a permit
+ * is never reached, and what warn_if_reject is put before refuses nothing.
+ */
+static bool has_required(const struct postfix_params *params, const char *list, unsigned depth)
+{
+	struct strbuf word = STRBUF_INIT(POSTFIX_FILE_LIMIT);
+	bool found = false, skip = false;
+	while (!found && postfix_list_next(&list, &word)) {
+		struct slice s = strbuf_slice(&word);
+		if (slice_caseeq_str(s, "permit") && !skip)
+			break;
+		if (skip || slice_caseeq_str(s, "warn_if_reject"))
+			skip = !skip;
+		else if (is_required(s))
+			found = true;
+		else if (depth < CLASS_DEPTH && is_class(params, s)) {
+			const char *inside = postfix_param_lookup(params, word.ptr);
+			found = inside && has_required(params, inside, depth + 1);
+		}
+	}
+	strbuf_release(&word);
+	return found;
+}
+
+static void check_relay(
+    struct check *c, const struct postfix_service *service, const struct postfix_params *params)
+{
+	if (has_required(params, params->smtpd_relay_restrictions, 0) ||
+	    has_required(params, params->smtpd_recipient_restrictions, 0))
+		return;
+	unsigned line = 0;
+	if (!postfix_source_raw(c->source, "smtpd_relay_restrictions", &line))
+		postfix_source_raw(c->source, "smtpd_recipient_restrictions", &line);
+	conf_report(c->errors, CONF_ERROR, c->source->main_path, line,
+	    "service %s (line %u of master.cf) would be an open relay: in parameter "
+	    "smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working "
+	    "instance of: reject_unauth_destination, defer_unauth_destination, reject, defer, "
+	    "defer_if_permit",
+	    service->name, service->line);
+}
+
+/* ---- services ---- */
+
+static void check_service_values(struct check *c, const struct postfix_service *service,
+    const struct postfix_params *main_params)
+{
+	const struct postfix_program *program = postfix_program_find(service->program);
+	struct postfix_params *own = NULL;
+	if (service->override_count > 0)
+		own = postfix_params_new(c->source, service, c->errors);
+	const struct postfix_params *params = own ? own : main_params;
+	for (size_t i = 0; i < service->override_count; i++) {
+		const char *name = service->overrides[i].name;
+		const char *value = postfix_param_lookup(params, name);
+		/* An absent program has a finding of its own, where somebody would miss it. */
+		if (program && program->kind != PROGRAM_ABSENT)
+			check_name(
+			    c, c->source->master_path, service->line, name, value ? value : "");
+	}
+	if (strcmp(service->program, "smtpd") == 0 && strcmp(service->type, "unix-dgram") != 0)
+		check_relay(c, service, params);
+	postfix_params_free(own);
+}
+
+static void check_program(struct check *c, const struct postfix_service *service)
+{
+	const struct postfix_program *program = postfix_program_find(service->program);
+	if (!program)
+		conf_report(c->errors, CONF_WARNING, c->source->master_path, service->line,
+		    "service %s: program %s is unknown, the service is not started", service->name,
+		    service->program);
+	else if (program->kind == PROGRAM_ABSENT && strcmp(service->type, "inet") == 0)
+		conf_report(c->errors, CONF_WARNING, c->source->master_path, service->line,
+		    "service %s: program %s is not supported yet: %s", service->name,
+		    service->program, program->does);
+}
+
+/* Parameters whose value names a transport.  Their defaults are in every configuration. */
+static const char *const transport_params[] = {
+	"content_filter",
+	"default_transport",
+	"fallback_transport",
+	"local_transport",
+	"mailbox_transport",
+	"relay_transport",
+	"virtual_transport",
+};
+
+static void check_transport(
+    struct check *c, const char *param, unsigned line, const char *transport)
+{
+	ptrdiff_t colon = slice_find(slice_of(transport), ':');
+	struct slice name = slice_of(transport);
+	if (colon >= 0)
+		name = slice_first(name, (size_t)colon);
+	for (size_t i = 0; i < c->source->service_count && name.len > 0; i++) {
+		const struct postfix_service *service = &c->source->services[i];
+		const struct postfix_program *program = postfix_program_find(service->program);
+		if (!slice_eq_str(name, service->name) || strcmp(service->type, "unix") != 0)
+			continue;
+		if (program && program->kind == PROGRAM_ABSENT)
+			conf_report(c->errors, CONF_WARNING, c->source->main_path, line,
+			    "%s: service %s runs %s, which is not supported yet: %s", param,
+			    service->name, service->program, program->does);
+		return;
+	}
+}
+
+static void check_transports(struct check *c, const struct postfix_params *params)
+{
+	unsigned line = 0;
+	for (size_t i = 0; i < ARRAY_LEN(transport_params); i++)
+		if (postfix_source_raw(c->source, transport_params[i], &line))
+			check_transport(c, transport_params[i], line,
+			    postfix_param_lookup(params, transport_params[i]));
+	if (postfix_source_raw(c->source, "relayhost", &line) && params->relayhost[0] != '\0')
+		check_transport(c, "relayhost", line, params->default_transport);
+}
+
+void postfix_conf_check(const struct postfix_source *source, struct conf_errors *errors)
+{
+	struct check c = { .source = source, .errors = errors };
+	postfix_usage_init(&c.usage, source);
+	struct postfix_params *params = postfix_params_new(source, NULL, errors);
+	check_main_names(&c, params);
+	check_transports(&c, params);
+	for (size_t i = 0; i < source->service_count; i++) {
+		check_program(&c, &source->services[i]);
+		check_service_values(&c, &source->services[i], params);
+	}
+	postfix_params_free(params);
+	postfix_usage_release(&c.usage);
+}
