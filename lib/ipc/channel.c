@@ -37,7 +37,9 @@ struct channel {
 	unsigned magic;
 	int fd;
 	atomic_bool dead;
-	pthread_mutex_t sending;
+	pthread_mutex_t lock; /* of BUSY, and never held over a system call on the socket */
+	pthread_cond_t idle;
+	bool busy; /* a record is being sent */
 	/* The rest belongs to the thread that receives. */
 	struct strbuf in;
 	int fds[PENDING_FDS];
@@ -62,13 +64,25 @@ static void send_hello(struct channel *ch, const char *service)
 	msg_release(&m);
 }
 
+/* Waits by the clock that deadlines use, which no change of the date moves. */
+static void init_turns(struct channel *ch)
+{
+	pthread_condattr_t attr;
+
+	ASSERT(pthread_condattr_init(&attr) == 0);
+	ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+	ASSERT(pthread_mutex_init(&ch->lock, NULL) == 0);
+	ASSERT(pthread_cond_init(&ch->idle, &attr) == 0);
+	pthread_condattr_destroy(&attr);
+}
+
 struct channel *channel_new(int fd, const char *service)
 {
 	struct channel *ch = xcalloc(1, sizeof(*ch));
 
 	ch->magic = CHANNEL_MAGIC;
 	ch->fd = fd;
-	ASSERT(pthread_mutex_init(&ch->sending, NULL) == 0);
+	init_turns(ch);
 	strbuf_init(&ch->in, MSG_MAX);
 	snprintf(ch->peer, sizeof(ch->peer), "unknown");
 	if (socket_nonblocking(fd, true) == -1)
@@ -98,7 +112,8 @@ void channel_free(struct channel *ch)
 	check(ch);
 	close_fds(ch->fds, ch->fd_count);
 	strbuf_release(&ch->in);
-	pthread_mutex_destroy(&ch->sending);
+	pthread_cond_destroy(&ch->idle);
+	pthread_mutex_destroy(&ch->lock);
 	close(ch->fd);
 	ch->magic = 0;
 	free(ch);
@@ -173,14 +188,31 @@ static int send_record(
 	return send_bytes(ch, slice_from(record, whole), NULL, 0, deadline);
 }
 
-/* The monotonic clock, as deadlines use it; who waits behind a slow record keeps his deadline. */
-static int lock_until(pthread_mutex_t *mutex, int64_t deadline)
+/* Who waits behind a slow record keeps his own deadline.  0 or an errno. */
+static int take_turn(struct channel *ch, int64_t deadline)
 {
 	struct timespec until = { deadline / 1000, deadline % 1000 * 1000000 };
+	int error = 0;
 
-	if (deadline == DEADLINE_NEVER)
-		return pthread_mutex_lock(mutex);
-	return pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &until);
+	pthread_mutex_lock(&ch->lock);
+	while (ch->busy && !error) {
+		if (deadline == DEADLINE_NEVER)
+			pthread_cond_wait(&ch->idle, &ch->lock);
+		else
+			error = pthread_cond_timedwait(&ch->idle, &ch->lock, &until);
+	}
+	if (!error)
+		ch->busy = true;
+	pthread_mutex_unlock(&ch->lock);
+	return error;
+}
+
+static void give_turn(struct channel *ch)
+{
+	pthread_mutex_lock(&ch->lock);
+	ch->busy = false;
+	pthread_cond_signal(&ch->idle);
+	pthread_mutex_unlock(&ch->lock);
 }
 
 int channel_send(
@@ -191,7 +223,7 @@ int channel_send(
 	check(ch);
 	if (m->buf.overflow)
 		return fail(ch, EMSGSIZE);
-	error = lock_until(&ch->sending, deadline);
+	error = take_turn(ch, deadline);
 	if (error)
 		return fail(ch, error);
 	if (atomic_load(&ch->dead))
@@ -201,7 +233,7 @@ int channel_send(
 	/* Before anybody else may send: half a record may be out. */
 	if (error)
 		fail(ch, error);
-	pthread_mutex_unlock(&ch->sending);
+	give_turn(ch);
 	errno = error;
 	return error ? -1 : 0;
 }
