@@ -45,6 +45,11 @@ struct address_rules *address_rules_new(const struct postfix_params *params);
 void address_rules_free(struct address_rules *rules);
 /* Is DOMAIN local: $myorigin, $mydestination, or [literal] of an interface or proxy of ours? */
 enum match_result address_rules_is_local(const struct address_rules *rules, struct slice domain);
+/* The same without $myorigin: is mail for DOMAIN delivered as local? */
+enum match_result address_rules_is_destination(
+    const struct address_rules *rules, struct slice domain);
+/* Is ADDR one of ours: $inet_interfaces or $proxy_interfaces? */
+bool address_rules_is_own_addr(const struct address_rules *rules, const struct net_addr *addr);
 const char *address_rules_delimiters(const struct address_rules *rules);
 
 /*

@@ -33,6 +33,7 @@ struct table_build {
 	bool default_mode;     /* do not copy the source's permissions */
 	bool incremental;      /* existing entries stay; SOURCE adds to them */
 	bool values_are_files; /* a value names a file: its content is stored in base64 */
+	bool allow_8bit;       /* keys and values need not be UTF-8 */
 	size_t map_size;       /* 0: as needed */
 	/* Counts what was said: warnings through log_warning. */
 	size_t warnings, entries;
@@ -52,9 +53,10 @@ bool table_remove(struct table_build *build, const struct slice *keys, size_t co
 
 /*
  * Walks over the entries of a postmap (or, with ALIASES, postalias) source text: comments, empty
- * lines and continuation lines are put together.  KEY has its quotes taken off as the peer does;
- * neither is folded.  LINE is the first physical line of the entry.  Lines without a value or with
- * a doubtful key are reported through WARN and skipped.
+ * lines and continuation lines are put together.  Keys are not folded; a postmap key keeps its
+ * quotes ("a b"@c is how a table names such an address), an alias loses them.  LINE is the first
+ * physical line of the entry.  Lines without a value are reported through WARN (which may be NULL)
+ * and skipped.
  */
 struct table_source {
 	struct slice rest;
@@ -62,11 +64,14 @@ struct table_source {
 	bool aliases;
 	void (*warn)(unsigned line, const char *text, void *arg);
 	void *warn_arg;
-	struct strbuf logical, key_buf; /* between calls: the entry that was returned */
+	struct strbuf logical, key_buf; /* between calls: what was returned, unless it is a slice of
+					 * the text */
 };
 void table_source_init(struct table_source *source, struct slice text, bool aliases);
 bool table_source_next(
     struct table_source *source, struct slice *key, struct slice *value, unsigned *line);
+/* The next logical line, for other formats that are put together in this way (regexp). */
+bool table_source_line(struct table_source *source, struct slice *line, unsigned *number);
 void table_source_release(struct table_source *source);
 
 #endif
