@@ -29,7 +29,7 @@ struct acceptor {
 };
 
 static struct {
-	struct acceptor *list;
+	struct acceptor *list[CONTRACT_MAX_LISTENERS];
 	size_t count;
 	bool resting;
 	unsigned long accepted;
@@ -53,16 +53,20 @@ static void rest(struct server_process *p)
 		return;
 	acceptors.resting = true;
 	for (size_t i = 0; i < acceptors.count; i++)
-		loop_unwatch(p->ctx.loop, &acceptors.list[i].watch);
+		loop_unwatch(p->ctx.loop, &acceptors.list[i]->watch);
+}
+
+static void watch_one(struct server_process *p, struct acceptor *a)
+{
+	if (loop_watch(p->ctx.loop, &a->watch, EPOLLIN | EPOLLEXCLUSIVE) < 0)
+		log_warning("cannot watch %s: %s", a->listener->name, strerror(errno));
 }
 
 static void go_on(struct server_process *p)
 {
 	acceptors.resting = false;
 	for (size_t i = 0; i < acceptors.count; i++)
-		if (loop_watch(p->ctx.loop, &acceptors.list[i].watch, EPOLLIN | EPOLLEXCLUSIVE) < 0)
-			log_warning("cannot watch %s: %s", acceptors.list[i].listener->name,
-			    strerror(errno));
+		watch_one(p, acceptors.list[i]);
 }
 
 static bool is_full(const struct server_process *p)
@@ -178,29 +182,31 @@ static void accept_ready(struct loop_watch *watch, uint32_t events)
 			return;
 }
 
+void accept_from(struct server_process *p, const struct server_listener *listener)
+{
+	const struct session_class *class = NULL;
+	struct acceptor *a;
+
+	if (p->server->session != NULL &&
+	    (listener->type == LISTENER_INET || listener->type == LISTENER_UNIX))
+		class = p->server->session(listener);
+	if (class == NULL)
+		return;
+	a = xcalloc(1, sizeof(*a));
+	a->process = p;
+	a->listener = listener;
+	a->class = class;
+	a->watch = (struct loop_watch){ .fd = listener->fd, .ready = accept_ready, .arg = a };
+	acceptors.list[acceptors.count++] = a;
+	if (!acceptors.resting)
+		watch_one(p, a);
+}
+
 void accept_start(struct server_process *p)
 {
-	const struct server_context *ctx = &p->ctx;
-
 	acceptors.rest = (struct loop_timer){ .expired = rest_is_over, .arg = p };
-	acceptors.list = xcalloc(ctx->listener_count + 1, sizeof(*acceptors.list));
-	for (size_t i = 0; p->server->session != NULL && i < ctx->listener_count; i++) {
-		struct acceptor *a = &acceptors.list[acceptors.count];
-
-		if (ctx->listeners[i].type != LISTENER_INET &&
-		    ctx->listeners[i].type != LISTENER_UNIX)
-			continue;
-		a->class = p->server->session(&ctx->listeners[i]);
-		if (a->class == NULL)
-			continue;
-		a->process = p;
-		a->listener = &ctx->listeners[i];
-		a->watch = (struct loop_watch){
-			.fd = ctx->listeners[i].fd, .ready = accept_ready, .arg = a
-		};
-		acceptors.count++;
-	}
-	go_on(p);
+	for (size_t i = 0; i < p->ctx.listener_count; i++)
+		accept_from(p, &p->ctx.listeners[i]);
 }
 
 void accept_end(struct server_process *p)
@@ -208,7 +214,10 @@ void accept_end(struct server_process *p)
 	rest(p);
 	loop_timer_cancel(p->ctx.loop, &acceptors.rest);
 	for (size_t i = 0; i < acceptors.count; i++)
-		close(acceptors.list[i].watch.fd);
+{
+		close(acceptors.list[i]->watch.fd);
+		free(acceptors.list[i]);
+	}
 	acceptors.count = 0;
 }
 

@@ -18,6 +18,7 @@
  *		gone after stop_timeout_ms.  Also after a DRAIN of the other kind.
  *	RELOAD	only for a daemon that said in_place=1: one descriptor, the new configuration
  *	LOG	one descriptor that takes the place of number 6
+ *	LISTEN	one descriptor and its "listener": a socket that could not be made before
  *
  * daemon to master:
  *

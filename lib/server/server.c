@@ -122,6 +122,16 @@ static void log_to(struct msg_in *in)
 	uid_workers_log_to(in->fds[0]);
 }
 
+static void listen_too(struct msg_in *in)
+{
+	struct server_process *p = &server_process;
+
+	if (p->draining || in->fd_count == 0 || !takeover_listener(p, &in->msg, in->fds[0]))
+		return;
+	in->fds[0] = -1;
+	accept_from(p, &p->ctx.listeners[p->ctx.listener_count - 1]);
+}
+
 static void on_record(struct msg_in *in)
 {
 	uint64_t reload = 0;
@@ -133,6 +143,8 @@ static void on_record(struct msg_in *in)
 		reload_in_place(in);
 	} else if (msg_is(&in->msg, CONTRACT_LOG_TO)) {
 		log_to(in);
+	} else if (msg_is(&in->msg, CONTRACT_LISTEN_TOO)) {
+		listen_too(in);
 	}
 }
 

@@ -36,11 +36,15 @@ void takeover(struct server_process *p);
 /* Replaces the configuration by the sealed one in FD (closed); false when that is unusable. */
 bool takeover_config(struct server_process *p, int fd);
 
+/* One more listener, at FD, that M describes; false when malformed. */
+bool takeover_listener(struct server_process *p, const struct msg *m, int fd);
+
 /* role.c: forgets the evaluated roles (they stay valid), since the configuration is a new one. */
 void roles_reset(void);
 
 /* accept.c: in the loop's thread. */
 void accept_start(struct server_process *p);
+void accept_from(struct server_process *p, const struct server_listener *listener);
 void accept_end(struct server_process *p); /* closes the sockets that were accepted from */
 void accept_session_closed(struct server_process *p);
 

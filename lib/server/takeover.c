@@ -89,6 +89,21 @@ static void take_listeners(struct server_process *p, const struct msg *m)
 	p->ctx.listener_count = n;
 }
 
+bool takeover_listener(struct server_process *p, const struct msg *m, int fd)
+{
+	/* The array has room: it is the process's own, const for daemons only. */
+	struct server_listener *list = (struct server_listener *)(uintptr_t)p->ctx.listeners;
+	size_t n = p->ctx.listener_count;
+	struct slice text;
+
+	if (n == CONTRACT_MAX_LISTENERS || !msg_get(m, "listener", &text) ||
+	    !parse_listener(p, text, &list[n]))
+		return false;
+	list[n].fd = fd;
+	p->ctx.listener_count++;
+	return true;
+}
+
 static void take_user(struct server_process *p, const struct msg *m)
 {
 	struct slice text;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The file whose lock says "running" and whose text says who. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "supervisor.h"
+#include "sys/file.h"
+
+int pid_file_lock(const char *path, const char *text)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+	if (fd < 0)
+		return -1;
+	if (lock_fcntl(fd, true, clock_ms()) < 0) {
+		int held = errno == ETIMEDOUT || errno == EAGAIN || errno == EACCES;
+
+		close(fd);
+		return held ? 1 : -1;
+	}
+	if (ftruncate(fd, 0) < 0 || file_pwrite_all(fd, slice_of(text), 0) < 0) {
+		close(fd);
+		return -1;
+	}
+	return 0; /* the descriptor stays open, and with it the lock */
+}
+
+bool pid_file_is_locked(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	bool locked;
+
+	if (fd < 0)
+		return false;
+	locked = lock_fcntl(fd, true, clock_ms()) < 0;
+	close(fd);
+	return locked;
+}
