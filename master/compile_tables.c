@@ -79,14 +79,14 @@ static int wait_for(pid_t pid)
 static void compile(const char *table, const char *why)
 {
 	char *program = postmap_path();
-	char *argv[] = { "postmap", "-c", (char *)(uintptr_t)master.config, (char *)(uintptr_t)table,
-		NULL };
+	char *argv[] = { "postmap", "-c", (char *)(uintptr_t)master.config,
+		(char *)(uintptr_t)table, NULL };
 	pid_t pid;
 	int rc = posix_spawn(&pid, program, NULL, NULL, argv, environ);
 
 	if (rc != 0)
-		log_warning("table %s is %s, and %s cannot be run: %s", table, why, program,
-		    strerror(rc));
+		log_warning(
+		    "table %s is %s, and %s cannot be run: %s", table, why, program, strerror(rc));
 	else if (wait_for(pid) != 0)
 		log_warning("table %s is %s, and could not be compiled", table, why);
 	else

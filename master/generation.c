@@ -80,7 +80,7 @@ static void service_free(struct service *s)
 
 void generation_free(struct generation *g)
 {
-	list_for_each_safe (l, tmp, &g->services)
+	list_for_each_safe(l, tmp, &g->services)
 		service_free(list_entry(l, struct service, link));
 	if (g->config_fd >= 0)
 		close(g->config_fd);
@@ -114,7 +114,7 @@ bool generation_open_sockets(struct generation *g)
 	bool ok = true;
 	char why[256];
 
-	list_for_each (l, &g->services) {
+	list_for_each(l, &g->services) {
 		struct service *s = list_entry(l, struct service, link);
 
 		for (size_t i = 0; i < s->socket_count; i++) {
@@ -139,7 +139,7 @@ static void tell_of_listener(struct service *s, const struct service_socket *soc
 
 	msg_begin(&m, CONTRACT_LISTEN_TOO);
 	msg_add_str(&m, "listener", text);
-	list_for_each (l, &s->processes)
+	list_for_each(l, &s->processes)
 		process_send(list_entry(l, struct process, link), &m, socket->held->fd);
 	msg_release(&m);
 	free(text);
@@ -150,7 +150,7 @@ static void on_socket_retry(struct loop_timer *timer)
 	char why[256];
 
 	(void)timer;
-	list_for_each (l, &master.current->services) {
+	list_for_each(l, &master.current->services) {
 		struct service *s = list_entry(l, struct service, link);
 
 		for (size_t i = 0; i < s->socket_count; i++) {
@@ -175,7 +175,7 @@ static bool is_same_service(const struct service *a, const struct service *b)
 
 static struct service *find_same(const struct generation *g, const struct service *s)
 {
-	list_for_each (l, &g->services) {
+	list_for_each(l, &g->services) {
 		struct service *candidate = list_entry(l, struct service, link);
 
 		if (is_same_service(candidate, s))
@@ -219,7 +219,7 @@ static void service_drain(struct service *s)
 	s->replaced = true;
 	s->waits_alone = false;
 	loop_timer_cancel(master.loop, &s->wakeup);
-	list_for_each_safe (l, tmp, &s->processes)
+	list_for_each_safe(l, tmp, &s->processes)
 		process_event(list_entry(l, struct process, link), EVENT_DRAIN);
 }
 
@@ -239,7 +239,7 @@ static void take_processes_over(struct service *s, struct service *old)
 	struct msg_out m = { { 0 } };
 
 	msg_begin(&m, CONTRACT_RELOAD);
-	list_for_each_safe (l, tmp, &old->processes) {
+	list_for_each_safe(l, tmp, &old->processes) {
 		struct process *p = list_entry(l, struct process, link);
 
 		list_del(&p->link);
@@ -261,10 +261,10 @@ static bool can_stay(const struct service *s, const struct service *old)
 
 static bool older_processes_exist(const struct service *s)
 {
-	list_for_each (gl, &master.generations) {
+	list_for_each(gl, &master.generations) {
 		const struct generation *g = list_entry(gl, struct generation, link);
 
-		list_for_each (sl, &g->services) {
+		list_for_each(sl, &g->services) {
 			const struct service *other = list_entry(sl, struct service, link);
 
 			if (other != s && is_same_service(other, s) &&
@@ -302,7 +302,7 @@ static bool is_over(const struct generation *g)
 {
 	if (g == master.current)
 		return false;
-	list_for_each (l, &g->services) {
+	list_for_each(l, &g->services) {
 		const struct service *s = list_entry(l, struct service, link);
 
 		if (!s->replaced || !list_is_empty(&s->processes))
@@ -313,10 +313,10 @@ static bool is_over(const struct generation *g)
 
 static void forget_service(const struct service *gone)
 {
-	list_for_each (gl, &master.generations) {
+	list_for_each(gl, &master.generations) {
 		struct generation *g = list_entry(gl, struct generation, link);
 
-		list_for_each (sl, &g->services) {
+		list_for_each(sl, &g->services) {
 			struct service *s = list_entry(sl, struct service, link);
 
 			if (s->before == gone)
@@ -329,12 +329,12 @@ static void forget_service(const struct service *gone)
 static void free_old_generations(void *arg)
 {
 	(void)arg;
-	list_for_each_safe (l, tmp, &master.generations) {
+	list_for_each_safe(l, tmp, &master.generations) {
 		struct generation *g = list_entry(l, struct generation, link);
 
 		if (!is_over(g))
 			continue;
-		list_for_each (sl, &g->services)
+		list_for_each(sl, &g->services)
 			forget_service(list_entry(sl, struct service, link));
 		list_del(&g->link);
 		generation_free(g);
@@ -348,14 +348,14 @@ void generation_install(struct generation *g)
 	g->number = ++master.last_generation;
 	list_add_tail(&master.generations, &g->link);
 	master.current = g;
-	list_for_each (l, &g->services) {
+	list_for_each(l, &g->services) {
 		struct service *s = list_entry(l, struct service, link);
 
 		service_install(s, old == NULL ? NULL : find_same(old, s));
 	}
 	if (old == NULL)
 		return;
-	list_for_each (l, &old->services) {
+	list_for_each(l, &old->services) {
 		struct service *s = list_entry(l, struct service, link);
 
 		if (!s->replaced && find_same(g, s) == NULL)
@@ -366,11 +366,11 @@ void generation_install(struct generation *g)
 
 static bool all_told(void)
 {
-	list_for_each (l, &master.current->services) {
+	list_for_each(l, &master.current->services) {
 		const struct service *s = list_entry(l, struct service, link);
 		unsigned told = 0;
 
-		list_for_each (pl, &s->processes)
+		list_for_each(pl, &s->processes)
 			told += list_entry(pl, struct process, link)->told;
 		if (told < s->process_count)
 			return false;
@@ -383,10 +383,10 @@ static void tell_starter(void)
 {
 	if (master.ready_fd < 0 || !all_told())
 		return;
-	list_for_each (l, &master.current->services) {
+	list_for_each(l, &master.current->services) {
 		const struct service *s = list_entry(l, struct service, link);
 
-		list_for_each (pl, &s->processes) {
+		list_for_each(pl, &s->processes) {
 			const struct process *p = list_entry(pl, struct process, link);
 
 			if (p->state != PROCESS_SERVING)
@@ -411,7 +411,7 @@ void service_result(struct service *s, bool ready)
 		s->before = NULL;
 		service_drain(before);
 	}
-	list_for_each (l, &s->processes)
+	list_for_each(l, &s->processes)
 		have++;
 	if (ready && !s->replaced && s->serve_count == 0 && have < s->process_count)
 		start_processes(s, have, s->process_count);
@@ -422,7 +422,7 @@ static size_t process_total(const struct service *s)
 {
 	size_t n = 0;
 
-	list_for_each (l, &s->processes)
+	list_for_each(l, &s->processes)
 		n++;
 	return n;
 }
@@ -445,10 +445,10 @@ void service_wants_another(struct service *s, unsigned number)
 
 static bool nothing_runs(void)
 {
-	list_for_each (gl, &master.generations) {
+	list_for_each(gl, &master.generations) {
 		const struct generation *g = list_entry(gl, struct generation, link);
 
-		list_for_each (sl, &g->services)
+		list_for_each(sl, &g->services)
 			if (!list_is_empty(&list_entry(sl, struct service, link)->processes))
 				return false;
 	}
@@ -466,7 +466,7 @@ void service_process_gone(struct service *s)
 		s->owed--;
 		start_processes(s, 0, 1);
 	}
-	list_for_each (l, &master.current->services) {
+	list_for_each(l, &master.current->services) {
 		struct service *waits = list_entry(l, struct service, link);
 
 		if (waits->waits_alone && !older_processes_exist(waits)) {
@@ -481,7 +481,7 @@ static void stop_service(struct service *s)
 {
 	loop_timer_cancel(master.loop, &s->wakeup);
 	s->replaced = true;
-	list_for_each_safe (l, tmp, &s->processes)
+	list_for_each_safe(l, tmp, &s->processes)
 		process_event(list_entry(l, struct process, link), EVENT_STOP);
 }
 
@@ -490,10 +490,10 @@ void generation_stop_all(int64_t timeout_ms)
 	master.stopping = true;
 	master.stop_timeout_ms = timeout_ms;
 	loop_timer_cancel(master.loop, &socket_retry);
-	list_for_each (gl, &master.generations) {
+	list_for_each(gl, &master.generations) {
 		struct generation *g = list_entry(gl, struct generation, link);
 
-		list_for_each (sl, &g->services)
+		list_for_each(sl, &g->services)
 			stop_service(list_entry(sl, struct service, link));
 	}
 	if (nothing_runs())

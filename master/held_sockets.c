@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "log/log.h"
 #include "supervisor.h"
 #include "sys/socket.h"
 
@@ -33,7 +34,7 @@ struct held_socket *held_inet(const struct net_addr *addr)
 {
 	struct held_socket *h;
 
-	list_for_each (l, &master.held) {
+	list_for_each(l, &master.held) {
 		h = list_entry(l, struct held_socket, link);
 		if (h->type == HELD_INET && net_addr_equal(&h->addr, addr) &&
 		    net_addr_port(&h->addr) == net_addr_port(addr)) {
@@ -48,7 +49,7 @@ struct held_socket *held_inet(const struct net_addr *addr)
 
 static struct held_socket *find_unix(enum held_type type, const char *path)
 {
-	list_for_each (l, &master.held) {
+	list_for_each(l, &master.held) {
 		struct held_socket *h = list_entry(l, struct held_socket, link);
 
 		if (h->type == type && strcmp(h->path, path) == 0)
@@ -95,7 +96,7 @@ void held_release(struct held_socket *h)
 
 void held_close_all(void)
 {
-	list_for_each_safe (l, tmp, &master.held)
+	list_for_each_safe(l, tmp, &master.held)
 		close_and_free(list_entry(l, struct held_socket, link));
 }
 
@@ -104,8 +105,8 @@ const char *held_name(const struct held_socket *h, char out[300])
 	char text[NET_ADDR_TEXT];
 
 	if (h->type == HELD_INET)
-		snprintf(out, 300, "%s port %u", net_addr_text(&h->addr, text),
-		    net_addr_port(&h->addr));
+		snprintf(
+		    out, 300, "%s port %u", net_addr_text(&h->addr, text), net_addr_port(&h->addr));
 	else
 		snprintf(out, 300, "%s", h->path);
 	return out;
@@ -130,8 +131,8 @@ static void adjust(const struct held_socket *h)
 {
 	if (h->path == NULL)
 		return;
-	(void)lchown(h->path, h->uid, h->gid);
-	(void)chmod(h->path, h->mode);
+	if (lchown(h->path, h->uid, h->gid) < 0 || chmod(h->path, h->mode) < 0)
+		log_warning("cannot give %s its owner and mode: %s", h->path, strerror(errno));
 }
 
 enum held_result held_open(struct held_socket *h, char why[256])

@@ -25,7 +25,7 @@ static int open_file(const char *path)
 	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, LOG_MODE);
 }
 
-void master_log_open(const struct generation *g, bool to_stderr, bool debug)
+bool master_log_open(const struct generation *g, bool to_stderr, bool debug)
 {
 	struct log_config config = {
 		.style = master.language == MASTER_POSTFIX ? LOG_STYLE_POSTFIX : LOG_STYLE_DOVECOT,
@@ -39,12 +39,13 @@ void master_log_open(const struct generation *g, bool to_stderr, bool debug)
 	if (g->log_path != NULL) {
 		fd = open_file(g->log_path);
 		if (fd < 0)
-			fatal("open logfile %s: %s", g->log_path, strerror(errno));
+			return false;
 	}
 	if (master.log_fd >= 0)
 		close(master.log_fd);
 	master.log_fd = config.fd = fd;
 	log_open(&config);
+	return true;
 }
 
 static void tell_processes(void)
@@ -52,13 +53,13 @@ static void tell_processes(void)
 	struct msg_out m = { { 0 } };
 
 	msg_begin(&m, CONTRACT_LOG_TO);
-	list_for_each (gl, &master.generations) {
+	list_for_each(gl, &master.generations) {
 		struct generation *g = list_entry(gl, struct generation, link);
 
-		list_for_each (sl, &g->services) {
+		list_for_each(sl, &g->services) {
 			struct service *s = list_entry(sl, struct service, link);
 
-			list_for_each (pl, &s->processes)
+			list_for_each(pl, &s->processes)
 				process_send(
 				    list_entry(pl, struct process, link), &m, master.log_fd);
 		}

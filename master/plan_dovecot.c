@@ -11,11 +11,11 @@
 #include "supervisor.h"
 #include "sys/priv.h"
 
-#define DEFAULT_SESSIONS   10000
-#define DEFAULT_CLIENTS	   1000
-#define DEFAULT_PROCESSES  100
-#define THROTTLE_MS	   2000
-#define STOP_TIMEOUT_MS	   5000
+#define DEFAULT_SESSIONS  10000
+#define DEFAULT_CLIENTS	  1000
+#define DEFAULT_PROCESSES 100
+#define THROTTLE_MS	  2000
+#define STOP_TIMEOUT_MS	  5000
 
 struct plan {
 	struct generation *g;
@@ -198,8 +198,8 @@ static void add_inet(struct plan *plan, struct service *s, const struct dovecot_
 
 		/* "*" is all of IPv4 there, "::" all of IPv6. */
 		if (!bind_add(&list, strcmp(host, "*") == 0 ? "0.0.0.0" : host, port, why))
-			conf_report(plan->errors, CONF_ERROR, master.config, 0,
-			    "service(%s): %s", s->name, why);
+			conf_report(plan->errors, CONF_ERROR, master.config, 0, "service(%s): %s",
+			    s->name, why);
 		free(host);
 	}
 	for (size_t i = 0; i < list.count; i++)
@@ -265,8 +265,7 @@ static void sort_protocols(struct plan *plan)
 	struct strbuf runs = STRBUF_INIT(4096);
 
 	while (slice_token(&rest, " ,", &word)) {
-		struct strbuf *to =
-		    protocol_runs(plan->g->dovecot, word) ? &runs : &plan->absent;
+		struct strbuf *to = protocol_runs(plan->g->dovecot, word) ? &runs : &plan->absent;
 
 		strbuf_addstr(to, to->len ? ", " : "");
 		strbuf_addslice(to, word);
@@ -274,9 +273,9 @@ static void sort_protocols(struct plan *plan)
 	plan->g->protocols = xstrdup(runs.ptr);
 	strbuf_release(&runs);
 	if (plan->absent.len > 0)
-		plan->g->absent = xasprintf(
-		    "protocols: Postcote does not serve %s yet, the ports stay closed",
-		    plan->absent.ptr);
+		plan->g->absent =
+		    xasprintf("protocols: Postcote does not serve %s yet, the ports stay closed",
+			plan->absent.ptr);
 }
 
 static void fill_in(struct plan *plan)

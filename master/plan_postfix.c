@@ -57,8 +57,8 @@ static void find_owner(struct plan *plan)
 		conf_report(plan->errors, CONF_ERROR, plan->main_cf, line,
 		    "mail_owner: there is no account \"%s\"", params->mail_owner);
 	else if (plan->owner.uid == 0)
-		conf_report(plan->errors, CONF_ERROR, plan->main_cf, line,
-		    "mail_owner: must not be root");
+		conf_report(
+		    plan->errors, CONF_ERROR, plan->main_cf, line, "mail_owner: must not be root");
 	line = 0;
 	(void)postfix_source_raw(plan->g->postfix, "setgid_group", &line);
 	if (!priv_find_group(params->setgid_group, &gid))
@@ -112,8 +112,8 @@ static void add_inet(struct plan *plan, struct service *s, const struct postfix_
 		free(host);
 		return;
 	}
-	ok = host == NULL || host[0] == '\0' ? add_interfaces(plan, &list, port, why) :
-					       bind_add(&list, host, port, why);
+	ok = host == NULL || host[0] == '\0' ? add_interfaces(plan, &list, port, why)
+					     : bind_add(&list, host, port, why);
 	if (!ok)
 		conf_report(plan->errors, CONF_ERROR, plan->master_cf, entry->line, "%s: %s",
 		    entry->name, why);
@@ -231,9 +231,8 @@ static void add_services(struct plan *plan)
 			add_service(plan, entry);
 	}
 	if (plan->absent.len > 0)
-		plan->g->absent =
-		    xasprintf("not started, since Postcote does not have them yet: %s",
-			plan->absent.ptr);
+		plan->g->absent = xasprintf(
+		    "not started, since Postcote does not have them yet: %s", plan->absent.ptr);
 }
 
 static void set_log(struct plan *plan)

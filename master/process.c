@@ -120,9 +120,8 @@ static void spawn(struct process *p)
 		process_event(p, EVENT_EXIT_BAD);
 		return;
 	}
-	p->watch = (struct loop_watch){ .fd = channel_fd(p->control),
-		.ready = control_ready,
-		.arg = p };
+	p->watch =
+	    (struct loop_watch){ .fd = channel_fd(p->control), .ready = control_ready, .arg = p };
 	if (loop_watch(master.loop, &p->watch, EPOLLIN) < 0)
 		log_warning("cannot watch %s: %s", p->service->path, strerror(errno));
 	set_timer(p, START_TIMEOUT_MS);
@@ -197,7 +196,8 @@ static void act(struct process *p, enum process_action action)
 		break;
 	case ACTION_STOP:
 		send_drain(p, false);
-		set_timer(p, master.stop_timeout_ms > 0 ? master.stop_timeout_ms + STOP_GRACE_MS : 0);
+		set_timer(
+		    p, master.stop_timeout_ms > 0 ? master.stop_timeout_ms + STOP_GRACE_MS : 0);
 		break;
 	case ACTION_THROTTLE:
 		throttle(p);
@@ -219,21 +219,20 @@ void process_event(struct process *p, enum process_event event)
 	struct process_step step = process_step(p->state, event);
 
 	log_debug("%s process %u pid %d: %s, %s -> %s", p->service->name, p->number, (int)p->pid,
-	    process_event_name(event), process_state_name(p->state),
-	    process_state_name(step.next));
+	    process_event_name(event), process_state_name(p->state), process_state_name(step.next));
 	p->state = step.next;
 	act(p, step.action);
 }
 
 static struct process *find_process(pid_t pid)
 {
-	list_for_each (gl, &master.generations) {
+	list_for_each(gl, &master.generations) {
 		struct generation *g = list_entry(gl, struct generation, link);
 
-		list_for_each (sl, &g->services) {
+		list_for_each(sl, &g->services) {
 			struct service *s = list_entry(sl, struct service, link);
 
-			list_for_each (pl, &s->processes) {
+			list_for_each(pl, &s->processes) {
 				struct process *p = list_entry(pl, struct process, link);
 
 				if (p->pid == pid)
@@ -251,8 +250,8 @@ static void log_death(const struct process *p, int status)
 
 	if (master.language == MASTER_POSTFIX) {
 		if (WIFSIGNALED(status))
-			log_warning(
-			    "process %s pid %d killed by signal %d", s->path, pid, WTERMSIG(status));
+			log_warning("process %s pid %d killed by signal %d", s->path, pid,
+			    WTERMSIG(status));
 		else if (WEXITSTATUS(status) != 0)
 			log_warning(
 			    "process %s pid %d exit status %d", s->path, pid, WEXITSTATUS(status));
@@ -260,11 +259,10 @@ static void log_death(const struct process *p, int status)
 	}
 	if (WIFSIGNALED(status))
 		log_error("service(%s): child %d killed with signal %d%s", s->name, pid,
-		    WTERMSIG(status),
-		    WCOREDUMP(status) ? " (core dumped)" : " (core not dumped)");
+		    WTERMSIG(status), WCOREDUMP(status) ? " (core dumped)" : " (core not dumped)");
 	else if (WEXITSTATUS(status) != 0)
-		log_error("service(%s): child %d returned error %d", s->name, pid,
-		    WEXITSTATUS(status));
+		log_error(
+		    "service(%s): child %d returned error %d", s->name, pid, WEXITSTATUS(status));
 }
 
 void process_reap(void)
@@ -282,7 +280,6 @@ void process_reap(void)
 		clear_timer(p);
 		p->pid = 0;
 		process_event(p,
-		    WIFEXITED(status) && WEXITSTATUS(status) == 0 ? EVENT_EXIT_OK :
-								    EVENT_EXIT_BAD);
+		    WIFEXITED(status) && WEXITSTATUS(status) == 0 ? EVENT_EXIT_OK : EVENT_EXIT_BAD);
 	}
 }

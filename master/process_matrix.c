@@ -16,7 +16,10 @@
 
 #include "base/check.h"
 
-#define STEP(action, next) { ACTION_##action, PROCESS_##next }
+#define STEP(action, next)                                                                         \
+	{                                                                                          \
+		ACTION_##action, PROCESS_##next                                                    \
+	}
 
 static const struct process_step matrix[PROCESS_STATES][PROCESS_EVENTS] = {
 	[PROCESS_WAITING] = {

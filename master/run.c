@@ -124,10 +124,12 @@ static void on_reload(int signo, void *arg)
 		return;
 	}
 	if (!same_text(g->log_path, master.current->log_path) ||
-	    !same_text(g->facility, master.current->facility))
-		master_log_open(g, false, debug);
-	else
+	    !same_text(g->facility, master.current->facility)) {
+		if (!master_log_open(g, false, debug))
+			log_error("open logfile %s: %s", g->log_path, strerror(errno));
+	} else {
 		master_log_reopen();
+	}
 	if (is_postfix()) {
 		log_started(g, "reload");
 		compile_tables(g->postfix);
@@ -140,9 +142,8 @@ static void on_stop(int signo, void *arg)
 {
 	const struct signalfd_siginfo *info = loop_siginfo(master.loop);
 	/* SIGQUIT is "postfix abort"; a second signal is impatience. */
-	int64_t timeout_ms = signo == SIGQUIT || master.stopping ?
-	    0 :
-	    master.current->stop_timeout_ms;
+	int64_t timeout_ms =
+	    signo == SIGQUIT || master.stopping ? 0 : master.current->stop_timeout_ms;
 
 	(void)arg;
 	if (is_postfix())
@@ -214,7 +215,7 @@ static void wait_for_orphans(void)
 static void started(void)
 {
 	background_ready();
-	master_log_open(master.current, false, debug);
+	(void)master_log_open(master.current, false, debug);
 }
 
 static void start(const struct run_options *options)
@@ -232,7 +233,8 @@ static void start(const struct run_options *options)
 	else
 		base_dir_prepare(g);
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-	master_log_open(g, options->wait, debug);
+	if (!master_log_open(g, options->wait, debug))
+		fatal("open logfile %s: %s", g->log_path, strerror(errno));
 	master.loop = loop_new();
 	take_signals();
 	if (!generation_open_sockets(g))

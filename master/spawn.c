@@ -20,9 +20,9 @@
 
 char *spawn_listener_text(const struct service_socket *socket)
 {
-	static const char *const types[] = { [HELD_INET] = "inet",
-		[HELD_UNIX] = "unix",
-		[HELD_DGRAM] = "unix-dgram" };
+	static const char *const types[] = {
+		[HELD_INET] = "inet", [HELD_UNIX] = "unix", [HELD_DGRAM] = "unix-dgram"
+	};
 
 	return xasprintf("%s %d %s %s", types[socket->held->type], socket->ssl,
 	    socket->kind[0] ? socket->kind : "-", socket->name);

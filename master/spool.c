@@ -68,14 +68,15 @@ static void lock_pid_file(const char *path, const char *running)
 		fatal("open lock file %s: %s", path, strerror(errno));
 }
 
-static void make_spool(const struct postfix_params *params, const struct priv_user *owner, gid_t drop)
+static void make_spool(
+    const struct postfix_params *params, const struct priv_user *owner, gid_t drop)
 {
 	make_directory(params->queue_directory, 0755, 0, 0);
 	for (const struct spool_directory *d = spool_directories; d->name != NULL; d++) {
 		char *path = xasprintf("%s/%s", params->queue_directory, d->name);
 
-		make_directory(path, d->mode, d->of_owner ? owner->uid : 0,
-		    d->of_drop_group ? drop : 0);
+		make_directory(
+		    path, d->mode, d->of_owner ? owner->uid : 0, d->of_drop_group ? drop : 0);
 		free(path);
 	}
 	make_directory(params->data_directory, 0700, owner->uid, 0);

@@ -123,8 +123,8 @@ struct generation *generation_new(void);
 void generation_free(struct generation *g); /* which has no processes */
 struct service *service_new(
     struct generation *g, const char *name, const char *type, const char *program);
-void service_add_socket(struct service *s, struct held_socket *held, const char *name,
-    const char *kind, bool ssl);
+void service_add_socket(
+    struct service *s, struct held_socket *held, const char *name, const char *kind, bool ssl);
 /* Opens all sockets; false when some failed for good.  All failures are logged as errors. */
 bool generation_open_sockets(struct generation *g);
 /* First start, or reload: takes G over. */
@@ -155,8 +155,8 @@ enum master_language { MASTER_POSTFIX, MASTER_DOVECOT };
 struct master {
 	enum master_language language;
 	const char *log_name; /* "postfix/master", "master" */
-	const char *config; /* Postfix: the directory; Dovecot: the file */
-	char *program_dir;  /* of our own executable */
+	const char *config;   /* Postfix: the directory; Dovecot: the file */
+	char *program_dir;    /* of our own executable */
 	bool as_root;
 	struct loop *loop;
 	struct list generations; /* oldest first */
@@ -165,9 +165,9 @@ struct master {
 	struct list held;
 	int shared_fd;
 	unsigned char secret[SERVER_SECRET_SIZE];
-	int log_fd; /* -1: syslog */
-	int ready_fd; /* where who waits for the start hears of it; -1: nobody */
-	void (*started)(void); /* called after that */
+	int log_fd;		 /* -1: syslog */
+	int ready_fd;		 /* where who waits for the start hears of it; -1: nobody */
+	void (*started)(void);	 /* called after that */
 	int64_t stop_timeout_ms; /* while it stops */
 	bool stopping;
 };
@@ -202,8 +202,9 @@ struct bind_list {
 bool bind_add(struct bind_list *list, const char *host, unsigned port, char why[256]);
 bool bind_port(const char *text, unsigned *port); /* "smtp", "25" */
 
-/* master_log.c: (re)opens what G wants, tells the processes. */
-void master_log_open(const struct generation *g, bool to_stderr, bool debug);
+/* master_log.c: opens what G wants; false with errno, and nothing has changed. */
+bool master_log_open(const struct generation *g, bool to_stderr, bool debug);
+/* The same file by its name again; tells the processes. */
 void master_log_reopen(void);
 
 #endif

@@ -213,8 +213,7 @@ void accept_end(struct server_process *p)
 {
 	rest(p);
 	loop_timer_cancel(p->ctx.loop, &acceptors.rest);
-	for (size_t i = 0; i < acceptors.count; i++)
-{
+	for (size_t i = 0; i < acceptors.count; i++) {
 		close(acceptors.list[i]->watch.fd);
 		free(acceptors.list[i]);
 	}

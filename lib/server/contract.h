@@ -63,12 +63,13 @@ enum contract_fd {
 	CONTRACT_LISTEN
 };
 
-#define CONTRACT_START	"START"
-#define CONTRACT_DRAIN	"DRAIN"
-#define CONTRACT_RELOAD "RELOAD"
-#define CONTRACT_LOG_TO "LOG"
-#define CONTRACT_READY	"READY"
-#define CONTRACT_RETIRE "RETIRE"
+#define CONTRACT_START	    "START"
+#define CONTRACT_DRAIN	    "DRAIN"
+#define CONTRACT_RELOAD	    "RELOAD"
+#define CONTRACT_LOG_TO	    "LOG"
+#define CONTRACT_LISTEN_TOO "LISTEN"
+#define CONTRACT_READY	    "READY"
+#define CONTRACT_RETIRE	    "RETIRE"
 
 /* A service has no more listening sockets than this. */
 #define CONTRACT_MAX_LISTENERS 256
