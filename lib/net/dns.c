@@ -111,12 +111,13 @@ static void run(ares_channel channel, int64_t deadline)
 	for (;;) {
 		ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
 		struct pollfd polled[ARES_GETSOCK_MAXNUM];
-		int mask = ares_getsock(channel, sockets, ARES_GETSOCK_MAXNUM);
+		/* Not its macros, which shift into an int's sign. */
+		unsigned mask = (unsigned)ares_getsock(channel, sockets, ARES_GETSOCK_MAXNUM);
 		size_t count = 0;
 
 		for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-			short events = (ARES_GETSOCK_READABLE(mask, i) ? POLLIN : 0) |
-				       (ARES_GETSOCK_WRITABLE(mask, i) ? POLLOUT : 0);
+			short events = (mask >> i & 1 ? POLLIN : 0) |
+				       (mask >> (i + ARES_GETSOCK_MAXNUM) & 1 ? POLLOUT : 0);
 
 			if (events)
 				polled[count++] =
@@ -178,63 +179,117 @@ static bool is_hostname(const char *name)
 }
 
 struct name_query {
+	const void *bytes; /* of the address */
+	int len, family;
 	enum dns_result result;
 	char name[DNS_NAME_SIZE];
 };
 
-/*
- * Of several PTR records c-ares makes the last one the name and lists all of them as aliases; the
- * first is what other resolvers take.  An entry of /etc/hosts has its name not among its aliases.
- */
-static const char *first_name(const struct hostent *host)
+static void take_name(struct name_query *query, const char *name)
 {
-	for (char **alias = host->h_aliases; alias && *alias; alias++)
-		if (strcmp(*alias, host->h_name) == 0)
-			return host->h_aliases[0];
-	return host->h_name;
+	size_t len = strlen(name);
+
+	if (len && name[len - 1] == '.')
+		len--;
+	snprintf(query->name, sizeof(query->name), "%.*s", (int)len, name);
+	query->result =
+	    len < sizeof(query->name) && is_hostname(query->name) ? DNS_FOUND : DNS_NOT_FOUND;
 }
 
-static void name_found(void *arg, int status, int timeouts, struct hostent *host)
+static void host_found(void *arg, int status, int timeouts, struct hostent *host)
+{
+	(void)timeouts;
+	if (status == ARES_SUCCESS)
+		take_name(arg, host->h_name);
+}
+
+/*
+ * c-ares makes the last of several PTR records the name, and lists all of them as aliases; the
+ * first is what other resolvers take.  A name with bytes that no host name has is a bad answer to
+ * it.
+ */
+static void pointer_found(void *arg, int status, int timeouts, unsigned char *reply, int len)
 {
 	struct name_query *query = arg;
-	const char *name;
-	size_t len;
+	struct hostent *host;
 
 	(void)timeouts;
 	query->result = result_of(status);
 	if (query->result != DNS_FOUND)
 		return;
-	name = first_name(host);
-	len = strlen(name);
-	if (len && name[len - 1] == '.')
-		len--;
-	snprintf(query->name, sizeof(query->name), "%.*s", (int)len, name);
-	if (len >= sizeof(query->name) || !is_hostname(query->name))
-		query->result = DNS_NOT_FOUND;
+	status = ares_parse_ptr_reply(reply, len, query->bytes, query->len, query->family, &host);
+	query->result = status == ARES_EBADRESP ? DNS_NOT_FOUND : result_of(status);
+	if (query->result != DNS_FOUND)
+		return;
+	take_name(query, host->h_aliases[0] ? host->h_aliases[0] : host->h_name);
+	ares_free_hostent(host);
+}
+
+/* RFC 1035 3.5, RFC 3596 2.5 */
+static void reverse_name(const struct name_query *query, char out[DNS_NAME_SIZE])
+{
+	const unsigned char *bytes = query->bytes;
+
+	if (query->len == 4) {
+		snprintf(out, DNS_NAME_SIZE, "%u.%u.%u.%u.in-addr.arpa", bytes[3], bytes[2],
+		    bytes[1], bytes[0]);
+		return;
+	}
+	for (int i = 15; i >= 0; i--, out += 4)
+		snprintf(out, 5, "%x.%x.", bytes[i] & 15, bytes[i] >> 4);
+	memcpy(out, "ip6.arpa", sizeof("ip6.arpa"));
+}
+
+/*
+ * /etc/hosts alone: ares_gethostbyaddr would go on to the DNS, but calls any failure there "not
+ * found".
+ */
+static void look_into_hosts(struct name_query *query)
+{
+	char lookups[] = "f";
+	struct ares_options options = { .flags = ARES_FLAG_NOALIASES, .lookups = lookups };
+	ares_channel channel;
+
+	pthread_once(&library_once, start_library);
+	if (ares_init_options(&channel, &options, ARES_OPT_FLAGS | ARES_OPT_LOOKUPS) !=
+	    ARES_SUCCESS)
+		return;
+	ares_gethostbyaddr(channel, query->bytes, query->len, query->family, host_found, query);
+	ares_destroy(channel);
+}
+
+static void look_into_dns(struct name_query *query, int64_t deadline)
+{
+	char name[DNS_NAME_SIZE];
+	ares_channel channel;
+
+	query->result = DNS_TEMPORARY;
+	if (!channel_open(&channel, false))
+		return;
+	reverse_name(query, name);
+	ares_query(channel, name, 1 /* IN */, 12 /* PTR */, pointer_found, query);
+	run(channel, deadline);
+	ares_destroy(channel);
 }
 
 bool dns_name_of(
     const struct net_addr *addr, int64_t deadline, char *name, size_t size, enum dns_result *result)
 {
-	struct name_query query = { .result = DNS_TEMPORARY };
-	const struct sockaddr *sa = (const void *)&addr->ss;
-	const void *bytes = &((const struct sockaddr_in *)sa)->sin_addr;
-	ares_channel channel;
-	int len = 4;
+	struct name_query query = { .family = addr->ss.ss_family, .result = DNS_TEMPORARY };
 
 	*result = DNS_NOT_FOUND;
 	if (!addr->len)
 		return false;
-	if (sa->sa_family == AF_INET6) {
-		bytes = &((const struct sockaddr_in6 *)sa)->sin6_addr;
-		len = 16;
+	if (query.family == AF_INET6) {
+		query.bytes = &((const struct sockaddr_in6 *)&addr->ss)->sin6_addr;
+		query.len = 16;
+	} else {
+		query.bytes = &((const struct sockaddr_in *)&addr->ss)->sin_addr;
+		query.len = 4;
 	}
-	*result = DNS_TEMPORARY;
-	if (!channel_open(&channel, false))
-		return false;
-	ares_gethostbyaddr(channel, bytes, len, sa->sa_family, name_found, &query);
-	run(channel, deadline);
-	ares_destroy(channel);
+	look_into_hosts(&query);
+	if (query.result != DNS_FOUND)
+		look_into_dns(&query, deadline);
 	*result = query.result;
 	if (query.result == DNS_FOUND && strlen(query.name) >= size)
 		*result = DNS_NOT_FOUND;
