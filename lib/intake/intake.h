@@ -65,8 +65,11 @@ struct intake_origin {
 	 * always_add_missing_headers). */
 	bool add_missing_headers;
 	bool smtputf8;
-	int64_t arrival_us; /* wall clock; 0: now */
-	int64_t size_hint;  /* SIZE= of MAIL, or 0 */
+	/* Spooled at once: the submitter does not wait for a delivery anyway (commands). */
+	bool never_wait;
+	const char *full_name; /* for a missing From: */
+	int64_t arrival_us;    /* wall clock; 0: now */
+	int64_t size_hint;     /* SIZE= of MAIL, or 0 */
 };
 
 struct intake;
@@ -83,21 +86,16 @@ const char *intake_id(const struct intake *in);
 
 /* What MAIL and access actions say; each at most once, before the content. */
 void intake_set_envelope_id(struct intake *in, struct slice envid); /* DSN ENVID, decoded */
-void intake_set_ret(struct intake *in, bool headers_only);	    /* DSN RET */
+void intake_set_ret(struct intake *in, unsigned ret);		    /* enum dsn_ret */
 void intake_set_encoding(struct intake *in, const char *encoding);  /* "7bit", "8bit" */
 void intake_set_hold(struct intake *in); /* into hold/, never delivered at once */
 void intake_set_attribute(struct intake *in, const char *name, struct slice value);
-
-#define INTAKE_NOTIFY_NEVER   1
-#define INTAKE_NOTIFY_SUCCESS 2
-#define INTAKE_NOTIFY_FAILURE 4
-#define INTAKE_NOTIFY_DELAY   8
 
 struct intake_recipient {
 	struct slice address;	/* internal form, rewritten */
 	struct slice original;	/* as given, before rewriting; empty: same as ADDRESS */
 	struct slice dsn_orcpt; /* "rfc822;user@example.com"; empty: made from ORIGINAL */
-	unsigned notify;	/* INTAKE_NOTIFY_..., 0: the default */
+	unsigned notify;	/* enum dsn_notify bits; 0: the default */
 };
 bool intake_recipient(struct intake *in, const struct intake_recipient *rcpt, struct reason *why);
 unsigned intake_recipient_count(const struct intake *in);

@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A message goes straight from the session into an unnamed file: the envelope records as they are
+ * known, then the header, of which one field at a time is in memory, then the body.  The commit is
+ * the offer of queue/offer.h; doc/QUEUE.md says why its answer may be believed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "intake/intake_private.h"
+#include "log/log.h"
+#include "mail/address.h"
+#include "mail/dsn.h"
+#include "mail/header.h"
+
+#define WRITE_ERROR "queue file write error"
+
+struct intake_service *intake_service_new(
+    const struct intake_service_config *config, struct reason *why)
+{
+	const struct postfix_params *params = config->params;
+	char *incoming = xasprintf("%s/incoming", params->queue_directory);
+	int fd = open(incoming, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0) {
+		reason_set(why, "4.3.0", "open directory %s: %s", incoming, strerror(errno));
+		free(incoming);
+		return NULL;
+	}
+	free(incoming);
+	struct intake_service *service = xcalloc(1, sizeof(*service));
+	char *socket =
+	    xasprintf("%s/public/%s", params->queue_directory, params->queue_service_name);
+
+	service->config = *config;
+	service->log_name = xstrdup(config->log_name);
+	service->id_rules.long_form = params->enable_long_queue_ids;
+	service->id_rules.lifetime_s = params->maximal_queue_lifetime;
+	service->incoming = dirsync_new(fd);
+	service->rewriter = rewriter_new(params);
+	service->offers = offer_client_new(&(struct offer_client_config){
+	    .service = config->program,
+	    .socket = socket,
+	    .incoming = service->incoming,
+	    .proc_fd = config->proc_fd,
+	});
+	free(socket);
+	return service;
+}
+
+void intake_service_free(struct intake_service *service)
+{
+	if (service == NULL)
+		return;
+	offer_client_free(service->offers);
+	rewriter_free(service->rewriter);
+	dirsync_free(service->incoming);
+	free(service->log_name);
+	free(service);
+}
+
+bool intake_fail(struct intake *in, struct reason *why, const char *dsn, const char *text)
+{
+	if (in->state != INTAKE_FAILED) {
+		in->state = INTAKE_FAILED;
+		reason_set(&in->failure, dsn, "%s", text);
+	}
+	*why = in->failure;
+	return false;
+}
+
+/* The writer's errors stick; they are looked at once per line given. */
+static bool check_writer(struct intake *in, struct reason *why)
+{
+	if (in->writer.error == 0)
+		return true;
+	if (in->state != INTAKE_FAILED)
+		log_as(in->service->log_name, LOG_LEVEL_WARNING, "%s: write queue file: %s", in->id,
+		    strerror(in->writer.error));
+	return intake_fail(in, why, "4.3.0", WRITE_ERROR);
+}
+
+static void write_attribute(struct intake *in, const char *name, const char *value)
+{
+	if (value != NULL && value[0] != '\0')
+		queue_writer_attribute_str(&in->writer, name, value);
+}
+
+static void write_origin(struct intake *in, const struct intake_origin *origin)
+{
+	if (origin->full_name != NULL && origin->full_name[0] != '\0')
+		queue_writer_record(&in->writer, QR_FULL_NAME, slice_of(origin->full_name));
+	write_attribute(in, "rewrite_context", in->local_rewrite ? "local" : "remote");
+	write_attribute(in, "log_client_name", origin->client_name);
+	write_attribute(in, "log_client_address", origin->client_address);
+	write_attribute(in, "log_client_port", origin->client_port);
+	if (origin->client_name != NULL && origin->client_address != NULL) {
+		char *text = xasprintf("%s[%s]", origin->client_name, origin->client_address);
+		write_attribute(in, "log_message_origin", text);
+		free(text);
+	} else {
+		write_attribute(in, "log_message_origin", origin->origin);
+	}
+	write_attribute(in, "log_helo_name", origin->helo);
+	write_attribute(in, "log_protocol_name", origin->protocol);
+	write_attribute(in, "client_name", origin->client_name);
+	write_attribute(in, "reverse_client_name", origin->reverse_client_name);
+	write_attribute(in, "client_address", origin->client_address);
+	write_attribute(in, "client_port", origin->client_port);
+	write_attribute(in, "server_address", origin->server_address);
+	write_attribute(in, "server_port", origin->server_port);
+	write_attribute(in, "helo_name", origin->helo);
+	write_attribute(in, "protocol_name", origin->protocol);
+	write_attribute(in, "sasl_method", origin->sasl_method);
+	write_attribute(in, "sasl_username", origin->sasl_username);
+	write_attribute(in, "sasl_sender", origin->sasl_sender);
+}
+
+struct intake *intake_begin(struct intake_service *service, const struct intake_origin *origin,
+    struct slice sender, struct reason *why)
+{
+	struct intake *in = xcalloc(1, sizeof(*in));
+	struct strbuf external = STRBUF_INIT(2 * ADDRESS_MAX);
+
+	in->service = service;
+	if (tmpfile_open(&in->file, dirsync_fd(service->incoming), QUEUE_FILE_MODE) < 0) {
+		log_as(service->log_name, LOG_LEVEL_WARNING, "create file in incoming: %s",
+		    strerror(errno));
+		reason_set(why, "4.3.0", WRITE_ERROR);
+		free(in);
+		return NULL;
+	}
+	in->arrival_us = origin->arrival_us != 0 ? origin->arrival_us : clock_wall_us();
+	in->local_rewrite = origin->local_rewrite;
+	in->add_missing = origin->add_missing_headers;
+	in->smtputf8 = origin->smtputf8;
+	in->never_wait = origin->never_wait;
+	in->sender = xstrndup(sender.ptr != NULL ? sender.ptr : "", sender.len);
+	in->full_name = origin->full_name != NULL ? xstrdup(origin->full_name) : NULL;
+	strbuf_init(&in->prepended, INTAKE_HEADER_BLOCK_MAX);
+	/* One field with its folds; what is beyond is cut, as with the peer. */
+	strbuf_init(&in->header, STRBUF_NO_LIMIT);
+	queue_id_new(&service->id_rules,
+	    service->config.next_number(service->config.next_number_arg), in->id);
+	queue_writer_init(&in->writer, in->file.fd);
+	address_external(sender, &external);
+	queue_writer_begin(&in->writer, in->arrival_us, strbuf_slice(&external));
+	write_origin(in, origin);
+	strbuf_release(&external);
+	return in;
+}
+
+void intake_free(struct intake *in)
+{
+	if (in == NULL)
+		return;
+	queue_writer_release(&in->writer);
+	tmpfile_close(&in->file);
+	strbuf_release(&in->prepended);
+	strbuf_release(&in->header);
+	free(in->sender);
+	free(in->full_name);
+	free(in->message_id);
+	free(in);
+}
+
+const char *intake_id(const struct intake *in)
+{
+	return in->id;
+}
+
+void intake_set_attribute(struct intake *in, const char *name, struct slice value)
+{
+	ASSERT(in->state == INTAKE_ENVELOPE || in->state == INTAKE_FAILED);
+	queue_writer_attribute(&in->writer, name, value);
+}
+
+void intake_set_envelope_id(struct intake *in, struct slice envid)
+{
+	intake_set_attribute(in, "envelope_id", envid);
+}
+
+void intake_set_ret(struct intake *in, unsigned ret)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", ret);
+	intake_set_attribute(in, "ret_flags", slice_of(text));
+}
+
+void intake_set_encoding(struct intake *in, const char *encoding)
+{
+	intake_set_attribute(in, "encoding", slice_of(encoding));
+}
+
+void intake_set_hold(struct intake *in)
+{
+	in->hold = true;
+}
+
+bool intake_recipient(struct intake *in, const struct intake_recipient *rcpt, struct reason *why)
+{
+	struct strbuf address = STRBUF_INIT(2 * ADDRESS_MAX), orcpt = STRBUF_INIT(4 * ADDRESS_MAX);
+	struct strbuf original = STRBUF_INIT(2 * ADDRESS_MAX);
+
+	if (in->state == INTAKE_FAILED)
+		return intake_fail(in, why, "", "");
+	ASSERT(in->state == INTAKE_ENVELOPE);
+	address_external(rcpt->address, &address);
+	if (rcpt->original.len > 0 && !slice_eq(rcpt->original, rcpt->address))
+		address_external(rcpt->original, &original);
+	if (rcpt->dsn_orcpt.len > 0)
+		strbuf_addslice(&orcpt, rcpt->dsn_orcpt);
+	else
+		strbuf_addf(&orcpt, "rfc822;%s", original.len > 0 ? original.ptr : address.ptr);
+	queue_writer_recipient(&in->writer, strbuf_slice(&address), strbuf_slice(&original),
+	    strbuf_slice(&orcpt), rcpt->notify);
+	in->recipient_count++;
+	if (rcpt->notify & DSN_NOTIFY_SUCCESS)
+		in->never_wait = true;
+	strbuf_release(&address);
+	strbuf_release(&original);
+	strbuf_release(&orcpt);
+	return check_writer(in, why);
+}
+
+unsigned intake_recipient_count(const struct intake *in)
+{
+	return in->recipient_count;
+}
+
+bool intake_prepend(struct intake *in, struct slice header, struct reason *why)
+{
+	if (in->state == INTAKE_FAILED)
+		return intake_fail(in, why, "", "");
+	ASSERT(in->state == INTAKE_ENVELOPE);
+	strbuf_addslice(&in->prepended, header);
+	strbuf_addch(&in->prepended, '\n');
+	if (in->prepended.overflow)
+		return intake_fail(in, why, "5.3.4", "message header too big");
+	return true;
+}
+
+void intake_write_lines(struct intake *in, struct slice text)
+{
+	while (text.len > 0) {
+		ptrdiff_t lf = slice_find(text, '\n');
+		size_t len = lf < 0 ? text.len : (size_t)lf;
+		struct slice line = slice_first(text, len);
+
+		if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+			line.len--;
+		queue_writer_line(&in->writer, line, true);
+		text = slice_from(text, len + 1);
+	}
+}
+
+static void begin_content(struct intake *in)
+{
+	queue_writer_content(&in->writer);
+	intake_write_lines(in, strbuf_slice(&in->prepended));
+	strbuf_release(&in->prepended);
+	in->state = INTAKE_HEADER;
+}
+
+/* cleanup_replace_stray_cr_lf: a CR that does not end a line would be one to another reader. */
+static void write_body_line(struct intake *in, struct slice line, bool complete)
+{
+	if (!in->service->config.params->cleanup_replace_stray_cr_lf ||
+	    slice_find(line, '\r') < 0) {
+		queue_writer_line(&in->writer, line, complete);
+		return;
+	}
+	struct strbuf clean = STRBUF_INIT(STRBUF_NO_LIMIT);
+
+	strbuf_addslice(&clean, line);
+	for (size_t i = 0; i < clean.len; i++)
+		if (clean.ptr[i] == '\r')
+			clean.ptr[i] = ' ';
+	queue_writer_line(&in->writer, strbuf_slice(&clean), complete);
+	strbuf_release(&clean);
+}
+
+static void gather(struct intake *in, struct slice piece, bool new_line)
+{
+	size_t limit = (size_t)in->service->config.params->header_size_limit;
+	size_t old = in->header.len;
+
+	if (in->header_cut)
+		return;
+	if (old + piece.len + 1 > limit) {
+		in->header_cut = true;
+		piece = slice_first(piece, limit > old + 1 ? limit - old - 1 : 0);
+	}
+	if (new_line)
+		strbuf_addch(&in->header, '\n');
+	strbuf_addslice(&in->header, piece);
+	if (!in->service->config.params->cleanup_replace_stray_cr_lf)
+		return;
+	for (size_t i = old; i < in->header.len; i++)
+		if (in->header.ptr[i] == '\r')
+			in->header.ptr[i] = ' ';
+}
+
+/* True when LINE was of the header; false: it is the first line of the body (or failed). */
+static bool header_line(struct intake *in, struct slice line, struct reason *why)
+{
+	if (in->line_open) {
+		gather(in, line, false);
+		return true;
+	}
+	if (header_is_continuation(line) && in->header.len > 0) {
+		gather(in, line, true);
+		return true;
+	}
+	if (!intake_header_complete(in, why))
+		return false;
+	if (!header_is_header(line))
+		return false;
+	gather(in, line, false);
+	return true;
+}
+
+/*
+ * A mailbox's separator as first line is kept as a header; a first line that begins with a blank
+ * would be taken for a folded Received: (postfix.md 5.6).
+ */
+static bool unusual_first_line(struct intake *in, struct slice line)
+{
+	size_t quotes = 0;
+
+	if (in->header_bytes > 0 || in->header.len > 0)
+		return false;
+	while (quotes < line.len && line.ptr[quotes] == '>')
+		quotes++;
+	if (!slice_starts(slice_from(line, quotes), "From "))
+		return false;
+	gather(in, SLICE_LIT("X-Mailbox-Line: "), false);
+	gather(in, line, false);
+	return true;
+}
+
+static bool take_header_line(struct intake *in, struct slice line, struct reason *why)
+{
+	bool of_header = unusual_first_line(in, line) || header_line(in, line, why);
+
+	in->header_bytes += line.len + 1;
+	if (in->state == INTAKE_FAILED)
+		return false;
+	if (in->header_bytes > INTAKE_HEADER_BLOCK_MAX)
+		return intake_fail(in, why, "5.3.4", "message header too big");
+	if (of_header)
+		return true;
+	if (!intake_header_end(in, why))
+		return false;
+	/* The empty line between header and body is there whoever forgot it. */
+	queue_writer_line(&in->writer, SLICE_NULL, true);
+	return true;
+}
+
+bool intake_line(struct intake *in, struct slice line, bool complete, struct reason *why)
+{
+	long long limit = in->service->config.params->message_size_limit;
+
+	if (in->state == INTAKE_FAILED)
+		return intake_fail(in, why, "", "");
+	in->size += (int64_t)line.len + (complete ? 2 : 0);
+	if (limit > 0 && in->size > limit)
+		return intake_fail(in, why, "5.3.4", "message file too big");
+	if (in->state == INTAKE_ENVELOPE)
+		begin_content(in);
+	if (in->state == INTAKE_HEADER) {
+		bool separator = line.len == 0 && complete && !in->line_open;
+
+		if (!take_header_line(in, line, why))
+			return false;
+		if (in->state == INTAKE_HEADER || separator) {
+			in->line_open = !complete;
+			return check_writer(in, why);
+		}
+	}
+	write_body_line(in, line, complete);
+	in->line_open = !complete;
+	return check_writer(in, why);
+}
+
+int64_t intake_size(const struct intake *in)
+{
+	return in->size;
+}
+
+static bool finish_file(struct intake *in, struct reason *why)
+{
+	if (in->state == INTAKE_ENVELOPE)
+		begin_content(in);
+	if (in->state == INTAKE_HEADER && !intake_header_end(in, why))
+		return false;
+	if (in->line_open)
+		queue_writer_line(&in->writer, SLICE_NULL, true);
+	queue_writer_extracted(&in->writer);
+	if (in->message_id != NULL)
+		queue_writer_attribute_str(&in->writer, "message_id", in->message_id);
+	queue_writer_finish(&in->writer, in->smtputf8 ? QUEUE_SENDOPT_SMTPUTF8 : 0);
+	return check_writer(in, why);
+}
+
+/* ARCHITECTURE 3, "Who waits": what qmgr cannot know better is decided here. */
+static unsigned offer_flags(const struct intake *in)
+{
+	const struct postfix_params *params = in->service->config.params;
+
+	if (in->hold)
+		return OFFER_HOLD;
+	if (in->never_wait || in->recipient_count > params->postcote_deliver_recipient_limit ||
+	    in->size > params->postcote_deliver_size_limit)
+		return OFFER_NEVER_WAIT;
+	return 0;
+}
+
+bool intake_commit(struct intake *in, struct reason *why)
+{
+	if (in->state == INTAKE_FAILED)
+		return intake_fail(in, why, "", "");
+	if (in->recipient_count == 0)
+		return intake_fail(in, why, "5.1.0", "no recipients specified");
+	if (!finish_file(in, why))
+		return false;
+	struct offer_request request = {
+		.id = in->id,
+		.file = &in->file,
+		.size = queue_writer_size(&in->writer),
+		.recipient_count = in->recipient_count,
+		.flags = offer_flags(in),
+	};
+	struct offer *offer = offer_new(in->service->offers, &request);
+	int64_t limit = in->service->config.params->postcote_deliver_time_limit_ms;
+	bool ours = offer_wait(offer, request.flags != 0 ? 0 : deadline_in(limit)) == OFFER_DONE ||
+		    offer_spool(offer, why);
+
+	offer_free(offer);
+	if (!ours) {
+		log_as(in->service->log_name, LOG_LEVEL_WARNING, "%s: %s", in->id, why->text);
+		return intake_fail(in, why, "4.3.0", WRITE_ERROR);
+	}
+	return true;
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* What the files of lib/intake share: one message, and the completion of its header. */
+#ifndef PC_INTAKE_INTAKE_PRIVATE_H
+#define PC_INTAKE_INTAKE_PRIVATE_H
+
+#include "base/strbuf.h"
+#include "conf/postfix_conf.h"
+#include "intake/intake.h"
+#include "queue/offer.h"
+#include "queue/queue_file.h"
+#include "queue/queue_id.h"
+#include "rewrite/rewrite.h"
+#include "sys/file.h"
+
+/* All header lines of a message together; ARCHITECTURE's limit for a block. */
+#define INTAKE_HEADER_BLOCK_MAX (10 * 1024 * 1024)
+
+struct intake_service {
+	struct intake_service_config config;
+	char *log_name;
+	struct queue_id_rules id_rules;
+	struct dirsync *incoming;
+	struct offer_client *offers;
+	struct rewriter *rewriter;
+};
+
+enum intake_stage { INTAKE_ENVELOPE, INTAKE_HEADER, INTAKE_BODY, INTAKE_FAILED };
+
+/* Headers whose absence is mended. */
+enum intake_seen {
+	SEEN_FROM = 1,
+	SEEN_DATE = 2,
+	SEEN_MESSAGE_ID = 4,
+	SEEN_RECIPIENT = 8,
+	SEEN_RESENT = 16,
+	SEEN_RESENT_FROM = 32,
+	SEEN_RESENT_DATE = 64,
+	SEEN_RESENT_MESSAGE_ID = 128
+};
+
+struct intake {
+	struct intake_service *service;
+	enum intake_stage state;
+	struct reason failure; /* of INTAKE_FAILED */
+	char id[QUEUE_ID_SIZE];
+	struct tmpfile file;
+	struct queue_writer writer;
+	int64_t arrival_us;
+	bool local_rewrite, add_missing, smtputf8, never_wait, hold;
+	char *sender, *full_name;
+	unsigned recipient_count;
+	struct strbuf prepended; /* headers, each with its LF */
+	struct strbuf header;	 /* the logical header being gathered, LF between its lines */
+	bool line_open;		 /* the last piece given was not the end of its line */
+	bool header_cut; /* more of this header than header_size_limit: the rest is dropped */
+	unsigned seen;	 /* enum intake_seen */
+	unsigned hops;
+	size_t header_bytes;
+	int64_t size;
+	char *message_id;
+};
+
+/* Fills in WHY and the sticky failure; returns false. */
+bool intake_fail(struct intake *in, struct reason *why, const char *dsn, const char *text);
+/* The header in in->header is complete: rewritten, counted, dropped or written. */
+bool intake_header_complete(struct intake *in, struct reason *why);
+/* No header follows: missing ones are added, the message id is logged. */
+bool intake_header_end(struct intake *in, struct reason *why);
+/* Writes TEXT, lines separated by LF, into the content. */
+void intake_write_lines(struct intake *in, struct slice text);
+
+#endif
