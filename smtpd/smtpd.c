@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* smtpd: the SMTP server.  What it opens before the jail, and its walls. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/digest.h"
+#include "log/log.h"
+#include "net/dns.h"
+#include "server/shared.h"
+#include "smtpd/smtpd.h"
+
+struct smtpd_server smtpd_server;
+
+static uint64_t next_number(void *arg)
+{
+	return shared_next_number(arg);
+}
+
+static struct match_list *list(const struct postfix_params *p, const char *name)
+{
+	return match_list_new(p, name, postfix_param_lookup(p, name));
+}
+
+static const struct {
+	const char *word;
+	unsigned keyword;
+} keywords[] = {
+	{ "pipelining", KEYWORD_PIPELINING },
+	{ "size", KEYWORD_SIZE },
+	{ "vrfy", KEYWORD_VRFY },
+	{ "starttls", KEYWORD_STARTTLS },
+	{ "auth", KEYWORD_AUTH },
+	{ "enhancedstatuscodes", KEYWORD_ENHANCED },
+	{ "8bitmime", KEYWORD_8BITMIME },
+};
+
+static unsigned hidden_keywords(const char *value)
+{
+	struct slice rest = slice_of(value), word;
+	unsigned hidden = 0;
+
+	while (slice_token(&rest, " \t,", &word))
+		for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
+			if (slice_caseeq_str(word, keywords[i].word))
+				hidden |= keywords[i].keyword;
+	return hidden;
+}
+
+static int bare_newline_mode(const char *value)
+{
+	if (strcmp(value, "no") == 0)
+		return BARE_NEWLINE_NO;
+	if (strcmp(value, "note") == 0)
+		return BARE_NEWLINE_NOTE;
+	if (strcmp(value, "reject") == 0)
+		return BARE_NEWLINE_REJECT;
+	return BARE_NEWLINE_NORMALIZE;
+}
+
+static void open_tls(struct server_context *ctx)
+{
+	const struct postfix_params *p = ctx->params;
+	const char *level = p->smtpd_tls_security_level;
+	bool enforced = strcmp(level, "encrypt") == 0 || (level[0] == '\0' && p->smtpd_enforce_tls);
+
+	smtpd_server.tls_required = enforced;
+	if (enforced || strcmp(level, "may") == 0 || (level[0] == '\0' && p->smtpd_use_tls) ||
+	    p->smtpd_tls_wrappermode)
+		smtpd_server.tls = smtpd_tls_open(ctx);
+}
+
+static void open_sasl(const struct postfix_params *p)
+{
+	if (!p->smtpd_sasl_auth_enable)
+		return;
+	if (strcmp(p->smtpd_sasl_type, "dovecot") != 0)
+		fatal("smtpd_sasl_type = %s is not supported yet: use dovecot", p->smtpd_sasl_type);
+	char *path = p->smtpd_sasl_path[0] == '/'
+			 ? xstrdup(p->smtpd_sasl_path)
+			 : xasprintf("%s/%s", p->queue_directory, p->smtpd_sasl_path);
+
+	smtpd_server.auth = auth_client_new(path);
+	free(path);
+}
+
+static void open_intake(const struct server_context *ctx)
+{
+	const char *cleanup = ctx->params->cleanup_service_name;
+	struct reason why;
+
+	smtpd_server.intake = intake_service_new(
+	    &(struct intake_service_config){
+		.params = server_role(cleanup, "unix"),
+		.log_name = server_role_log_name(cleanup, "unix", "cleanup"),
+		.program = "smtpd",
+		.proc_fd = ctx->proc_fd,
+		.next_number = next_number,
+		.next_number_arg = ctx->shared,
+	    },
+	    &why);
+	if (smtpd_server.intake == NULL)
+		fatal("%s", why.text);
+	char *incoming = xasprintf("%s/incoming", ctx->params->queue_directory);
+
+	smtpd_server.spool_fd = open(incoming, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	free(incoming);
+}
+
+static void prepare(struct server_context *ctx)
+{
+	const struct postfix_params *p = ctx->params;
+	unsigned char digest[DIGEST_MAX_SIZE];
+
+	smtpd_server.ctx = ctx;
+	smtpd_server.params = p;
+	digest_bytes("SHA256", SLICE_NULL, digest); /* libcrypto reads its configuration now */
+	dns_open();
+	smtpd_server.resolver = resolver_new(p);
+	smtpd_server.rewriter = rewriter_new(p);
+	smtpd_server.restrictions =
+	    restrictions_new(p, smtpd_server.resolver, smtpd_server.rewriter);
+	const char *trouble = restrictions_trouble(smtpd_server.restrictions);
+
+	if (trouble != NULL)
+		fatal("%s", trouble);
+	smtpd_server.forbidden_commands = list(p, "smtpd_forbidden_commands");
+	smtpd_server.bare_newline_exclusions = list(p, "smtpd_forbid_bare_newline_exclusions");
+	smtpd_server.sasl_exceptions = list(p, "smtpd_sasl_exceptions_networks");
+	smtpd_server.hidden_keywords = hidden_keywords(p->smtpd_discard_ehlo_keywords);
+	smtpd_server.bare_newline = bare_newline_mode(p->smtpd_forbid_bare_newline);
+	open_tls(ctx);
+	open_sasl(p);
+	open_intake(ctx);
+}
+
+/*
+ * Tables are read again when they change, names are looked up, and the spool gets unnamed files;
+ * nothing else of the file system is there.
+ */
+static void walls(const struct server_context *ctx, struct sandbox *walls)
+{
+	static struct sandbox_path paths[12];
+	size_t n = 0;
+
+	paths[n++] = (struct sandbox_path){ "/etc", SANDBOX_READ };
+	paths[n++] = (struct sandbox_path){ postfix_source_dir(ctx->postfix), SANDBOX_READ };
+	paths[n++] = (struct sandbox_path){ "/usr/lib", SANDBOX_READ };
+	paths[n++] = (struct sandbox_path){ "/usr/share/zoneinfo", SANDBOX_READ };
+	paths[n++] = (struct sandbox_path){ ctx->params->data_directory, SANDBOX_READ };
+	char *incoming = xasprintf("%s/incoming", ctx->params->queue_directory);
+
+	paths[n++] = (struct sandbox_path){ incoming, SANDBOX_WRITE };
+	paths[n++] = (struct sandbox_path){ "/proc/self/fd", SANDBOX_READ };
+	paths[n] = (struct sandbox_path){ NULL, SANDBOX_READ };
+	walls->paths = paths;
+	walls->landlock = true;
+	walls->calls = SANDBOX_CALLS_DENY;
+}
+
+static const struct session_class smtp_class = {
+	.name = "smtp",
+	.size = sizeof(struct smtpd),
+	.serve = smtpd_serve,
+	.close = smtpd_close,
+};
+
+static const struct session_class *session_of(const struct server_listener *listener)
+{
+	(void)listener;
+	return &smtp_class;
+}
+
+static const struct server server = {
+	.program = "smtpd",
+	.language = SERVER_POSTFIX,
+	.user = SERVER_MAIL_OWNER,
+	.prepare = prepare,
+	.walls = walls,
+	.session = session_of,
+};
+
+int main(int argc, char **argv)
+{
+	return server_main(&server, argc, argv);
+}

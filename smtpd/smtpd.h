@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The SMTP server: what its files share.
+ *
+ * One struct smtpd_server per process, made before the jail and immutable afterwards; one struct
+ * smtpd per connection, touched by one thread at a time.  A mail transaction is one object that is
+ * freed as a whole (RSET, EHLO, STARTTLS, a refusal, the end of DATA): what is not there cannot be
+ * left over.
+ */
+#ifndef PC_SMTPD_SMTPD_H
+#define PC_SMTPD_SMTPD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auth/auth_client.h"
+#include "base/arena.h"
+#include "base/reason.h"
+#include "base/strbuf.h"
+#include "conf/postfix_conf.h"
+#include "intake/intake.h"
+#include "net/addr.h"
+#include "net/tls.h"
+#include "rewrite/resolve.h"
+#include "rewrite/rewrite.h"
+#include "server/server.h"
+#include "server/session.h"
+#include "smtpd/restrict.h"
+#include "table/match_list.h"
+
+enum smtpd_keyword {
+	KEYWORD_PIPELINING = 1,
+	KEYWORD_SIZE = 2,
+	KEYWORD_VRFY = 4,
+	KEYWORD_STARTTLS = 8,
+	KEYWORD_AUTH = 16,
+	KEYWORD_ENHANCED = 32,
+	KEYWORD_8BITMIME = 64
+};
+
+struct smtpd_server {
+	const struct server_context *ctx;
+	const struct postfix_params *params;
+	struct resolver *resolver;
+	struct rewriter *rewriter;
+	struct restrictions *restrictions;
+	struct intake_service *intake;
+	struct tls_context *tls;  /* NULL: no TLS here */
+	struct auth_client *auth; /* NULL: no SASL here */
+	struct match_list *forbidden_commands;
+	struct match_list *bare_newline_exclusions;
+	struct match_list *sasl_exceptions; /* smtpd_sasl_exceptions_networks */
+	unsigned hidden_keywords;	    /* smtpd_discard_ehlo_keywords */
+	bool tls_required;		    /* smtpd_tls_security_level = encrypt */
+	int spool_fd;			    /* incoming/, for the free space */
+	enum {
+		BARE_NEWLINE_NO,
+		BARE_NEWLINE_NORMALIZE,
+		BARE_NEWLINE_NOTE,
+		BARE_NEWLINE_REJECT
+	} bare_newline;
+};
+extern struct smtpd_server smtpd_server;
+
+struct smtpd_counter {
+	unsigned ok, total;
+};
+
+/* In the order of the disconnect line (postfix.md 8.2). */
+enum smtpd_verb {
+	VERB_HELO,
+	VERB_EHLO,
+	VERB_STARTTLS,
+	VERB_AUTH,
+	VERB_MAIL,
+	VERB_RCPT,
+	VERB_DATA,
+	VERB_RSET,
+	VERB_NOOP,
+	VERB_VRFY,
+	VERB_ETRN,
+	VERB_QUIT,
+	VERB_HELP,
+	VERB_UNKNOWN,
+	VERB_COUNT
+};
+
+struct smtpd_transaction {
+	struct arena arena;
+	struct slice sender; /* as given, internal form; ptr is never NULL */
+	struct slice sender_rewritten;
+	const char *sasl_sender; /* AUTH=, or NULL */
+	const char *encoding;	 /* "7bit", "8bit", or NULL */
+	uint64_t size;		 /* SIZE=, or 0 */
+	unsigned recipient_count, refused_count;
+	struct slice only_recipient; /* of the first one, for Received: */
+	struct intake *intake;	     /* from the first accepted recipient on */
+	struct restrict_findings findings;
+	int64_t arrival_us;
+};
+
+struct smtpd {
+	struct session session; /* first */
+	struct arena arena;	/* of the session: names, HELO, login */
+	char client_address[NET_ADDR_TEXT];
+	char server_address[NET_ADDR_TEXT];
+	const char *client_name, *reverse_name;
+	char *name_addr; /* "NAME[ADDRESS]" as logs have it */
+	const char *helo;
+	bool esmtp, tls_wrapper, bare_lf_seen, closing, denied;
+	bool pipelined; /* this command came with input that should have waited */
+	const char *sasl_method, *sasl_username;
+	struct smtpd_transaction *transaction;
+	struct restrict_findings findings;
+	struct restrict_verdict connect_verdict; /* of a refusal at CONNECT without delay */
+	unsigned errors, junk;
+	const char *where;  /* last command, for "lost connection after ..." */
+	int64_t data_bytes; /* of an unfinished DATA; -1: none */
+	struct smtpd_counter counters[VERB_COUNT];
+	struct strbuf held; /* replies kept back by the tarpit */
+	bool holding;
+};
+
+static inline struct smtpd *smtpd_of(struct session *session)
+{
+	return (struct smtpd *)(void *)session;
+}
+
+enum session_next smtpd_serve(struct session *session, enum session_wake why);
+void smtpd_close(struct session *session);
+
+/* A reply; DSN may be NULL (none).  A code of 400 or more counts as an error of the client. */
+void smtpd_reply(struct smtpd *s, unsigned code, const char *dsn, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The reply of a refusal, already logged by the engine. */
+void smtpd_reply_verdict(struct smtpd *s, const struct restrict_verdict *verdict);
+/* A line of a multi-line reply that is not the last. */
+void smtpd_reply_more(struct smtpd *s, unsigned code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Bytes to the client, or into the tarpit. */
+void smtpd_send(struct smtpd *s, struct slice text);
+/* Judges a stage with all facts known; ADDRESS is the recipient's (or VRFY's), or SLICE_NULL. */
+bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice address,
+    struct restrict_verdict *verdict);
+
+void smtpd_transaction_end(struct smtpd *s);
+/* What is known before HELO, and nothing else, stays. */
+void smtpd_session_reset(struct smtpd *s);
+const char *smtpd_queue_id(const struct smtpd *s); /* NULL: none yet */
+const char *smtpd_protocol(const struct smtpd *s); /* "ESMTPSA" and its sisters */
+
+/* Names of the client, by DNS as smtpd_peername_lookup says; never fails. */
+void smtpd_peer_lookup(struct smtpd *s);
+/* Handshake and its log lines; false: the connection is over. */
+bool smtpd_tls_start(struct smtpd *s);
+struct tls_context *smtpd_tls_open(const struct server_context *ctx);
+
+/* Is AUTH to be offered and taken in this state of the session? */
+bool smtpd_auth_allowed(const struct smtpd *s);
+/* "PLAIN LOGIN": what smtpd_sasl_security_options leave of the server's mechanisms. */
+void smtpd_auth_mechanisms(const struct smtpd *s, struct strbuf *out);
+
+/* One command's handler.  ARGS: without the verb, blanks trimmed. */
+typedef void smtpd_handler(struct smtpd *s, struct slice args);
+smtpd_handler smtpd_helo, smtpd_ehlo, smtpd_mail, smtpd_rcpt, smtpd_data, smtpd_auth;
+
+#endif

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* HELO, EHLO, MAIL and RCPT: the envelope. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/codec.h"
+#include "log/log.h"
+#include "mail/address.h"
+#include "smtpd/smtpd.h"
+
+/* The name a client gives; false when the refusal was sent. */
+static bool take_helo(struct smtpd *s, struct slice args, bool esmtp)
+{
+	struct restrict_verdict verdict;
+	const char *verb = esmtp ? "EHLO" : "HELO";
+
+	if (args.len == 0) {
+		smtpd_reply(s, 501, NULL, "Syntax: %s hostname", verb);
+		return false;
+	}
+	/* RFC 5321 4.1.4: like RSET; the login stays, RFC 4954 4. */
+	smtpd_transaction_end(s);
+	s->helo = arena_slicedup(&s->arena, slice_first(args, 255));
+	s->esmtp = esmtp;
+	if (!smtpd_check(s, RESTRICT_HELO, SLICE_NULL, &verdict)) {
+		smtpd_reply_verdict(s, &verdict);
+		s->helo = NULL;
+		return false;
+	}
+	return true;
+}
+
+void smtpd_helo(struct smtpd *s, struct slice args)
+{
+	if (take_helo(s, args, false))
+		smtpd_reply(s, 250, NULL, "%s", smtpd_server.params->myhostname);
+}
+
+static void say_auth(struct smtpd *s)
+{
+	struct strbuf mechanisms = STRBUF_INIT(400);
+
+	smtpd_auth_mechanisms(s, &mechanisms);
+	if (mechanisms.len > 0) {
+		smtpd_reply_more(s, 250, "AUTH %s", mechanisms.ptr);
+		if (smtpd_server.params->broken_sasl_auth_clients)
+			smtpd_reply_more(s, 250, "AUTH=%s", mechanisms.ptr);
+	}
+	strbuf_release(&mechanisms);
+}
+
+void smtpd_ehlo(struct smtpd *s, struct slice args)
+{
+	const struct postfix_params *p = smtpd_server.params;
+	unsigned shown = ~smtpd_server.hidden_keywords;
+	bool tls = stream_tls(s->session.stream) != NULL;
+
+	if (!take_helo(s, args, true))
+		return;
+	smtpd_reply_more(s, 250, "%s", p->myhostname);
+	if (shown & KEYWORD_PIPELINING)
+		smtpd_reply_more(s, 250, "PIPELINING");
+	if (shown & KEYWORD_SIZE)
+		smtpd_reply_more(s, 250, p->message_size_limit > 0 ? "SIZE %lld" : "SIZE",
+		    (long long)p->message_size_limit);
+	if ((shown & KEYWORD_VRFY) && !p->disable_vrfy_command)
+		smtpd_reply_more(s, 250, "VRFY");
+	if ((shown & KEYWORD_STARTTLS) && smtpd_server.tls != NULL && !tls)
+		smtpd_reply_more(s, 250, "STARTTLS");
+	if ((shown & KEYWORD_AUTH) && smtpd_auth_allowed(s))
+		say_auth(s);
+	if (shown & KEYWORD_ENHANCED)
+		smtpd_reply_more(s, 250, "ENHANCEDSTATUSCODES");
+	if (shown & KEYWORD_8BITMIME) {
+		smtpd_reply(s, 250, NULL, "8BITMIME");
+		return;
+	}
+	smtpd_reply(s, 250, NULL, "OK");
+}
+
+/* "FROM:" or "TO:" with blanks where clients put them. */
+static bool take_keyword(struct slice *args, const char *keyword)
+{
+	if (!slice_casestarts(*args, keyword))
+		return false;
+	*args = slice_trim(slice_from(*args, strlen(keyword)), " \t");
+	if (args->len == 0 || args->ptr[0] != ':')
+		return false;
+	*args = slice_trim(slice_from(*args, 1), " \t");
+	return true;
+}
+
+/* The path of MAIL or RCPT; false when the refusal was sent. */
+static bool take_path(struct smtpd *s, struct slice *args, bool sender, struct strbuf *out)
+{
+	struct slice whole = *args;
+	unsigned flags = (smtpd_server.params->strict_rfc821_envelopes ? ADDRESS_STRICT : 0) |
+			 (sender ? ADDRESS_ALLOW_EMPTY : 0);
+	enum address_status status = address_take_path(args, flags, out);
+
+	if (status == ADDRESS_OK && (args->len == 0 || args->ptr[0] == ' ' || args->ptr[0] == '\t'))
+		return true;
+	if (status == ADDRESS_NON_ASCII) {
+		smtpd_reply(s, 553, "5.6.7", "Must declare SMTPUTF8 to send unicode address");
+		return false;
+	}
+	log_warning("Illegal address syntax from %s in %s command: %.*s", s->name_addr,
+	    sender ? "MAIL" : "RCPT", SLICE_ARG(slice_first(whole, 200)));
+	if (sender)
+		smtpd_reply(s, 501, "5.1.7", "Bad sender address syntax");
+	else
+		smtpd_reply(s, 501, "5.1.3", "Bad recipient address syntax");
+	return false;
+}
+
+static bool enough_space(void)
+{
+	const struct postfix_params *p = smtpd_server.params;
+	struct statvfs fs;
+
+	if (fstatvfs(smtpd_server.spool_fd, &fs) < 0)
+		return true; /* the write will tell */
+	long long available = (long long)fs.f_bavail * (long long)fs.f_frsize;
+
+	if (p->queue_minfree > 0 && available < (long long)p->queue_minfree)
+		return false;
+	return p->message_size_limit <= 0 || available / 3 * 2 >= p->message_size_limit;
+}
+
+/* RFC 1870 6.1; false when the refusal was sent. */
+static bool take_size(struct smtpd *s, struct smtpd_transaction *t, struct slice value)
+{
+	long long limit = smtpd_server.params->message_size_limit;
+
+	if (!slice_uint(value, INT64_MAX, &t->size)) {
+		smtpd_reply(s, 501, "5.5.4", "Bad message size syntax");
+		return false;
+	}
+	if (limit > 0 && t->size > (uint64_t)limit) {
+		smtpd_reply(s, 552, "5.3.4", "Message size exceeds fixed limit");
+		return false;
+	}
+	return true;
+}
+
+/* RFC 4954 5: AUTH=<> or an xtext mailbox; only from clients that logged in. */
+static bool take_auth_sender(struct smtpd *s, struct smtpd_transaction *t, struct slice value)
+{
+	struct strbuf decoded = STRBUF_INIT(500);
+	bool ok = xtext_decode(&decoded, value) && ascii_is_valid(strbuf_slice(&decoded));
+
+	if (!ok)
+		smtpd_reply(s, 501, "5.5.4", "Bad AUTH= syntax");
+	else if (smtpd_server.auth != NULL && s->sasl_username != NULL)
+		t->sasl_sender = arena_slicedup(&t->arena, strbuf_slice(&decoded));
+	strbuf_release(&decoded);
+	return ok;
+}
+
+static bool take_mail_option(struct smtpd *s, struct smtpd_transaction *t, struct slice option)
+{
+	if (slice_casestarts(option, "SIZE="))
+		return take_size(s, t, slice_from(option, 5));
+	if (slice_casestarts(option, "AUTH="))
+		return take_auth_sender(s, t, slice_from(option, 5));
+	if (slice_caseeq_str(option, "BODY=8BITMIME")) {
+		t->encoding = "8bit";
+		return true;
+	}
+	if (slice_caseeq_str(option, "BODY=7BIT")) {
+		t->encoding = "7bit";
+		return true;
+	}
+	smtpd_reply(
+	    s, 555, "5.5.4", "Unsupported option: %.*s", SLICE_ARG(slice_first(option, 100)));
+	return false;
+}
+
+static struct slice arena_slice(struct arena *arena, struct slice s)
+{
+	return slice_mem(arena_slicedup(arena, s), s.len);
+}
+
+static void set_sender(struct smtpd_transaction *t, struct slice sender)
+{
+	struct strbuf rewritten = STRBUF_INIT(2 * ADDRESS_MAX);
+
+	t->sender = arena_slice(&t->arena, sender);
+	rewrite_address(smtpd_server.rewriter, REWRITE_LOCAL, sender, &rewritten);
+	t->sender_rewritten = arena_slice(&t->arena, strbuf_slice(&rewritten));
+	strbuf_release(&rewritten);
+}
+
+static bool mail_is_acceptable(struct smtpd *s, struct slice sender, struct slice options)
+{
+	struct smtpd_transaction *t = s->transaction;
+	struct restrict_verdict verdict;
+	struct slice option;
+
+	set_sender(t, sender);
+	while (slice_token(&options, " \t", &option))
+		if (!take_mail_option(s, t, option))
+			return false;
+	if (!smtpd_check(s, RESTRICT_MAIL, SLICE_NULL, &verdict)) {
+		smtpd_reply_verdict(s, &verdict);
+		return false;
+	}
+	if (!enough_space()) {
+		log_warning("not enough free space in the queue's file system");
+		smtpd_reply(s, 452, "4.3.1", "Insufficient system storage");
+		return false;
+	}
+	return true;
+}
+
+void smtpd_mail(struct smtpd *s, struct slice args)
+{
+	struct strbuf sender = STRBUF_INIT(ADDRESS_MAX);
+
+	if (!take_keyword(&args, "FROM") || args.len == 0) {
+		smtpd_reply(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
+		return;
+	}
+	if (take_path(s, &args, true, &sender)) {
+		s->transaction = xcalloc(1, sizeof(*s->transaction));
+		s->transaction->findings.arena = &s->transaction->arena;
+		s->transaction->arrival_us = clock_wall_us();
+		if (mail_is_acceptable(s, strbuf_slice(&sender), args))
+			smtpd_reply(s, 250, "2.1.0", "Ok");
+		else
+			smtpd_transaction_end(s);
+	}
+	strbuf_release(&sender);
+}
+
+static void log_client(const struct smtpd *s)
+{
+	struct strbuf line = STRBUF_INIT(2000);
+
+	strbuf_addf(&line, "%s: client=%s", smtpd_queue_id(s), s->name_addr);
+	if (smtpd_server.params->smtpd_client_port_logging)
+		strbuf_addf(&line, ":%u", net_addr_port(&s->session.peer));
+	if (s->sasl_method != NULL)
+		strbuf_addf(&line, ", sasl_method=%s", s->sasl_method);
+	if (s->sasl_username != NULL)
+		strbuf_addf(&line, ", sasl_username=%s", s->sasl_username);
+	if (s->transaction->sasl_sender != NULL)
+		strbuf_addf(&line, ", sasl_sender=%s", s->transaction->sasl_sender);
+	log_info("%s", line.ptr);
+	strbuf_release(&line);
+}
+
+/* The message begins with its first accepted recipient. */
+static bool open_intake(struct smtpd *s, struct reason *why)
+{
+	struct smtpd_transaction *t = s->transaction;
+	char client_port[16], server_port[16];
+	struct restrict_facts facts = {
+		.client_name = s->client_name,
+		.client_address = s->client_address,
+		.client_addr = &s->session.peer,
+		.sasl_username = s->sasl_username,
+		.sasl_method = s->sasl_method,
+		.tls = stream_tls(s->session.stream) != NULL,
+	};
+	bool local = restrict_header_context(smtpd_server.restrictions, &facts) == REWRITE_LOCAL;
+
+	snprintf(client_port, sizeof(client_port), "%u", net_addr_port(&s->session.peer));
+	snprintf(server_port, sizeof(server_port), "%u", net_addr_port(&s->session.local));
+	t->intake = intake_begin(smtpd_server.intake,
+	    &(struct intake_origin){
+		.client_name = s->client_name,
+		.client_address = s->client_address,
+		.client_port = client_port,
+		.reverse_client_name = s->reverse_name,
+		.server_address = s->server_address,
+		.server_port = server_port,
+		.helo = s->helo != NULL ? s->helo : s->client_name,
+		.protocol = s->esmtp ? "ESMTP" : "SMTP",
+		.sasl_method = s->sasl_method,
+		.sasl_username = s->sasl_username,
+		.sasl_sender = t->sasl_sender,
+		.origin = "smtp",
+		.local_rewrite = local,
+		.add_missing_headers = local,
+		.arrival_us = t->arrival_us,
+		.size_hint = (int64_t)t->size,
+	    },
+	    t->sender_rewritten, why);
+	if (t->intake == NULL)
+		return false;
+	if (t->encoding != NULL)
+		intake_set_encoding(t->intake, t->encoding);
+	log_client(s);
+	return true;
+}
+
+static void accept_recipient(struct smtpd *s, struct slice address)
+{
+	struct smtpd_transaction *t = s->transaction;
+	struct strbuf rewritten = STRBUF_INIT(2 * ADDRESS_MAX);
+	struct reason why;
+
+	if (t->intake == NULL && !open_intake(s, &why)) {
+		smtpd_reply(s, 451, why.dsn, "Error: %s", why.text);
+		return;
+	}
+	rewrite_address(smtpd_server.rewriter, REWRITE_LOCAL, address, &rewritten);
+	struct intake_recipient rcpt = {
+		.address = strbuf_slice(&rewritten),
+		.original = address,
+	};
+	if (!intake_recipient(t->intake, &rcpt, &why)) {
+		smtpd_reply(s, 451, why.dsn, "Error: %s", why.text);
+	} else {
+		if (t->recipient_count++ == 0)
+			t->only_recipient = arena_slice(&t->arena, address);
+		smtpd_reply(s, 250, "2.1.5", "Ok");
+	}
+	strbuf_release(&rewritten);
+}
+
+void smtpd_rcpt(struct smtpd *s, struct slice args)
+{
+	struct strbuf address = STRBUF_INIT(ADDRESS_MAX);
+	struct smtpd_transaction *t = s->transaction;
+	struct restrict_verdict verdict;
+
+	if (!take_keyword(&args, "TO") || args.len == 0) {
+		smtpd_reply(s, 501, "5.5.4", "Syntax: RCPT TO:<address>");
+		return;
+	}
+	t->refused_count++;
+	if (!take_path(s, &args, false, &address)) {
+		/* said already */
+	} else if (slice_trim(args, " \t").len > 0) {
+		smtpd_reply(s, 555, "5.5.4", "Unsupported option: %.*s",
+		    SLICE_ARG(slice_first(slice_trim(args, " \t"), 100)));
+	} else if (t->recipient_count >= (unsigned)smtpd_server.params->smtpd_recipient_limit) {
+		smtpd_reply(s, 452, "4.5.3", "Error: too many recipients");
+	} else if (!smtpd_check(s, RESTRICT_RCPT, strbuf_slice(&address), &verdict)) {
+		smtpd_reply_verdict(s, &verdict);
+	} else {
+		t->refused_count--;
+		accept_recipient(s, strbuf_slice(&address));
+	}
+	strbuf_release(&address);
+}

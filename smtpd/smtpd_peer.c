@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Who is the client: its address's name, and whether that name has the address
+ * (smtpd_peername_lookup).  A name that is not confirmed is "unknown" to everything but
+ * reject_unknown_reverse_client_hostname and its sisters.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "log/log.h"
+#include "net/dns.h"
+#include "smtpd/smtpd.h"
+
+static bool has_address(const char *name, const struct net_addr *addr, int64_t deadline)
+{
+	struct net_addr found[DNS_MAX_RECORDS];
+	enum dns_result result;
+	size_t count =
+	    dns_addresses_of(name, addr->ss.ss_family, deadline, found, DNS_MAX_RECORDS, &result);
+
+	for (size_t i = 0; i < count; i++)
+		if (net_addr_equal(&found[i], addr))
+			return true;
+	char text[NET_ADDR_TEXT];
+
+	log_warning("hostname %s does not resolve to address %s%s", name, net_addr_text(addr, text),
+	    result == DNS_FOUND ? "" : ": Name or service not known");
+	return false;
+}
+
+void smtpd_peer_lookup(struct smtpd *s)
+{
+	const struct postfix_params *p = smtpd_server.params;
+	char name[DNS_NAME_SIZE];
+	enum dns_result result;
+	int64_t deadline = deadline_in(p->postcote_dns_timeout * 1000);
+
+	s->client_name = s->reverse_name = "unknown";
+	if (!p->smtpd_peername_lookup || s->session.peer.len == 0 ||
+	    !dns_name_of(&s->session.peer, deadline, name, sizeof(name), &result))
+		return;
+	s->reverse_name = arena_strdup(&s->arena, name);
+	if (has_address(name, &s->session.peer, deadline))
+		s->client_name = s->reverse_name;
+}

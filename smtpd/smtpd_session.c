@@ -1,0 +1,581 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The life of a session: greeting, commands while input is there, parking, the last log line.
+ *
+ * The table below is the protocol: who handles a verb, what has to be before, what may follow in
+ * the same packet (RFC 2920 3.1), and what a client must not do all day.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/codec.h"
+#include "log/log.h"
+#include "mail/address.h"
+#include "mail/smtp_reply.h"
+#include "smtpd/smtpd.h"
+
+enum command_flags {
+	CMD_NEED_HELO = 1,
+	CMD_NEED_MAIL = 2,
+	CMD_NEED_NO_MAIL = 4,
+	CMD_NO_ARGS = 8,     /* else "501 5.5.4 Syntax: VERB" */
+	CMD_JUNK = 16,	     /* counted by smtpd_junk_command_limit */
+	CMD_LAST = 32,	     /* nothing may follow before its reply */
+	CMD_BEFORE_TLS = 64, /* works where TLS is required and not there yet */
+	CMD_TLS = 128	     /* exists where TLS is offered */
+};
+
+static smtpd_handler do_starttls, do_rset, do_noop, do_vrfy, do_etrn, do_quit, do_help;
+
+struct command {
+	const char *verb;
+	smtpd_handler *run;
+	unsigned flags;
+};
+
+/* RFC 5321 4.1, RFC 3207 4, RFC 4954 4. */
+static const struct command commands[VERB_UNKNOWN] = {
+	[VERB_HELO] = { "HELO", smtpd_helo, CMD_LAST | CMD_BEFORE_TLS },
+	[VERB_EHLO] = { "EHLO", smtpd_ehlo, CMD_LAST | CMD_BEFORE_TLS },
+	[VERB_STARTTLS] = { "STARTTLS", do_starttls,
+	    CMD_NO_ARGS | CMD_LAST | CMD_BEFORE_TLS | CMD_TLS },
+	[VERB_AUTH] = { "AUTH", smtpd_auth, CMD_NEED_HELO | CMD_NEED_NO_MAIL },
+	[VERB_MAIL] = { "MAIL", smtpd_mail, CMD_NEED_HELO | CMD_NEED_NO_MAIL },
+	[VERB_RCPT] = { "RCPT", smtpd_rcpt, CMD_NEED_MAIL },
+	[VERB_DATA] = { "DATA", smtpd_data, CMD_NO_ARGS | CMD_LAST },
+	[VERB_RSET] = { "RSET", do_rset, CMD_NO_ARGS | CMD_JUNK },
+	[VERB_NOOP] = { "NOOP", do_noop, CMD_JUNK | CMD_BEFORE_TLS },
+	[VERB_VRFY] = { "VRFY", do_vrfy, CMD_JUNK | CMD_LAST },
+	[VERB_ETRN] = { "ETRN", do_etrn, CMD_JUNK },
+	[VERB_QUIT] = { "QUIT", do_quit, CMD_BEFORE_TLS },
+	[VERB_HELP] = { "HELP", do_help, CMD_BEFORE_TLS },
+};
+
+static const char *const verb_names[VERB_COUNT] = { "helo", "ehlo", "starttls", "auth", "mail",
+	"rcpt", "data", "rset", "noop", "vrfy", "etrn", "quit", "help", "unknown" };
+
+void smtpd_send(struct smtpd *s, struct slice text)
+{
+	if (s->holding)
+		strbuf_addslice(&s->held, text);
+	else
+		stream_write(s->session.stream, text);
+}
+
+static void reply(struct smtpd *s, unsigned code, const char *dsn, struct slice text)
+{
+	struct strbuf out = STRBUF_INIT(16384);
+
+	if (code >= 400)
+		s->errors++;
+	if (s->errors > (unsigned)smtpd_server.params->smtpd_soft_error_limit)
+		s->holding = true;
+	if (code == 421 || code == 521)
+		s->closing = true;
+	smtp_reply_add(&out, code, dsn, text);
+	smtpd_send(s, strbuf_slice(&out));
+	strbuf_release(&out);
+}
+
+void smtpd_reply(struct smtpd *s, unsigned code, const char *dsn, const char *format, ...)
+{
+	struct strbuf text = STRBUF_INIT(8192);
+	va_list args;
+
+	va_start(args, format);
+	strbuf_vaddf(&text, format, args);
+	va_end(args);
+	reply(s, code, dsn, strbuf_slice(&text));
+	strbuf_release(&text);
+}
+
+void smtpd_reply_verdict(struct smtpd *s, const struct restrict_verdict *verdict)
+{
+	reply(s, verdict->code, verdict->dsn, slice_of(verdict->text));
+	if (verdict->disconnect)
+		s->closing = true;
+}
+
+void smtpd_reply_more(struct smtpd *s, unsigned code, const char *format, ...)
+{
+	struct strbuf line = STRBUF_INIT(SMTP_REPLY_LINE_MAX + 3);
+	va_list args;
+
+	strbuf_addf(&line, "%u-", code);
+	va_start(args, format);
+	strbuf_vaddf(&line, format, args);
+	va_end(args);
+	strbuf_addstr(&line, "\r\n");
+	smtpd_send(s, strbuf_slice(&line));
+	strbuf_release(&line);
+}
+
+const char *smtpd_queue_id(const struct smtpd *s)
+{
+	if (s->transaction == NULL || s->transaction->intake == NULL)
+		return NULL;
+	return intake_id(s->transaction->intake);
+}
+
+/* RFC 3848, RFC 5321 4.4. */
+const char *smtpd_protocol(const struct smtpd *s)
+{
+	static const char *const names[2][2][2] = {
+		{ { "SMTP", "SMTP" }, { "SMTP", "SMTP" } },
+		{ { "ESMTP", "ESMTPA" }, { "ESMTPS", "ESMTPSA" } },
+	};
+	return names[s->esmtp][stream_tls(s->session.stream) != NULL][s->sasl_username != NULL];
+}
+
+bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice address,
+    struct restrict_verdict *verdict)
+{
+	struct smtpd_transaction *t = s->transaction;
+	struct restrict_facts facts = {
+		.command = stage == RESTRICT_HELO ? (s->esmtp ? "EHLO" : "HELO") : NULL,
+		.queue_id = smtpd_queue_id(s),
+		.client_name = s->client_name,
+		.client_address = s->client_address,
+		.client_addr = &s->session.peer,
+		.client_port = net_addr_port(&s->session.peer),
+		.reverse_name = s->reverse_name,
+		.protocol = s->esmtp ? "ESMTP" : "SMTP",
+		.helo = s->helo,
+		.sender = t != NULL ? t->sender : SLICE_NULL,
+		.recipient = address,
+		.recipient_count = t != NULL ? t->recipient_count : 0,
+		.size = t != NULL ? t->size : 0,
+		.sasl_method = s->sasl_method,
+		.sasl_username = s->sasl_username,
+		.sasl_sender = t != NULL ? t->sasl_sender : NULL,
+		.tls = stream_tls(s->session.stream) != NULL,
+		.pipelined = s->pipelined,
+	};
+	if (stage == RESTRICT_END_OF_DATA && t != NULL && t->intake != NULL)
+		facts.size = (uint64_t)intake_size(t->intake);
+	return restrict_check(smtpd_server.restrictions, stage, &facts, &s->findings,
+	    t != NULL ? &t->findings : NULL, verdict);
+}
+
+void smtpd_transaction_end(struct smtpd *s)
+{
+	struct smtpd_transaction *t = s->transaction;
+
+	if (t == NULL)
+		return;
+	s->transaction = NULL;
+	intake_free(t->intake);
+	arena_release(&t->arena);
+	free(t);
+}
+
+void smtpd_session_reset(struct smtpd *s)
+{
+	smtpd_transaction_end(s);
+	s->helo = NULL;
+	s->esmtp = false;
+	s->sasl_method = s->sasl_username = NULL;
+}
+
+static void do_rset(struct smtpd *s, struct slice args)
+{
+	(void)args;
+	smtpd_transaction_end(s);
+	smtpd_reply(s, 250, "2.0.0", "Ok");
+}
+
+static void do_noop(struct smtpd *s, struct slice args)
+{
+	(void)args;
+	smtpd_reply(s, 250, "2.0.0", "Ok");
+}
+
+static void do_quit(struct smtpd *s, struct slice args)
+{
+	(void)args;
+	smtpd_reply(s, 221, "2.0.0", "Bye");
+	s->closing = true;
+}
+
+static void do_help(struct smtpd *s, struct slice args)
+{
+	struct strbuf list = STRBUF_INIT(512);
+	static const enum smtpd_verb order[] = { VERB_AUTH, VERB_DATA, VERB_EHLO, VERB_HELO,
+		VERB_HELP, VERB_MAIL, VERB_NOOP, VERB_QUIT, VERB_RCPT, VERB_RSET, VERB_STARTTLS,
+		VERB_VRFY };
+
+	(void)args;
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		if ((order[i] == VERB_AUTH && smtpd_server.auth == NULL) ||
+		    (order[i] == VERB_STARTTLS && smtpd_server.tls == NULL) ||
+		    (order[i] == VERB_VRFY && smtpd_server.params->disable_vrfy_command))
+			continue;
+		strbuf_addf(&list, " %s", commands[order[i]].verb);
+	}
+	smtpd_reply(s, 214, "2.0.0", "Commands:%s", list.ptr);
+	strbuf_release(&list);
+}
+
+static void do_etrn(struct smtpd *s, struct slice args)
+{
+	(void)args;
+	smtpd_reply(s, 502, "5.5.1", "Error: command not implemented");
+}
+
+/* RFC 5321 3.5.3: never more than "252": who has a mailbox is told at RCPT. */
+static void do_vrfy(struct smtpd *s, struct slice args)
+{
+	struct strbuf address = STRBUF_INIT(ADDRESS_MAX);
+	struct restrict_verdict verdict;
+
+	if (smtpd_server.params->disable_vrfy_command)
+		smtpd_reply(s, 502, "5.5.1", "VRFY command is disabled");
+	else if (args.len == 0)
+		smtpd_reply(s, 501, "5.5.4", "Syntax: VRFY address");
+	else if (address_take_path(&args, 0, &address) != ADDRESS_OK ||
+		 slice_trim(args, " ").len > 0)
+		smtpd_reply(s, 501, "5.1.3", "Bad recipient address syntax");
+	else if (!smtpd_check(s, RESTRICT_VRFY, strbuf_slice(&address), &verdict))
+		smtpd_reply_verdict(s, &verdict);
+	else
+		smtpd_reply(s, 252, "2.0.0", "%s", address.ptr);
+	strbuf_release(&address);
+}
+
+static void do_starttls(struct smtpd *s, struct slice args)
+{
+	(void)args;
+	if (stream_tls(s->session.stream) != NULL) {
+		smtpd_reply(s, 554, "5.5.1", "Error: TLS already active");
+		return;
+	}
+	smtpd_reply(s, 220, "2.0.0", "Ready to start TLS");
+	/* RFC 3207 4.2: what was sent in clear, after the command too, is forgotten. */
+	stream_discard_input(s->session.stream);
+	smtpd_session_reset(s);
+	if (!stream_flush(s->session.stream) || !smtpd_tls_start(s))
+		s->closing = true;
+}
+
+static enum smtpd_verb find_verb(struct slice verb)
+{
+	for (unsigned i = 0; i < VERB_UNKNOWN; i++)
+		if (slice_caseeq_str(verb, commands[i].verb) &&
+		    (!(commands[i].flags & CMD_TLS) || smtpd_server.tls != NULL))
+			return (enum smtpd_verb)i;
+	return VERB_UNKNOWN;
+}
+
+/* Clients that speak another protocol: HTTP, or none at all. */
+static bool refuse_forbidden(struct smtpd *s, struct slice line, struct slice verb)
+{
+	if (match_list_string(smtpd_server.forbidden_commands, verb) != MATCH_YES)
+		return false;
+	log_warning("non-SMTP command from %s: %.*s", s->name_addr,
+	    (int)(line.len > 100 ? 100 : line.len), line.ptr);
+	smtpd_reply(s, 221, "2.7.0", "Error: I can break rules, too. Goodbye.");
+	s->closing = true;
+	return true;
+}
+
+/* The columns of the table; false: the refusal was sent. */
+static bool is_legal(struct smtpd *s, enum smtpd_verb verb, struct slice args)
+{
+	const struct command *c = &commands[verb];
+	unsigned flags = c->flags;
+
+	if (s->denied && verb != VERB_QUIT) {
+		smtpd_reply(s, 503, "5.7.0", "Error: access denied for %s", s->name_addr);
+	} else if (smtpd_server.tls_required && stream_tls(s->session.stream) == NULL &&
+		   !(flags & CMD_BEFORE_TLS)) {
+		smtpd_reply(s, 530, "5.7.0", "Must issue a STARTTLS command first");
+	} else if ((flags & CMD_NO_ARGS) && args.len > 0) {
+		smtpd_reply(s, 501, "5.5.4", "Syntax: %s", c->verb);
+	} else if ((flags & CMD_NEED_HELO) && s->helo == NULL &&
+		   (verb != VERB_MAIL || smtpd_server.params->smtpd_helo_required)) {
+		smtpd_reply(s, 503, "5.5.1", "Error: send HELO/EHLO first");
+	} else if ((flags & CMD_NEED_MAIL) && s->transaction == NULL) {
+		smtpd_reply(s, 503, "5.5.1", "Error: need MAIL command");
+	} else if ((flags & CMD_NEED_NO_MAIL) && s->transaction != NULL) {
+		smtpd_reply(s, 503, "5.5.1",
+		    verb == VERB_MAIL ? "Error: nested MAIL command"
+				      : "Error: MAIL transaction in progress");
+	} else {
+		return true;
+	}
+	return false;
+}
+
+static bool over_limits(struct smtpd *s)
+{
+	const struct postfix_params *p = smtpd_server.params;
+	const char *id = smtpd_queue_id(s);
+
+	if (s->errors <= (unsigned)p->smtpd_hard_error_limit &&
+	    s->junk <= (unsigned)p->smtpd_junk_command_limit)
+		return false;
+	log_info("%s: too many errors after %s from %s", id != NULL ? id : "NOQUEUE", s->where,
+	    s->name_addr);
+	smtpd_reply(s, 421, "4.7.0", "%s Error: too many errors", p->myhostname);
+	return true;
+}
+
+/*
+ * Input behind a command whose reply the client has to see first, or from a client that was not
+ * told of PIPELINING.
+ */
+static bool refuse_pipelining(struct smtpd *s, enum smtpd_verb verb)
+{
+	if (!(commands[verb].flags & CMD_LAST) || !stream_has_input(s->session.stream))
+		return false;
+	struct slice next = slice_first(stream_peek(s->session.stream), 100);
+
+	s->pipelined = true;
+	log_info("improper command pipelining after %s from %s: %.*s", commands[verb].verb,
+	    s->name_addr, SLICE_ARG(next));
+	if (!smtpd_server.params->smtpd_forbid_unauth_pipelining)
+		return false;
+	smtpd_reply(s, 554, "5.5.0", "Error: SMTP protocol synchronization");
+	s->closing = true;
+	return true;
+}
+
+static void run_command(struct smtpd *s, struct slice line)
+{
+	struct slice args = line, verb = SLICE_NULL;
+	unsigned errors = s->errors;
+
+	slice_token(&args, " \t", &verb);
+	args = slice_trim(args, " \t");
+	enum smtpd_verb number = find_verb(verb);
+
+	s->counters[number].total++;
+	if (number == VERB_UNKNOWN) {
+		s->where = "UNKNOWN";
+		if (!refuse_forbidden(s, line, verb))
+			smtpd_reply(s, 500, "5.5.2", "Error: command not recognized");
+		return;
+	}
+	s->where = commands[number].verb;
+	if (commands[number].flags & CMD_JUNK)
+		s->junk++;
+	if (refuse_pipelining(s, number) || !is_legal(s, number, args))
+		return;
+	commands[number].run(s, args);
+	if (s->errors == errors)
+		s->counters[number].ok++;
+}
+
+static bool is_good_line(struct smtpd *s, struct slice line)
+{
+	if (slice_has_nul(line) || (!ascii_is_valid(line) && !utf8_is_valid(line))) {
+		s->counters[VERB_UNKNOWN].total++;
+		smtpd_reply(s, 500, "5.5.2", "Error: bad UTF-8 syntax");
+		return false;
+	}
+	if (line.len == 0) {
+		s->counters[VERB_UNKNOWN].total++;
+		smtpd_reply(s, 500, "5.5.2", "Error: bad syntax");
+		return false;
+	}
+	return true;
+}
+
+/* A line without its line end; false when there is none (the stream's error says why). */
+static bool read_command(struct smtpd *s, struct slice *line)
+{
+	struct stream *stream = s->session.stream;
+	const struct postfix_params *p = smtpd_server.params;
+
+	stream_set_deadline(stream, deadline_in(p->smtpd_timeout * 1000));
+	switch (stream_read_line(stream, (size_t)p->line_length_limit, line)) {
+	case STREAM_READ_FAILED:
+		return false;
+	case STREAM_READ_PARTIAL:
+		smtpd_reply(s, 500, "5.5.2", "%s Error: command too long", p->myhostname);
+		s->closing = true;
+		return false;
+	case STREAM_READ_LINE:
+		break;
+	}
+	line->len--;
+	if (line->len > 0 && line->ptr[line->len - 1] == '\r')
+		line->len--;
+	else
+		s->bare_lf_seen = true;
+	if (s->bare_lf_seen && smtpd_server.bare_newline == BARE_NEWLINE_REJECT &&
+	    match_list_client(smtpd_server.bare_newline_exclusions, slice_of(s->client_name),
+		&s->session.peer) != MATCH_YES) {
+		smtpd_reply(s, 550, "5.5.2", "%s Error: bare <LF> received", p->myhostname);
+		s->closing = true;
+		return false;
+	}
+	*line = slice_trim(*line, " \t");
+	return true;
+}
+
+static void log_connection_end(struct smtpd *s)
+{
+	const char *id = smtpd_queue_id(s);
+	enum stream_error error = stream_error(s->session.stream);
+	char bytes[64] = "";
+
+	if (error == STREAM_OK || s->where == NULL)
+		return;
+	if (s->data_bytes >= 0)
+		snprintf(bytes, sizeof(bytes), " (%lld bytes)", (long long)s->data_bytes);
+	log_info("%s: %s after %s%s from %s", id != NULL ? id : "NOQUEUE",
+	    error == STREAM_TIMEOUT ? "timeout" : "lost connection", s->where, bytes, s->name_addr);
+}
+
+static void log_disconnect(const struct smtpd *s)
+{
+	struct strbuf line = STRBUF_INIT(1024);
+	unsigned ok = 0, total = 0;
+
+	for (unsigned i = 0; i < VERB_COUNT; i++) {
+		const struct smtpd_counter *c = &s->counters[i];
+
+		ok += c->ok;
+		total += c->total;
+		if (c->total == 0)
+			continue;
+		strbuf_addf(&line, " %s=%u", verb_names[i], c->ok);
+		if (c->ok != c->total)
+			strbuf_addf(&line, "/%u", c->total);
+	}
+	strbuf_addf(&line, " commands=%u", ok);
+	if (ok != total)
+		strbuf_addf(&line, "/%u", total);
+	if (s->bare_lf_seen && smtpd_server.bare_newline != BARE_NEWLINE_NO)
+		strbuf_addstr(&line, " notes=bare_lf");
+	log_info("disconnect from %s%s", s->name_addr, line.ptr);
+	strbuf_release(&line);
+}
+
+void smtpd_close(struct session *session)
+{
+	struct smtpd *s = smtpd_of(session);
+
+	if (s->name_addr != NULL) {
+		log_connection_end(s);
+		log_disconnect(s);
+	}
+	smtpd_transaction_end(s);
+	strbuf_release(&s->held);
+	arena_release(&s->arena);
+}
+
+static bool greet(struct smtpd *s)
+{
+	struct restrict_verdict verdict;
+
+	strbuf_init(&s->held, 65536);
+	s->data_bytes = -1;
+	s->findings.arena = &s->arena;
+	net_addr_text(&s->session.peer, s->client_address);
+	net_addr_text(&s->session.local, s->server_address);
+	smtpd_peer_lookup(s);
+	s->name_addr = arena_printf(&s->arena, "%s[%s]", s->client_name, s->client_address);
+	log_info("connect from %s", s->name_addr);
+	s->where = "CONNECT";
+	stream_set_deadline(
+	    s->session.stream, deadline_in(smtpd_server.params->smtpd_timeout * 1000));
+	s->tls_wrapper = smtpd_server.params->smtpd_tls_wrappermode;
+	if (s->tls_wrapper && !smtpd_tls_start(s))
+		return false;
+	if (smtpd_check(s, RESTRICT_CONNECT, SLICE_NULL, &verdict)) {
+		smtpd_reply(s, 220, NULL, "%s", smtpd_server.params->smtpd_banner);
+	} else {
+		smtpd_reply_verdict(s, &verdict);
+		s->denied = true;
+	}
+	return true;
+}
+
+static void say_timeout(struct smtpd *s)
+{
+	const char *id = smtpd_queue_id(s);
+
+	log_info(
+	    "%s: timeout after %s from %s", id != NULL ? id : "NOQUEUE", s->where, s->name_addr);
+	smtpd_reply(s, 421, "4.4.2", "%s Error: timeout exceeded", smtpd_server.params->myhostname);
+	s->where = NULL;
+}
+
+/* The tarpit: replies to a client with many errors leave one smtpd_error_sleep_time later. */
+static enum session_next park_holding(struct smtpd *s)
+{
+	s->session.deadline = deadline_in(smtpd_server.params->smtpd_error_sleep_time * 1000);
+	return SESSION_EVENT;
+}
+
+static void release_held(struct smtpd *s)
+{
+	s->holding = false;
+	stream_write(s->session.stream, strbuf_slice(&s->held));
+	strbuf_release(&s->held);
+}
+
+static enum session_next serve_commands(struct smtpd *s)
+{
+	struct slice line;
+
+	while (!s->closing) {
+		if (s->holding)
+			return park_holding(s);
+		if (!stream_has_input(s->session.stream) && !stream_poll_input(s->session.stream)) {
+			if (session_draining(&s->session) && s->transaction == NULL) {
+				smtpd_reply(s, 421, "4.3.2", "%s Service shutting down",
+				    smtpd_server.params->myhostname);
+				break;
+			}
+			s->session.deadline =
+			    deadline_in(smtpd_server.params->smtpd_timeout * 1000);
+			return SESSION_INPUT;
+		}
+		if (!read_command(s, &line))
+			break;
+		s->pipelined = false;
+		if (over_limits(s))
+			break;
+		if (is_good_line(s, line))
+			run_command(s, line);
+		if (stream_error(s->session.stream) != STREAM_OK)
+			return SESSION_CLOSE;
+	}
+	if (s->holding)
+		return park_holding(s);
+	stream_flush(s->session.stream);
+	return SESSION_CLOSE;
+}
+
+enum session_next smtpd_serve(struct session *session, enum session_wake why)
+{
+	struct smtpd *s = smtpd_of(session);
+
+	switch (why) {
+	case SESSION_OPENED:
+		if (!greet(s))
+			return SESSION_CLOSE;
+		break;
+	case SESSION_EXPIRED:
+		if (s->holding)
+			release_held(s);
+		else
+			say_timeout(s);
+		break;
+	case SESSION_DRAINING:
+		smtpd_reply(
+		    s, 421, "4.3.2", "%s Service shutting down", smtpd_server.params->myhostname);
+		s->where = NULL;
+		break;
+	case SESSION_HAS_INPUT:
+	case SESSION_WOKEN:
+		break;
+	}
+	return serve_commands(s);
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* TLS of the SMTP server: certificates before the jail, handshakes and their log lines. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/strbuf.h"
+#include "log/log.h"
+#include "smtpd/smtpd.h"
+
+static bool is_set(const char *value)
+{
+	return value != NULL && value[0] != '\0' && strcmp(value, "none") != 0;
+}
+
+struct tls_context *smtpd_tls_open(const struct server_context *ctx)
+{
+	const struct postfix_params *p = ctx->params;
+	struct tls_files files[4] = { { NULL, NULL } };
+	size_t count = 0;
+	struct reason why;
+
+	if (is_set(p->smtpd_tls_cert_file))
+		files[count++] =
+		    (struct tls_files){ p->smtpd_tls_cert_file, p->smtpd_tls_key_file };
+	if (is_set(p->smtpd_tls_eccert_file))
+		files[count++] =
+		    (struct tls_files){ p->smtpd_tls_eccert_file, p->smtpd_tls_eckey_file };
+	if (count == 0) {
+		log_warning("TLS is asked for, but smtpd_tls_cert_file is not set: no TLS");
+		return NULL;
+	}
+	struct tls_context *tls = tls_server_new(
+	    &(struct tls_server_config){
+		.files = files,
+		.ca_file = is_set(p->smtpd_tls_CAfile) ? p->smtpd_tls_CAfile : NULL,
+		.protocols = strcmp(p->smtpd_tls_security_level, "encrypt") == 0
+				 ? p->smtpd_tls_mandatory_protocols
+				 : p->smtpd_tls_protocols,
+		.prefer_server_ciphers = p->tls_preempt_cipherlist,
+		.ask_client_cert = p->smtpd_tls_ask_ccert,
+		.service = ctx->service,
+		.ticket_secret = slice_mem(ctx->secret, SERVER_SECRET_SIZE),
+	    },
+	    &why);
+
+	/* As with the peer: mail goes on in clear, and the log says why. */
+	if (tls == NULL)
+		log_warning("%s: no TLS", why.text);
+	return tls;
+}
+
+static void log_established(const struct smtpd *s)
+{
+	struct tls_info tls;
+	struct strbuf line = STRBUF_INIT(1000);
+
+	tls_connection_info(stream_tls(s->session.stream), &tls);
+	strbuf_addf(&line,
+	    "Anonymous TLS connection established from %s: %s with cipher %s (%d/%d bits)",
+	    s->name_addr, tls.protocol, tls.cipher, tls.cipher_bits, tls.algorithm_bits);
+	if (tls.key_exchange[0] != '\0')
+		strbuf_addf(&line, " key-exchange %s", tls.key_exchange);
+	if (tls.signature[0] != '\0')
+		strbuf_addf(
+		    &line, " server-signature %s (%d bits)", tls.signature, tls.signature_bits);
+	if (tls.digest[0] != '\0')
+		strbuf_addf(&line, " server-digest %s", tls.digest);
+	log_info("%s", line.ptr);
+	strbuf_release(&line);
+}
+
+bool smtpd_tls_start(struct smtpd *s)
+{
+	const struct postfix_params *p = smtpd_server.params;
+
+	stream_set_deadline(s->session.stream, deadline_in(p->smtpd_starttls_timeout * 1000));
+	if (atoi(p->smtpd_tls_loglevel) >= 2)
+		log_info("setting up TLS connection from %s", s->name_addr);
+	if (smtpd_server.tls == NULL || !tls_accept(s->session.stream, smtpd_server.tls)) {
+		log_info("SSL_accept error from %s: %s", s->name_addr,
+		    smtpd_server.tls == NULL ? "no certificate"
+					     : stream_error_text(s->session.stream));
+		return false;
+	}
+	if (atoi(p->smtpd_tls_loglevel) >= 1)
+		log_established(s);
+	return true;
+}
