@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* bounce: what it opens before the jail, and how a request becomes a message. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "bounce/bounce.h"
+#include "log/log.h"
+#include "mail/address.h"
+#include "mail/date.h"
+#include "rewrite/rewrite.h"
+#include "server/pool.h"
+#include "server/server.h"
+#include "server/shared.h"
+#include "sys/socket.h"
+
+static struct {
+	const struct server_context *ctx;
+	struct intake_service *intake;
+	struct rewriter *rewriter;
+} bounce;
+
+static uint64_t next_number(void *arg)
+{
+	return shared_next_number(arg);
+}
+
+static void prepare(struct server_context *ctx)
+{
+	const char *cleanup = ctx->params->cleanup_service_name;
+	struct reason why;
+
+	bounce.ctx = ctx;
+	bounce.rewriter = rewriter_new(ctx->params);
+	bounce.intake = intake_service_new(
+	    &(struct intake_service_config){
+		.params = server_role(cleanup, "unix"),
+		.log_name = server_role_log_name(cleanup, "unix", "cleanup"),
+		.program = "bounce",
+		.proc_fd = ctx->proc_fd,
+		.next_number = next_number,
+		.next_number_arg = ctx->shared,
+	    },
+	    &why);
+	if (bounce.intake == NULL)
+		fatal("%s", why.text);
+}
+
+static bool add_recipient(struct intake *in, const char *sender, struct reason *why)
+{
+	struct strbuf internal = STRBUF_INIT(ADDRESS_MAX), rewritten = STRBUF_INIT(2 * ADDRESS_MAX);
+	bool ok = address_internal(slice_of(sender), ADDRESS_UTF8, &internal) == ADDRESS_OK;
+
+	if (ok) {
+		rewrite_address(
+		    bounce.rewriter, REWRITE_LOCAL, strbuf_slice(&internal), &rewritten);
+		struct intake_recipient rcpt = {
+			.address = strbuf_slice(&rewritten),
+			.original = strbuf_slice(&internal),
+		};
+		ok = intake_recipient(in, &rcpt, why);
+	} else {
+		reason_set(why, "4.3.0", "bad sender address in the request");
+	}
+	strbuf_release(&internal);
+	strbuf_release(&rewritten);
+	return ok;
+}
+
+static bool add_received(struct intake *in, struct reason *why)
+{
+	const struct postfix_params *p = bounce.ctx->params;
+	char date[DATE_TEXT];
+	char *header = xasprintf("Received: by %s (%s)\n\tid %s; %s", p->myhostname, p->mail_name,
+	    intake_id(in), date_rfc5322((time_t)(clock_wall_us() / 1000000), date));
+	bool ok = intake_prepend(in, slice_of(header), why);
+
+	free(header);
+	return ok;
+}
+
+static const char *kind_name(enum notice_kind kind)
+{
+	switch (kind) {
+	case NOTICE_FAILED:
+		return "sender non-delivery notification";
+	case NOTICE_DELAYED:
+		return "sender delay notification";
+	case NOTICE_SENT:
+		break;
+	}
+	return "sender delivery status notification";
+}
+
+static bool serve(
+    const struct notice_request *request, int fd, char notice_id[QUEUE_ID_SIZE], struct reason *why)
+{
+	struct intake_origin origin = {
+		.origin = "local",
+		.local_rewrite = true,
+		.add_missing_headers = true,
+		.never_wait = true,
+	};
+	struct intake *in = intake_begin(bounce.intake, &origin, SLICE_NULL, why);
+
+	if (in == NULL)
+		return false;
+	bool ok = add_recipient(in, request->sender, why) && add_received(in, why) &&
+		  notice_write(in, bounce.ctx->params, request, fd, why) && intake_commit(in, why);
+
+	if (ok) {
+		snprintf(notice_id, QUEUE_ID_SIZE, "%s", intake_id(in));
+		log_info("%s: %s: %s", request->id, kind_name(request->kind), notice_id);
+	} else {
+		log_warning("%s: no %s: %s", request->id, kind_name(request->kind), why->text);
+	}
+	intake_free(in);
+	return ok;
+}
+
+static const struct notice_class service = {
+	.name = "bounce",
+	.serve = serve,
+	.run = pool_run,
+};
+
+static void serve_connection(void *arg)
+{
+	notice_serve((int)(intptr_t)arg, &service);
+	server_hold(-1);
+}
+
+static void accept_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int fd;
+
+	(void)events;
+	while ((fd = socket_accept(watch->fd, &peer, &len)) >= 0) {
+		socket_nonblocking(fd, false);
+		server_hold(1);
+		pool_run(serve_connection, (void *)(intptr_t)fd);
+		len = sizeof(peer);
+	}
+}
+
+static struct loop_watch *watches;
+
+static void start(struct server_context *ctx)
+{
+	watches = xcalloc(ctx->listener_count, sizeof(*watches));
+	for (size_t i = 0; i < ctx->listener_count; i++) {
+		watches[i] =
+		    (struct loop_watch){ .fd = ctx->listeners[i].fd, .ready = accept_ready };
+		if (loop_watch(ctx->loop, &watches[i], EPOLLIN) < 0)
+			fatal("watch %s: %m", ctx->listeners[i].name);
+	}
+}
+
+static void drain(struct server_context *ctx, bool reload)
+{
+	(void)reload;
+	for (size_t i = 0; i < ctx->listener_count; i++)
+		loop_unwatch(ctx->loop, &watches[i]);
+}
+
+static void walls(const struct server_context *ctx, struct sandbox *walls)
+{
+	static struct sandbox_path paths[6];
+	char *incoming = xasprintf("%s/incoming", ctx->params->queue_directory);
+
+	paths[0] = (struct sandbox_path){ incoming, SANDBOX_WRITE };
+	paths[1] = (struct sandbox_path){ "/proc/self/fd", SANDBOX_READ };
+	paths[2] = (struct sandbox_path){ "/etc", SANDBOX_READ };
+	paths[3] = (struct sandbox_path){ "/usr/share/zoneinfo", SANDBOX_READ };
+	paths[4] = (struct sandbox_path){ NULL, SANDBOX_READ };
+	walls->paths = paths;
+	walls->landlock = true;
+	walls->calls = SANDBOX_CALLS_NO_NET;
+}
+
+static const struct server server = {
+	.program = "bounce",
+	.language = SERVER_POSTFIX,
+	.user = SERVER_MAIL_OWNER,
+	.processes = 1,
+	.prepare = prepare,
+	.walls = walls,
+	.start = start,
+	.drain = drain,
+};
+
+int main(int argc, char **argv)
+{
+	return server_main(&server, argc, argv);
+}

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The text of a notice: multipart/report with a part for people, a part for programs, and the
+ * original or its header (RFC 3462, RFC 3464; the layout is postfix.md's 6.7).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/strbuf.h"
+#include "bounce/bounce.h"
+#include "mail/date.h"
+#include "mail/dsn.h"
+#include "mail/header.h"
+#include "queue/envelope.h"
+
+/* Lines for people are wrapped here. */
+#define WRAP_COLUMN 75
+
+struct notice {
+	struct intake *in;
+	const struct postfix_params *params;
+	const struct notice_request *request;
+	char boundary[QUEUE_ID_SIZE + 300];
+	struct reason *why;
+	bool ok;
+};
+
+static const struct {
+	const char *subject, *action, *intro;
+} kinds[] = {
+	[NOTICE_FAILED] = { "Undelivered Mail Returned to Sender", "failed",
+	    "Your message could not be delivered to the recipients below, and no further\n"
+	    "attempt will be made. The reason for each of them follows; the message itself,\n"
+	    "or its header, is attached.\n" },
+	[NOTICE_DELAYED] = { "Delayed Mail (still being retried)", "delayed",
+	    "Your message has not been delivered yet to the recipients below. You do not\n"
+	    "have to send it again: delivery is still being attempted.\n" },
+	[NOTICE_SENT] = { "Successful Mail Delivery Report", "delivered",
+	    "Your message was delivered to the recipients below, which is what you asked\n"
+	    "to be told.\n" },
+};
+
+static void line(struct notice *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void line(struct notice *n, const char *format, ...)
+{
+	struct strbuf text = STRBUF_INIT(8192);
+	va_list args;
+
+	va_start(args, format);
+	strbuf_vaddf(&text, format, args);
+	va_end(args);
+	if (n->ok)
+		n->ok = intake_line(n->in, strbuf_slice(&text), true, n->why);
+	strbuf_release(&text);
+}
+
+static void lines(struct notice *n, const char *text)
+{
+	struct slice rest = slice_of(text);
+
+	while (rest.len > 0) {
+		ptrdiff_t lf = slice_find(rest, '\n');
+		size_t len = lf < 0 ? rest.len : (size_t)lf;
+
+		line(n, "%.*s", (int)len, rest.ptr);
+		rest = slice_from(rest, len + 1);
+	}
+}
+
+static bool has_8bit(const struct notice_request *request)
+{
+	return strcmp(request->encoding, "8bit") == 0;
+}
+
+static void write_header(struct notice *n)
+{
+	const struct notice_request *r = n->request;
+	char date[DATE_TEXT];
+
+	line(n, "Date: %s", date_rfc5322((time_t)(clock_wall_us() / 1000000), date));
+	line(n, "From: Mail Delivery System <MAILER-DAEMON@%s>", n->params->myorigin);
+	line(n, "Subject: %s", kinds[r->kind].subject);
+	line(n, "To: %s", r->sender);
+	line(n, "Auto-Submitted: auto-replied");
+	line(n, "MIME-Version: 1.0");
+	line(n, "Content-Type: multipart/report; report-type=delivery-status;");
+	line(n, "\tboundary=\"%s\"", n->boundary);
+	if (has_8bit(r))
+		line(n, "Content-Transfer-Encoding: 8bit");
+	line(n, "%s", "");
+	line(n, "This is a MIME-encapsulated message.");
+}
+
+static void begin_part(struct notice *n, const char *description, const char *type)
+{
+	line(n, "%s", "");
+	line(n, "--%s", n->boundary);
+	line(n, "Content-Description: %s", description);
+	line(n, "Content-Type: %s", type);
+	if (has_8bit(n->request))
+		line(n, "Content-Transfer-Encoding: 8bit");
+	line(n, "%s", "");
+}
+
+/* "<addr>: reason", wrapped at blanks, further lines indented. */
+static void write_wrapped(struct notice *n, struct slice text)
+{
+	const char *indent = "";
+
+	while (text.len > 0) {
+		size_t room = WRAP_COLUMN - strlen(indent), len = text.len;
+
+		if (len > room) {
+			ptrdiff_t blank = slice_rfind(slice_first(text, room), ' ');
+
+			len = blank > 0 ? (size_t)blank : room;
+		}
+		line(n, "%s%.*s", indent, (int)len, text.ptr);
+		text = slice_trim(slice_from(text, len), " ");
+		indent = "    ";
+	}
+}
+
+static void write_notification(struct notice *n)
+{
+	const struct notice_request *r = n->request;
+
+	begin_part(n, "Notification",
+	    has_8bit(r) ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii");
+	line(n, "This is the mail system at host %s.", n->params->myhostname);
+	line(n, "%s", "");
+	lines(n, kinds[r->kind].intro);
+	for (size_t i = 0; i < r->recipient_count; i++) {
+		const struct notice_recipient *rcpt = &r->recipients[i];
+		struct strbuf text = STRBUF_INIT(4096);
+
+		strbuf_addf(&text, "<%s>: %s", rcpt->address, rcpt->why.text);
+		line(n, "%s", "");
+		write_wrapped(n, strbuf_slice(&text));
+		strbuf_release(&text);
+	}
+}
+
+/* RFC 3464 2.3. */
+static void write_recipient(struct notice *n, const struct notice_recipient *rcpt)
+{
+	const struct notice_request *r = n->request;
+	char date[DATE_TEXT];
+	const char *dsn = rcpt->why.dsn;
+
+	line(n, "%s", "");
+	line(n, "Final-Recipient: rfc822; %s", rcpt->address);
+	if (rcpt->orcpt[0] != '\0')
+		line(n, "Original-Recipient: %s", rcpt->orcpt);
+	else if (rcpt->original[0] != '\0')
+		line(n, "Original-Recipient: rfc822;%s", rcpt->original);
+	line(n, "Action: %s", kinds[r->kind].action);
+	line(n, "Status: %s", dsn[0] != '\0' ? dsn : "5.0.0");
+	if (rcpt->remote_mta[0] != '\0')
+		line(n, "Remote-MTA: dns; %s", rcpt->remote_mta);
+	if (rcpt->diagnostic[0] != '\0')
+		line(n, "Diagnostic-Code: smtp; %s", rcpt->diagnostic);
+	else if (r->kind != NOTICE_SENT)
+		line(n, "Diagnostic-Code: X-Postfix; %s", rcpt->why.text);
+	if (r->kind == NOTICE_DELAYED)
+		line(n, "Will-Retry-Until: %s",
+		    date_rfc5322(
+			(time_t)(r->arrival_us / 1000000 + n->params->maximal_queue_lifetime),
+			date));
+}
+
+static void write_report(struct notice *n)
+{
+	const struct notice_request *r = n->request;
+	char date[DATE_TEXT];
+
+	begin_part(n, "Delivery report", "message/delivery-status");
+	line(n, "Reporting-MTA: dns; %s", n->params->myhostname);
+	if (r->envelope_id[0] != '\0')
+		line(n, "Original-Envelope-Id: %s", r->envelope_id);
+	line(n, "X-Postfix-Queue-ID: %s", r->id);
+	line(n, "X-Postfix-Sender: rfc822; %s", r->sender);
+	line(n, "Arrival-Date: %s", date_rfc5322((time_t)(r->arrival_us / 1000000), date));
+	for (size_t i = 0; i < r->recipient_count; i++)
+		write_recipient(n, &r->recipients[i]);
+}
+
+/* False when the original could not be read: nothing is sent, the request is refused. */
+static bool copy_original(struct notice *n, int fd, bool headers_only)
+{
+	struct content_reader reader;
+	struct slice text;
+	enum content_read result;
+	bool whole, line_start = true;
+
+	content_reader_init(&reader, fd, n->request->data_offset);
+	while ((result = content_reader_next(&reader, &text, &whole)) == CONTENT_LINE && n->ok) {
+		if (headers_only && line_start && text.len == 0)
+			break;
+		n->ok = intake_line(n->in, text, whole, n->why);
+		line_start = whole;
+	}
+	content_reader_release(&reader);
+	if (result == CONTENT_DAMAGED) {
+		reason_set(n->why, "4.3.0", "cannot read the original message");
+		return false;
+	}
+	return n->ok;
+}
+
+static bool write_original(struct notice *n, int fd)
+{
+	const struct notice_request *r = n->request;
+	bool headers_only = r->kind != NOTICE_FAILED || r->ret == DSN_RET_HDRS ||
+			    r->size > n->params->bounce_size_limit;
+
+	if (!headers_only)
+		begin_part(n, "Undelivered Message", "message/rfc822");
+	else
+		begin_part(n,
+		    r->kind == NOTICE_FAILED ? "Undelivered Message Headers" : "Message Headers",
+		    "text/rfc822-headers");
+	if (!copy_original(n, fd, headers_only))
+		return false;
+	line(n, "%s", "");
+	line(n, "--%s--", n->boundary);
+	return n->ok;
+}
+
+bool notice_write(struct intake *in, const struct postfix_params *params,
+    const struct notice_request *request, int fd, struct reason *why)
+{
+	struct notice n = {
+		.in = in, .params = params, .request = request, .why = why, .ok = true
+	};
+
+	snprintf(n.boundary, sizeof(n.boundary), "%s.%lld/%.255s", intake_id(in),
+	    (long long)(clock_wall_us() / 1000000), params->myhostname);
+	write_header(&n);
+	write_notification(&n);
+	write_report(&n);
+	return write_original(&n, fd);
+}
