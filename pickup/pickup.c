@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * pickup: wakes up at a byte on public/pickup (postdrop's, postkick's, or master's by the wakeup
+ * column) and scans maildrop; a byte that comes during a scan leads to another one.
+ */
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "log/log.h"
+#include "pickup/pickup.h"
+#include "server/pool.h"
+#include "server/server.h"
+#include "server/shared.h"
+#include "sys/socket.h"
+
+static struct pickup pickup;
+static struct loop_watch *watches;
+/* Scans that were asked for and not begun: 0, or more while a thread scans. */
+static atomic_uint wanted;
+
+static uint64_t next_number(void *arg)
+{
+	return shared_next_number(arg);
+}
+
+static int open_directory(const struct postfix_params *p, const char *name)
+{
+	char *path = xasprintf("%s/%s", p->queue_directory, name);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		fatal("open directory %s: %m", path);
+	free(path);
+	return fd;
+}
+
+static void prepare(struct server_context *ctx)
+{
+	const char *cleanup = ctx->params->cleanup_service_name;
+	struct reason why;
+
+	pickup.params = ctx->params;
+	pickup.maildrop_fd = open_directory(ctx->params, "maildrop");
+	pickup.corrupt_fd = open_directory(ctx->params, "corrupt");
+	pickup.rewriter = rewriter_new(ctx->params);
+	pickup.intake = intake_service_new(
+	    &(struct intake_service_config){
+		.params = server_role(cleanup, "unix"),
+		.log_name = server_role_log_name(cleanup, "unix", "cleanup"),
+		.program = "pickup",
+		.proc_fd = ctx->proc_fd,
+		.next_number = next_number,
+		.next_number_arg = ctx->shared,
+	    },
+	    &why);
+	if (pickup.intake == NULL)
+		fatal("%s", why.text);
+}
+
+static void scan(void *arg)
+{
+	unsigned seen;
+
+	(void)arg;
+	do {
+		seen = atomic_load(&wanted);
+		pickup_scan(&pickup);
+	} while (atomic_fetch_sub(&wanted, seen) != seen);
+	server_hold(-1);
+}
+
+static void want_scan(void)
+{
+	if (atomic_fetch_add(&wanted, 1) != 0)
+		return;
+	server_hold(1);
+	pool_run(scan, NULL);
+}
+
+/* What the byte is does not matter; who connected and says nothing is not waited for. */
+static void accept_ready(struct loop_watch *watch, uint32_t events)
+{
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int fd;
+
+	(void)events;
+	while ((fd = socket_accept(watch->fd, &peer, &len)) >= 0) {
+		close(fd);
+		len = sizeof(peer);
+	}
+	want_scan();
+}
+
+static void fifo_ready(struct loop_watch *watch, uint32_t events)
+{
+	char bytes[256];
+
+	(void)events;
+	while (read(watch->fd, bytes, sizeof(bytes)) > 0)
+		;
+	want_scan();
+}
+
+static void start(struct server_context *ctx)
+{
+	watches = xcalloc(ctx->listener_count, sizeof(*watches));
+	for (size_t i = 0; i < ctx->listener_count; i++) {
+		const struct server_listener *l = &ctx->listeners[i];
+
+		watches[i].fd = l->fd;
+		watches[i].ready = l->type == LISTENER_FIFO ? fifo_ready : accept_ready;
+		if (loop_watch(ctx->loop, &watches[i], EPOLLIN) < 0)
+			fatal("watch %s: %m", l->name);
+	}
+	want_scan();
+}
+
+static void drain(struct server_context *ctx, bool reload)
+{
+	(void)reload;
+	for (size_t i = 0; i < ctx->listener_count; i++)
+		loop_unwatch(ctx->loop, &watches[i]);
+}
+
+static void walls(const struct server_context *ctx, struct sandbox *walls)
+{
+	static const char *const queues[] = { "maildrop", "incoming", "corrupt" };
+	static struct sandbox_path paths[ARRAY_LEN(queues) + 4];
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(queues); i++)
+		paths[n++] = (struct sandbox_path){
+			xasprintf("%s/%s", ctx->params->queue_directory, queues[i]), SANDBOX_WRITE
+		};
+	paths[n++] = (struct sandbox_path){ "/proc/self/fd", SANDBOX_READ };
+	paths[n++] = (struct sandbox_path){ "/etc", SANDBOX_READ };
+	paths[n++] = (struct sandbox_path){ "/usr/share/zoneinfo", SANDBOX_READ };
+	paths[n] = (struct sandbox_path){ NULL, SANDBOX_READ };
+	walls->paths = paths;
+	walls->landlock = true;
+	walls->calls = SANDBOX_CALLS_NO_NET;
+}
+
+static const struct server server = {
+	.program = "pickup",
+	.language = SERVER_POSTFIX,
+	.user = SERVER_MAIL_OWNER,
+	.processes = 1,
+	.prepare = prepare,
+	.walls = walls,
+	.start = start,
+	.drain = drain,
+};
+
+int main(int argc, char **argv)
+{
+	return server_main(&server, argc, argv);
+}
