@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The queue manager's own structures.  Everything here belongs to the scheduler thread (the loop's)
+ * and is touched by nobody else; a worker gets a struct disk_job and gives it back.  States and
+ * their reasons: doc/QUEUE.md 2.2 and 4.
+ */
+#ifndef PC_QMGR_QMGR_H
+#define PC_QMGR_QMGR_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/reason.h"
+#include "deliver/delivery.h"
+#include "ipc/channel.h"
+#include "queue/control.h"
+#include "queue/envelope.h"
+#include "queue/offer.h"
+#include "queue/offer_state.h"
+#include "queue/spool.h"
+#include "rewrite/resolve.h"
+#include "server/server.h"
+
+/* ---- work on disk and tables: qmgr_disk.c ---- */
+
+struct disk_job {
+	void (*work)(struct disk_job *job); /* in a worker */
+	void (*done)(struct disk_job *job); /* in the scheduler; frees the job */
+};
+void disk_run(struct disk_job *job);
+
+/* A resolver that jobs share; freed with the last of them after a reload. */
+struct resolving {
+	struct resolver *resolver;
+	atomic_int users;
+};
+
+/* ---- messages: qmgr_message.c ---- */
+
+enum message_state {
+	MESSAGE_LOADING,
+	MESSAGE_ACTIVE,
+	MESSAGE_NOTIFYING,
+	MESSAGE_SETTLING,
+	MESSAGE_WAITING,
+	MESSAGE_REMOVING,
+	MESSAGE_SETTING_ASIDE,
+	MESSAGE_LOOKING /* after "leave": is there a name? */
+};
+
+enum recipient_state {
+	RCPT_TODO,
+	RCPT_RUNNING,
+	RCPT_DONE, /* durable, and needs no more */
+	RCPT_DEFERRED,
+	RCPT_BOUNCED
+};
+
+struct qmgr_recipient {
+	enum recipient_state state;
+	bool marked;		   /* its record says D */
+	const char *transport, *nexthop, *address; /* as resolved; in the message's arena */
+	/* Why it is deferred or bounced; in the message's arena, NULL otherwise. */
+	struct reason *why;
+	const char *remote_mta, *diagnostic;
+};
+
+struct intake_connection;
+
+struct message {
+	unsigned magic;
+	char id[QUEUE_ID_SIZE];
+	enum message_state state;
+	enum spool_queue queue; /* where its name lies, when named */
+	bool named;		/* adopted, or found */
+	bool found;		/* by a scan: verified when it is loaded */
+	bool has_defer_log, has_bounce_log;
+	bool stopped;	   /* no further recipient is handed out */
+	bool left;	   /* its intake is gone: look for a name when all is quiet */
+	bool quiet;	   /* no "removed" is logged: it was, or the client was refused */
+	bool half_moved;   /* a move failed: deferred may have its name too */
+	bool due_again;	   /* flushed while it ran */
+	bool deleted, held; /* by postsuper, while it ran */
+	struct heap_node due; /* seconds since the epoch */
+	int64_t arrival_us, ready_us;
+
+	/* The offer, until it is over. */
+	bool offered;
+	bool never_wait, hold_asked;
+	bool waits_for_durable; /* counted in qmgr.inflight */
+	enum owner_state offer;
+	struct intake_connection *connection;
+	struct list connection_node;
+	uint64_t done_number; /* which DONE of the connection it was given */
+
+	/* While it is loaded. */
+	struct envelope *env;
+	int fd;
+	struct arena arena;
+	struct qmgr_recipient *recipients; /* as many as the envelope has */
+	struct list batches;
+	unsigned queued, running; /* batches waiting for a slot, and with agents */
+};
+
+struct message *message_find(const char *id);
+/* A message that was found in the spool; due at DUE_S. */
+void message_found(const char *id, enum spool_queue queue, int64_t due_s);
+/* LOAD false: there is no room for it to run; it is only waited for its name. */
+struct message *message_offered(const char *id, int fd, bool load);
+/* Something has changed that may let waiting messages run. */
+void message_pump(void);
+/* Makes those due that wait; ID NULL: all. */
+void message_flush(const char *id);
+/* What a delivery says about a recipient; OUTCOME's texts are copied. */
+void message_result(
+    struct message *m, size_t index, const struct delivery_outcome *outcome);
+/* A batch has ended: waiting batches or running ones are fewer. */
+void message_batch_ended(struct message *m, bool was_running);
+/* One step of the offer's table. */
+void message_offer_event(struct message *m, enum owner_event event);
+bool message_delete(struct message *m);
+bool message_hold(struct message *m);
+/* The answer for message_notify. */
+void message_notified(struct message *m, bool durable, const struct reason *why);
+
+/* The request's part that is the same for all agents. */
+void message_fill_request(const struct message *m, struct delivery_request *request);
+
+/* ---- jobs for messages: qmgr_disk.c ---- */
+
+void disk_load(struct message *m);
+void disk_settle(struct message *m, int64_t next_s, enum spool_queue to);
+void disk_remove(struct message *m);
+void disk_set_aside(struct message *m);
+void disk_look(struct message *m);
+
+/* In the scheduler, from the jobs. */
+struct loaded {
+	struct envelope *env; /* NULL: failed, see why; the message takes env, fd and arena over */
+	int fd;
+	struct arena arena;
+	struct qmgr_recipient *recipients;
+	bool vanished, has_bounce_log;
+	struct reason why;
+};
+void message_loaded(struct message *m, struct loaded *loaded);
+void message_settled(struct message *m, bool ok, enum spool_queue queue, int64_t next_s);
+void message_removed(struct message *m);
+void message_looked(struct message *m, bool is_there);
+
+/* ---- transports and destinations: qmgr_transport.c ---- */
+
+/* Queues every recipient of M that is to do, and starts what may run. */
+void transport_queue(struct message *m);
+/* Takes M's waiting batches back, and asks agents to start none of its recipients. */
+void transport_stop(struct message *m);
+/* Do all of M's recipients go where deliveries lately took less than the limit? */
+bool transport_is_fast(const struct message *m);
+/* Suspended transports and destinations may be tried again (flush). */
+void transport_forgive(void);
+void transport_reload(void);
+void transport_start(void);
+
+/* ---- notices: qmgr_notice.c ---- */
+
+/* Asks for a notice about M's RCPT_BOUNCED recipients; message_notified follows, maybe at once. */
+void notice_ask(struct message *m, bool expired);
+
+/* ---- connections of intake, triggers, postsuper: qmgr_intake.c ---- */
+
+void intake_accept(int fd); /* takes FD over */
+/* Postfix's one-byte triggers. */
+void intake_triggers(const char *bytes, size_t count);
+void intake_answer(struct message *m, bool done);
+void intake_forget(struct message *m); /* its offer is over */
+/* The peer broke the protocol. */
+void intake_violation(struct intake_connection *conn);
+
+/* ---- names that appear: qmgr_walk.c ---- */
+
+void walk_prepare(void); /* before the jail */
+void walk_start(void);
+void walk_now(void);
+
+/* ---- public/showq: qmgr_showq.c ---- */
+
+void showq_accept(int fd); /* takes FD over */
+
+/* ---- the process ---- */
+
+struct qmgr {
+	struct server_context *ctx;
+	struct loop *loop;
+	const struct postfix_params *params;
+	struct spool *spool;
+	struct resolving *resolving;
+	struct map messages;
+	struct heap waiting;
+	size_t active, active_limit;
+	unsigned inflight; /* offers that wait for durable deliveries */
+	unsigned jobs;	   /* disk jobs that are out */
+	unsigned deliveries;
+	bool draining, held_process;
+};
+extern struct qmgr qm;
+
+/* From any thread: a table that is read at start only has changed; the process ends and is replaced. */
+void qmgr_tables_changed(void);
+/* Lets a draining process go when no delivery and no job is out. */
+void qmgr_check_drained(void);
+/* Sets the timer for the first message of the heap. */
+void qmgr_arm(int64_t due_s);
+struct resolving *qmgr_use_resolver(void);
+void qmgr_drop_resolver(struct resolving *resolving);
+
+#endif

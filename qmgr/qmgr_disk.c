@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What workers do for messages: read and resolve, settle, remove, set aside, look.  A job carries
+ * copies of all that it needs; what belongs to the message it hands over in the scheduler's thread
+ * (done).  One job per message at a time, so a message outlives its job.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "log/log.h"
+#include "mail/address.h"
+#include "qmgr/qmgr.h"
+#include "queue/defer_log.h"
+#include "server/pool.h"
+#include "table/table.h"
+
+#define LOG_TEXT_MAX	 (64 * 1024 * 1024)
+#define BOUNCE_LOG_MAX	 (16 * 1024 * 1024)
+#define REFRESH_EVERY_MS 100
+
+static void post_done(void *arg)
+{
+	struct disk_job *job = arg;
+
+	qm.jobs--;
+	job->done(job);
+	qmgr_check_drained();
+}
+
+static void run_work(void *arg)
+{
+	struct disk_job *job = arg;
+
+	job->work(job);
+	loop_post(qm.loop, post_done, job);
+}
+
+void disk_run(struct disk_job *job)
+{
+	qm.jobs++;
+	pool_run(run_work, job);
+}
+
+/* ---- load ---- */
+
+struct load_job {
+	struct disk_job job;
+	struct message *message;
+	char id[QUEUE_ID_SIZE];
+	enum spool_queue queue;
+	bool found;
+	struct resolving *resolving;
+	struct loaded loaded;
+};
+
+/* An edited table applies to the next message; looking costs a stat per table. */
+static void refresh_tables(void)
+{
+	static _Atomic int64_t next;
+	int64_t now = clock_ms(), due = atomic_load(&next);
+
+	if (now >= due && atomic_compare_exchange_strong(&next, &due, now + REFRESH_EVERY_MS) &&
+	    !table_refresh_all())
+		qmgr_tables_changed();
+}
+
+static bool open_found(struct load_job *job)
+{
+	struct loaded *l = &job->loaded;
+	struct stat st;
+
+	l->fd = spool_open_file(qm.spool, job->queue, job->id, O_RDONLY);
+	if (l->fd == -1) {
+		l->vanished = errno == ENOENT;
+		reason_set(&l->why, "4.3.0", "open %s %s: %s", spool_queue_name(job->queue),
+		    job->id, strerror(errno));
+		return false;
+	}
+	if (fstat(l->fd, &st) == -1 || !S_ISREG(st.st_mode) || !(st.st_mode & S_IXUSR)) {
+		/* Not complete: somebody else is writing it, or it is not for us. */
+		l->vanished = true;
+		return false;
+	}
+	return true;
+}
+
+/* A transport that tells every recipient's outcome: it could not be resolved. */
+static void fail_recipient(struct arena *arena, struct qmgr_recipient *r, const struct reason *why)
+{
+	r->transport = reason_is_permanent(why) ? "error" : "retry";
+	r->nexthop = arena_printf(arena, "%s %s", why->dsn, why->text);
+}
+
+/* "transport:destination" of a content filter stands over what the address says. */
+static void apply_filter(struct arena *arena, const char *filter, struct qmgr_recipient *r)
+{
+	const char *colon = strchr(filter, ':');
+
+	if (!colon)
+		return;
+	r->transport = arena_slicedup(arena, slice_mem(filter, (size_t)(colon - filter)));
+	if (colon[1])
+		r->nexthop = arena_strdup(arena, colon + 1);
+}
+
+static void resolve_recipient(
+    struct load_job *job, const char *address, struct resolved *resolved, struct qmgr_recipient *r)
+{
+	struct arena *arena = &job->loaded.arena;
+	const struct envelope *env = job->loaded.env;
+	struct reason why = { .dsn = "" };
+
+	r->address = address;
+	if (!resolve(job->resolving->resolver, slice_of(address), slice_of(env->sender), resolved,
+		&why)) {
+		fail_recipient(arena, r, &why);
+		return;
+	}
+	r->transport = arena_slicedup(arena, strbuf_slice(&resolved->transport));
+	r->nexthop = arena_slicedup(arena, strbuf_slice(&resolved->nexthop));
+	r->address = arena_slicedup(arena, strbuf_slice(&resolved->recipient));
+	if (*env->filter)
+		apply_filter(arena, env->filter, r);
+}
+
+static void resolve_all(struct load_job *job)
+{
+	struct loaded *l = &job->loaded;
+	struct envelope *env = l->env;
+	struct resolved resolved;
+
+	resolved_init(&resolved);
+	l->recipients = arena_alloc(&l->arena, (env->recipient_count + 1) * sizeof(*l->recipients));
+	for (size_t i = 0; i < env->recipient_count; i++) {
+		struct qmgr_recipient *r = &l->recipients[i];
+
+		if (env->recipients[i].done) {
+			r->state = RCPT_DONE;
+			r->marked = true;
+			continue;
+		}
+		resolve_recipient(
+		    job, *env->redirect ? env->redirect : env->recipients[i].address, &resolved, r);
+	}
+	resolved_release(&resolved);
+}
+
+/*
+ * A real Postfix marks a failed recipient as done, writes it down in bounce/ID, and tells the
+ * sender at the end of the attempt: if that did not happen any more, it is ours to do.
+ */
+static void take_bounce_log(struct load_job *job)
+{
+	struct loaded *l = &job->loaded;
+	struct strbuf text = STRBUF_INIT(BOUNCE_LOG_MAX);
+	struct defer_entry *entries;
+	size_t count;
+	int fd;
+
+	fd = spool_open_file(qm.spool, SPOOL_BOUNCE, job->id, O_RDONLY);
+	if (fd == -1)
+		return;
+	l->has_bounce_log = true;
+	if (file_read_fd(fd, &text) == -1)
+		log_warning("%s: bounce log: %s", job->id, strerror(errno));
+	close(fd);
+	count = defer_log_parse(strbuf_slice(&text), &l->arena, &entries);
+	for (size_t i = 0; i < l->env->recipient_count; i++) {
+		for (size_t k = 0; k < count; k++) {
+			struct qmgr_recipient *r = &l->recipients[i];
+
+			if (entries[k].offset != l->env->recipients[i].offset)
+				continue;
+			r->state = RCPT_BOUNCED;
+			r->why = ARENA_NEW(&l->arena, struct reason);
+			*r->why = entries[k].why;
+			r->remote_mta = entries[k].remote_mta;
+			r->diagnostic = entries[k].diagnostic;
+		}
+	}
+	strbuf_release(&text);
+}
+
+static void load_work(struct disk_job *base)
+{
+	struct load_job *job = (struct load_job *)base;
+	struct loaded *l = &job->loaded;
+
+	refresh_tables();
+	if (l->fd == -1 && !open_found(job))
+		return;
+	l->env =
+	    envelope_read(l->fd, job->id, job->found ? ENVELOPE_VERIFY : ENVELOPE_TRUST, &l->why);
+	if (!l->env)
+		return;
+	resolve_all(job);
+	if (!l->env->ours)
+		take_bounce_log(job);
+}
+
+static void load_done(struct disk_job *base)
+{
+	struct load_job *job = (struct load_job *)base;
+
+	qmgr_drop_resolver(job->resolving);
+	message_loaded(job->message, &job->loaded);
+	free(job);
+}
+
+void disk_load(struct message *m)
+{
+	struct load_job *job = xcalloc(1, sizeof(*job));
+
+	job->job = (struct disk_job){ load_work, load_done };
+	job->message = m;
+	strcpy(job->id, m->id);
+	job->queue = m->queue;
+	job->found = m->found;
+	job->resolving = qmgr_use_resolver();
+	job->loaded.fd = m->fd;
+	job->loaded.arena = (struct arena)ARENA_INIT;
+	m->fd = -1; /* comes back with message_loaded */
+	disk_run(&job->job);
+}
+
+/* ---- settle ---- */
+
+struct settle_job {
+	struct disk_job job;
+	struct message *message;
+	char id[QUEUE_ID_SIZE];
+	enum spool_queue from, to;
+	int64_t next_s;
+	off_t *offsets; /* to be marked done */
+	size_t offset_count;
+	struct strbuf log; /* empty: none */
+	bool ok;
+};
+
+static bool mark_all(struct settle_job *job)
+{
+	bool good = true;
+	int fd;
+
+	if (job->offset_count == 0)
+		return true;
+	fd = spool_open_file(qm.spool, job->from, job->id, O_RDWR);
+	if (fd == -1)
+		return false;
+	for (size_t i = 0; i < job->offset_count && good; i++)
+		good = spool_mark_done(fd, job->offsets[i]) == 0;
+	close(fd);
+	return good;
+}
+
+static void settle_work(struct disk_job *base)
+{
+	struct settle_job *job = (struct settle_job *)base;
+
+	/* What fails here costs a second delivery or a reason in mailq, never the message. */
+	if (!mark_all(job))
+		log_warning("%s: mark recipients done: %s", job->id, strerror(errno));
+	if (job->log.len > 0 &&
+	    spool_write_log(qm.spool, SPOOL_DEFER, job->id, strbuf_slice(&job->log)) == -1)
+		log_warning("%s: defer log: %s", job->id, strerror(errno));
+	job->ok = spool_move(qm.spool, job->id, job->from, job->to, job->next_s) == 0;
+	if (!job->ok)
+		log_warning("%s: move from %s to %s: %s", job->id, spool_queue_name(job->from),
+		    spool_queue_name(job->to), strerror(errno));
+}
+
+static void settle_done(struct disk_job *base)
+{
+	struct settle_job *job = (struct settle_job *)base;
+
+	message_settled(job->message, job->ok, job->to, job->next_s);
+	strbuf_release(&job->log);
+	free(job->offsets);
+	free(job);
+}
+
+static void add_log_entry(
+    struct settle_job *job, const struct envelope_recipient *from, const struct qmgr_recipient *r)
+{
+	struct defer_entry entry = { .recipient = from->address,
+		.original = from->original,
+		.orcpt = from->orcpt,
+		.notify = from->notify,
+		.offset = from->offset,
+		.why = *r->why,
+		.remote_mta = r->remote_mta,
+		.diagnostic = r->diagnostic };
+
+	defer_log_add(&job->log, &entry);
+}
+
+static void gather(struct settle_job *job, struct message *m)
+{
+	size_t count = m->env ? m->env->recipient_count : 0;
+
+	job->offsets = xreallocarray(NULL, count + 1, sizeof(*job->offsets));
+	for (size_t i = 0; i < count; i++) {
+		const struct qmgr_recipient *r = &m->recipients[i];
+
+		if (r->state == RCPT_DONE && !r->marked)
+			job->offsets[job->offset_count++] = m->env->recipients[i].offset;
+		else if (r->state == RCPT_DEFERRED && r->why)
+			add_log_entry(job, &m->env->recipients[i], r);
+	}
+}
+
+void disk_settle(struct message *m, int64_t next_s, enum spool_queue to)
+{
+	struct settle_job *job = xcalloc(1, sizeof(*job));
+
+	job->job = (struct disk_job){ settle_work, settle_done };
+	job->message = m;
+	strcpy(job->id, m->id);
+	job->from = m->queue;
+	job->to = to;
+	job->next_s = next_s;
+	strbuf_init(&job->log, LOG_TEXT_MAX);
+	gather(job, m);
+	m->has_defer_log |= job->log.len > 0;
+	disk_run(&job->job);
+}
+
+/* ---- remove, set aside, look ---- */
+
+struct name_job {
+	struct disk_job job;
+	struct message *message;
+	char id[QUEUE_ID_SIZE];
+	enum spool_queue queue;
+	bool half_moved, has_defer_log, has_bounce_log, quiet, is_there;
+};
+
+static struct name_job *name_job_new(
+    struct message *m, void (*work)(struct disk_job *), void (*done)(struct disk_job *))
+{
+	struct name_job *job = xcalloc(1, sizeof(*job));
+
+	job->job = (struct disk_job){ work, done };
+	job->message = m;
+	strcpy(job->id, m->id);
+	job->queue = m->queue;
+	job->half_moved = m->half_moved;
+	job->has_defer_log = m->has_defer_log;
+	job->has_bounce_log = m->has_bounce_log;
+	job->quiet = m->quiet;
+	return job;
+}
+
+static void unlink_one(const char *id, enum spool_queue queue)
+{
+	if (spool_unlink(qm.spool, queue, id) == -1 && errno != ENOENT)
+		log_warning("%s: remove from %s: %s", id, spool_queue_name(queue), strerror(errno));
+}
+
+static void remove_work(struct disk_job *base)
+{
+	struct name_job *job = (struct name_job *)base;
+
+	unlink_one(job->id, job->queue);
+	if (job->half_moved) {
+		unlink_one(job->id, SPOOL_DEFERRED);
+		unlink_one(job->id, SPOOL_HOLD);
+	}
+	if (job->has_defer_log)
+		unlink_one(job->id, SPOOL_DEFER);
+	if (job->has_bounce_log)
+		unlink_one(job->id, SPOOL_BOUNCE);
+	if (!job->quiet)
+		log_info("%s: removed", job->id);
+}
+
+static void remove_done(struct disk_job *base)
+{
+	message_removed(((struct name_job *)base)->message);
+	free(base);
+}
+
+void disk_remove(struct message *m)
+{
+	disk_run(&name_job_new(m, remove_work, remove_done)->job);
+}
+
+static void set_aside_work(struct disk_job *base)
+{
+	struct name_job *job = (struct name_job *)base;
+
+	if (spool_move(qm.spool, job->id, job->queue, SPOOL_CORRUPT, -1) == -1)
+		log_warning("%s: move to the corrupt queue: %s", job->id, strerror(errno));
+}
+
+void disk_set_aside(struct message *m)
+{
+	disk_run(&name_job_new(m, set_aside_work, remove_done)->job);
+}
+
+static void look_work(struct disk_job *base)
+{
+	struct name_job *job = (struct name_job *)base;
+	struct stat st;
+
+	job->is_there = spool_stat(qm.spool, SPOOL_INCOMING, job->id, &st) == 0;
+}
+
+static void look_done(struct disk_job *base)
+{
+	struct name_job *job = (struct name_job *)base;
+
+	message_looked(job->message, job->is_there);
+	free(job);
+}
+
+void disk_look(struct message *m)
+{
+	disk_run(&name_job_new(m, look_work, look_done)->job);
+}

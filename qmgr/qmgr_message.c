@@ -1,0 +1,597 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A message's way through its states (doc/QUEUE.md 4).  An attempt begins with a job that reads and
+ * resolves, runs until no batch of recipients waits or is with an agent, and ends in attempt_ended,
+ * the one place that decides what is next.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "log/log.h"
+#include "mail/address.h"
+#include "qmgr/qmgr.h"
+
+#define MESSAGE_MAGIC 0x6d736721
+
+static int64_t now_s(void)
+{
+	return clock_wall_us() / 1000000;
+}
+
+static struct message *of_due(struct heap_node *node)
+{
+	return (struct message *)(void *)((char *)node - offsetof(struct message, due));
+}
+
+struct message *message_find(const char *id)
+{
+	return map_get_str(&qm.messages, id);
+}
+
+static struct message *message_new(const char *id)
+{
+	struct message *m = xcalloc(1, sizeof(*m));
+
+	m->magic = MESSAGE_MAGIC;
+	strcpy(m->id, id);
+	m->fd = -1;
+	m->arena = (struct arena)ARENA_INIT;
+	list_init(&m->connection_node);
+	list_init(&m->batches);
+	map_put_str(&qm.messages, id, m);
+	return m;
+}
+
+/* What only an attempt needs. */
+static void unload(struct message *m)
+{
+	ASSERT(m->queued == 0 && m->running == 0);
+	envelope_free(m->env);
+	m->env = NULL;
+	m->recipients = NULL;
+	arena_release(&m->arena);
+	if (m->fd != -1)
+		close(m->fd);
+	m->fd = -1;
+}
+
+static void stop_waiting_for_durable(struct message *m)
+{
+	qm.inflight -= m->waits_for_durable;
+	m->waits_for_durable = false;
+}
+
+static void forget(struct message *m)
+{
+	ASSERT(m->magic == MESSAGE_MAGIC && (!m->offered || m->offer == OWNER_OVER));
+	unload(m);
+	stop_waiting_for_durable(m);
+	heap_remove(&qm.waiting, &m->due);
+	map_remove(&qm.messages, slice_of(m->id));
+	m->magic = 0;
+	free(m);
+	qm.active--;
+	message_pump();
+	qmgr_check_drained();
+}
+
+/* An attempt has ended, or never began: the message waits in the heap. */
+static void wait_until(struct message *m, int64_t due_s)
+{
+	unload(m);
+	m->state = MESSAGE_WAITING;
+	m->stopped = false;
+	if (m->due_again)
+		due_s = 0;
+	m->due_again = false;
+	heap_set(&qm.waiting, &m->due, due_s);
+	qm.active--;
+	message_pump();
+	qmgr_check_drained();
+}
+
+void message_found(const char *id, enum spool_queue queue, int64_t due_s)
+{
+	struct message *m;
+
+	if (message_find(id))
+		return;
+	m = message_new(id);
+	m->named = m->found = true;
+	m->queue = queue;
+	m->has_defer_log = true;
+	qm.active++; /* wait_until takes it back */
+	wait_until(m, due_s);
+}
+
+static void begin_loading(struct message *m)
+{
+	m->state = MESSAGE_LOADING;
+	m->ready_us = clock_wall_us();
+	disk_load(m);
+}
+
+void message_pump(void)
+{
+	struct heap_node *first = NULL;
+
+	while (!qm.draining && qm.active < qm.active_limit &&
+	       (first = heap_min(&qm.waiting)) != NULL && first->key <= now_s()) {
+		struct message *m = of_due(first);
+
+		heap_remove(&qm.waiting, first);
+		qm.active++;
+		begin_loading(m);
+	}
+	if (first && !qm.draining)
+		qmgr_arm(first->key);
+}
+
+struct message *message_offered(const char *id, int fd, bool load)
+{
+	struct message *m = message_new(id);
+
+	m->offered = true;
+	m->offer = OWNER_OPEN;
+	m->fd = fd;
+	m->queue = SPOOL_INCOMING;
+	qm.active++;
+	if (load)
+		begin_loading(m);
+	else
+		m->state = MESSAGE_ACTIVE; /* and when it has a name it waits */
+	return m;
+}
+
+static void flush_one(struct message *m)
+{
+	if (m->state == MESSAGE_WAITING)
+		heap_set(&qm.waiting, &m->due, 0);
+	else
+		m->due_again = m->named;
+}
+
+void message_flush(const char *id)
+{
+	if (id) {
+		struct message *m = message_find(id);
+
+		if (m)
+			flush_one(m);
+	} else {
+		for (struct map_entry *e = map_next(&qm.messages, NULL); e;
+		     e = map_next(&qm.messages, e))
+			flush_one(e->value);
+	}
+	message_pump();
+}
+
+static void attempt_ended(struct message *m);
+
+/* ---- loaded ---- */
+
+static void log_active(struct message *m)
+{
+	struct strbuf sender = STRBUF_INIT(4096);
+
+	address_external(slice_of(m->env->sender), &sender);
+	log_info("%s: from=<%s>, size=%lld, nrcpt=%zu (queue active)", m->id, sender.ptr,
+	    (long long)m->env->size, m->env->recipient_count - m->env->done_count);
+	strbuf_release(&sender);
+}
+
+/* How soon qmgr will know is what decides whether intake waits for it. */
+static void decide_waiting(struct message *m)
+{
+	if (m->offer != OWNER_OPEN)
+		return;
+	if (!qm.draining && !m->never_wait &&
+	    qm.inflight < (unsigned)qm.params->postcote_deliver_inflight_limit &&
+	    m->env->recipient_count <= (size_t)qm.params->postcote_deliver_recipient_limit &&
+	    m->env->size <= qm.params->postcote_deliver_size_limit && transport_is_fast(m)) {
+		m->waits_for_durable = true;
+		qm.inflight++;
+		return;
+	}
+	message_offer_event(m, OWNER_WAIT);
+}
+
+static bool is_offer_open(const struct message *m)
+{
+	return m->offered && m->offer != OWNER_OVER;
+}
+
+/* It could not be read.  What has a name stays; what has none is intake's. */
+static void load_failed(struct message *m, const struct loaded *loaded)
+{
+	m->fd = loaded->fd;
+	if (m->left) {
+		m->state = MESSAGE_ACTIVE;
+		attempt_ended(m);
+	} else if (is_offer_open(m)) {
+		log_warning("%s: %s", m->id, loaded->why.text);
+		m->state = MESSAGE_ACTIVE;
+		m->stopped = true;
+		message_offer_event(m, OWNER_WAIT);
+	} else if (loaded->vanished) {
+		forget(m);
+	} else if (reason_is_permanent(&loaded->why)) {
+		log_warning("%s: %s: moved to the corrupt queue", m->id, loaded->why.text);
+		m->state = MESSAGE_SETTING_ASIDE;
+		disk_set_aside(m);
+	} else {
+		log_warning("%s: %s", m->id, loaded->why.text);
+		wait_until(m, now_s() + qm.params->minimal_backoff_time);
+	}
+}
+
+void message_loaded(struct message *m, struct loaded *loaded)
+{
+	if (!loaded->env) {
+		load_failed(m, loaded);
+		return;
+	}
+	m->env = loaded->env;
+	m->fd = loaded->fd;
+	m->arena = loaded->arena;
+	m->recipients = loaded->recipients;
+	m->has_bounce_log = loaded->has_bounce_log;
+	m->arrival_us = m->env->arrival_us;
+	m->found = false;
+	m->state = MESSAGE_ACTIVE;
+	if (m->hold_asked || m->stopped || m->deleted || m->held || (qm.draining && m->named)) {
+		if (is_offer_open(m))
+			message_offer_event(m, OWNER_WAIT);
+		else
+			attempt_ended(m);
+		return;
+	}
+	log_active(m);
+	if (m->offered)
+		decide_waiting(m);
+	transport_queue(m);
+	if (m->queued == 0 && m->running == 0)
+		message_batch_ended(m, false);
+}
+
+void message_fill_request(const struct message *m, struct delivery_request *request)
+{
+	const struct envelope *env = m->env;
+	const char *encoding = envelope_attribute(env, "encoding");
+	const char *context = envelope_attribute(env, "rewrite_context");
+
+	memcpy(request->id, m->id, sizeof(request->id));
+	request->queue = "active";
+	request->sender = env->sender;
+	request->envelope_id = env->envelope_id;
+	request->ret = env->ret;
+	request->sendopts = env->sendopts;
+	request->size = env->size;
+	request->data_offset = env->data_offset;
+	request->arrival_us = env->arrival_us;
+	request->ready_us = m->ready_us;
+	request->encoding = encoding ? encoding : "";
+	request->rewrite_context = context ? context : "";
+}
+
+/* ---- results ---- */
+
+static void keep_reason(
+    struct message *m, struct qmgr_recipient *r, const struct delivery_outcome *outcome)
+{
+	r->why = ARENA_NEW(&m->arena, struct reason);
+	*r->why = outcome->why;
+	r->remote_mta = arena_strdup(&m->arena, outcome->remote_mta);
+	r->diagnostic = arena_strdup(&m->arena, outcome->diagnostic);
+}
+
+void message_result(struct message *m, size_t index, const struct delivery_outcome *outcome)
+{
+	static const enum recipient_state states[] = { [DELIVERY_SENT] = RCPT_DONE,
+		[DELIVERY_DEFERRED] = RCPT_DEFERRED,
+		[DELIVERY_BOUNCED] = RCPT_BOUNCED };
+	struct qmgr_recipient *r = &m->recipients[index];
+
+	r->state = states[outcome->status];
+	if (r->state == RCPT_DONE)
+		return;
+	keep_reason(m, r, outcome);
+	if (is_offer_open(m))
+		message_offer_event(m, OWNER_WAIT);
+}
+
+static size_t count_in(const struct message *m, enum recipient_state state)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; m->env && i < m->env->recipient_count; i++)
+		count += m->recipients[i].state == state;
+	return count;
+}
+
+static bool is_all_done(const struct message *m)
+{
+	return m->env && count_in(m, RCPT_DONE) == m->env->recipient_count;
+}
+
+void message_batch_ended(struct message *m, bool was_running)
+{
+	m->running -= was_running;
+	if (m->queued > 0 || m->running > 0)
+		return;
+	if (is_offer_open(m)) {
+		if (is_all_done(m))
+			message_offer_event(m, OWNER_DURABLE);
+	} else {
+		attempt_ended(m);
+	}
+}
+
+/* ---- the end of an attempt ---- */
+
+static bool is_expired(const struct message *m)
+{
+	int64_t lifetime =
+	    *m->env->sender ? qm.params->maximal_queue_lifetime : qm.params->bounce_queue_lifetime;
+
+	return clock_wall_us() - m->arrival_us >= lifetime * 1000000;
+}
+
+/* Its recipients that are still deferred have had their time. */
+static bool expire(struct message *m)
+{
+	struct strbuf sender = STRBUF_INIT(4096);
+	bool any = false;
+
+	if (count_in(m, RCPT_DEFERRED) == 0 || !is_expired(m))
+		return false;
+	for (size_t i = 0; i < m->env->recipient_count; i++) {
+		struct qmgr_recipient *r = &m->recipients[i];
+
+		if (r->state != RCPT_DEFERRED)
+			continue;
+		r->state = RCPT_BOUNCED;
+		any = true;
+	}
+	address_external(slice_of(m->env->sender), &sender);
+	log_info("%s: from=<%s>, status=expired, returned to sender", m->id, sender.ptr);
+	strbuf_release(&sender);
+	return any;
+}
+
+static int64_t backoff(const struct message *m)
+{
+	int64_t age = now_s() - m->arrival_us / 1000000;
+
+	if (age < qm.params->minimal_backoff_time)
+		age = qm.params->minimal_backoff_time;
+	return age > qm.params->maximal_backoff_time ? qm.params->maximal_backoff_time : age;
+}
+
+static void remove_it(struct message *m)
+{
+	if (!m->named) {
+		forget(m);
+		return;
+	}
+	m->state = MESSAGE_REMOVING;
+	disk_remove(m);
+}
+
+static void settle(struct message *m)
+{
+	m->state = MESSAGE_SETTLING;
+	if (m->held || m->hold_asked)
+		disk_settle(m, -1, SPOOL_HOLD);
+	else if (count_in(m, RCPT_DEFERRED) == 0)
+		/* Stopped before it was tried: it stays due. */
+		disk_settle(m, now_s(), m->queue);
+	else
+		disk_settle(m, now_s() + backoff(m), SPOOL_DEFERRED);
+}
+
+static void attempt_ended(struct message *m)
+{
+	bool expired;
+
+	ASSERT(m->queued == 0 && m->running == 0);
+	if (m->left) {
+		m->left = false;
+		m->state = MESSAGE_LOOKING;
+		disk_look(m);
+		return;
+	}
+	if (m->deleted) {
+		remove_it(m);
+		return;
+	}
+	ASSERT(m->named);
+	if (!m->env) {
+		/* It could not be read through the descriptor: now it is a file like any other. */
+		m->found = true;
+		wait_until(m, now_s());
+		return;
+	}
+	expired = !m->held && expire(m);
+	if (count_in(m, RCPT_BOUNCED) > 0) {
+		m->state = MESSAGE_NOTIFYING;
+		notice_ask(m, expired);
+	} else if (is_all_done(m)) {
+		remove_it(m);
+	} else {
+		settle(m);
+	}
+}
+
+void message_notified(struct message *m, bool durable, const struct reason *why)
+{
+	for (size_t i = 0; i < m->env->recipient_count; i++) {
+		struct qmgr_recipient *r = &m->recipients[i];
+
+		if (r->state == RCPT_BOUNCED)
+			r->state = durable ? RCPT_DONE : RCPT_DEFERRED;
+	}
+	m->state = MESSAGE_ACTIVE;
+	if (durable)
+		m->has_bounce_log = false;
+	else
+		log_warning("%s: no notice to the sender yet: %s", m->id, why->text);
+	if (m->deleted || is_all_done(m))
+		remove_it(m);
+	else
+		settle(m);
+}
+
+void message_settled(struct message *m, bool ok, enum spool_queue queue, int64_t next_s)
+{
+	if (ok)
+		m->queue = queue;
+	else
+		m->half_moved = true;
+	if (m->deleted) {
+		remove_it(m);
+		return;
+	}
+	if (ok && queue == SPOOL_HOLD) {
+		forget(m);
+		return;
+	}
+	wait_until(m, next_s >= 0 ? next_s : now_s() + qm.params->minimal_backoff_time);
+}
+
+void message_removed(struct message *m)
+{
+	forget(m);
+}
+
+/* ---- the offer ---- */
+
+/* No delivery and no job of this message is out; otherwise attempt_ended comes by later. */
+static bool is_at_rest(const struct message *m)
+{
+	return m->queued == 0 && m->running == 0 && m->state == MESSAGE_ACTIVE;
+}
+
+static void adopt(struct message *m)
+{
+	m->named = true;
+	stop_waiting_for_durable(m);
+	if (is_at_rest(m))
+		attempt_ended(m);
+}
+
+static void stop(struct message *m)
+{
+	m->stopped = true;
+	stop_waiting_for_durable(m);
+	transport_stop(m);
+}
+
+void message_looked(struct message *m, bool is_there)
+{
+	if (!is_there) {
+		forget(m);
+		return;
+	}
+	m->stopped = false;
+	m->state = MESSAGE_ACTIVE;
+	m->named = m->found = true;
+	attempt_ended(m);
+}
+
+/* In the tables' words; M may be gone afterwards. */
+static void act(struct message *m, enum owner_action action)
+{
+	switch (action) {
+	case OWNER_NOTHING:
+		return;
+	case OWNER_SEND_DONE:
+		log_info("%s: removed", m->id);
+		stop_waiting_for_durable(m);
+		unload(m);
+		intake_answer(m, true);
+		return;
+	case OWNER_SEND_SPOOL:
+		stop_waiting_for_durable(m);
+		intake_answer(m, false);
+		return;
+	case OWNER_ADOPT:
+		intake_forget(m);
+		adopt(m);
+		return;
+	case OWNER_STOP:
+	case OWNER_STOP_AND_REMOVE:
+	case OWNER_REMOVE_NAME:
+		intake_forget(m);
+		m->named = action != OWNER_STOP; /* there may be a name */
+		m->deleted = m->quiet = true;
+		stop(m);
+		if (is_at_rest(m))
+			remove_it(m);
+		return;
+	case OWNER_LEAVE:
+		intake_forget(m);
+		m->left = true;
+		stop(m);
+		if (is_at_rest(m))
+			attempt_ended(m);
+		return;
+	case OWNER_FORGET:
+		intake_forget(m);
+		forget(m);
+		return;
+	case OWNER_VIOLATION:
+		log_warning("%s: out of place in state %s", m->id, owner_state_name(m->offer));
+		intake_violation(m->connection);
+		return;
+	}
+}
+
+void message_offer_event(struct message *m, enum owner_event event)
+{
+	struct owner_step step = owner_step(m->offer, event);
+
+	m->offer = step.next;
+	act(m, step.action);
+}
+
+/* ---- postsuper ---- */
+
+bool message_delete(struct message *m)
+{
+	if (!m->named || m->deleted || m->state == MESSAGE_REMOVING)
+		return false;
+	m->deleted = true;
+	if (m->state == MESSAGE_WAITING) {
+		heap_remove(&qm.waiting, &m->due);
+		qm.active++;
+		remove_it(m);
+	} else if (m->state == MESSAGE_ACTIVE) {
+		stop(m);
+		if (m->running == 0)
+			attempt_ended(m);
+	}
+	return true;
+}
+
+bool message_hold(struct message *m)
+{
+	if (!m->named || m->deleted || m->held || m->state == MESSAGE_REMOVING)
+		return false;
+	m->held = true;
+	if (m->state == MESSAGE_WAITING) {
+		heap_remove(&qm.waiting, &m->due);
+		qm.active++;
+		m->state = MESSAGE_SETTLING;
+		disk_settle(m, -1, SPOOL_HOLD);
+	} else if (m->state == MESSAGE_ACTIVE) {
+		stop(m);
+		if (m->running == 0)
+			attempt_ended(m);
+	}
+	return true;
+}

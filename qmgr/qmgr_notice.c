@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Asking bounce for notices.  A message's recipients go out in requests of at most
+ * NOTICE_MAX_RECIPIENTS; its answer is yes when all of them were.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "deliver/notice.h"
+#include "log/log.h"
+#include "mail/dsn.h"
+#include "qmgr/qmgr.h"
+
+#define CONNECT_LIMIT_MS 200
+#define SEND_LIMIT_MS	 1000
+
+struct pending {
+	struct list node;
+	struct message *message;
+	uint64_t first, end; /* numbers of its requests */
+	unsigned missing;    /* answers */
+	bool failed;
+	struct reason why;
+};
+
+static struct {
+	struct channel *channel;
+	struct loop_watch watch;
+	struct list pending;
+	uint64_t next_number;
+} bounce = { .pending = LIST_INIT(bounce.pending) };
+
+static const struct reason unavailable = { "4.3.0", "bounce service unavailable" };
+
+static void finish(struct pending *p)
+{
+	struct message *m = p->message;
+	bool failed = p->failed;
+	struct reason why = p->why;
+
+	list_del(&p->node);
+	free(p);
+	message_notified(m, !failed, &why);
+}
+
+static void on_answer(const struct notice_answer *answer)
+{
+	list_for_each(pos, &bounce.pending) {
+		struct pending *p = list_entry(pos, struct pending, node);
+
+		if (answer->number < p->first || answer->number >= p->end)
+			continue;
+		if (!answer->ok) {
+			p->failed = true;
+			p->why = answer->why;
+		}
+		if (--p->missing == 0)
+			finish(p);
+		return;
+	}
+}
+
+static void disconnect(void)
+{
+	loop_unwatch(qm.loop, &bounce.watch);
+	channel_free(bounce.channel);
+	bounce.channel = NULL;
+	while (!list_is_empty(&bounce.pending)) {
+		struct pending *p = list_entry(bounce.pending.next, struct pending, node);
+
+		p->failed = true;
+		p->why = unavailable;
+		finish(p);
+	}
+}
+
+static void on_bounce(struct loop_watch *watch, uint32_t events)
+{
+	enum channel_result result;
+	struct notice_answer answer;
+	struct msg_in in;
+
+	(void)watch;
+	(void)events;
+	while ((result = channel_recv(bounce.channel, &in, 0)) == CHANNEL_RECORD) {
+		bool good = notice_answer_parse(&in.msg, &answer);
+
+		msg_in_release(&in);
+		if (!good) {
+			log_warning("malformed answer from the bounce service");
+			result = CHANNEL_CLOSED;
+			break;
+		}
+		on_answer(&answer);
+	}
+	if (result == CHANNEL_CLOSED)
+		disconnect();
+}
+
+static bool connect_bounce(void)
+{
+	char *path;
+
+	if (bounce.channel)
+		return true;
+	path =
+	    xasprintf("%s/private/%s", qm.params->queue_directory, qm.params->bounce_service_name);
+	bounce.channel = channel_connect(path, "qmgr", deadline_in(CONNECT_LIMIT_MS));
+	if (!bounce.channel)
+		log_warning("connect to %s: %s", path, strerror(errno));
+	free(path);
+	if (!bounce.channel)
+		return false;
+	bounce.watch = (struct loop_watch){ .fd = channel_fd(bounce.channel), .ready = on_bounce };
+	if (loop_watch(qm.loop, &bounce.watch, EPOLLIN) == 0)
+		return true;
+	channel_free(bounce.channel);
+	bounce.channel = NULL;
+	return false;
+}
+
+static bool wants_notice(const struct message *m, size_t i)
+{
+	unsigned notify = m->env->recipients[i].notify;
+
+	return m->recipients[i].state == RCPT_BOUNCED &&
+	       (notify == 0 || (notify & DSN_NOTIFY_FAILURE));
+}
+
+/* The next request's recipients, from *NEXT on. */
+static size_t fill(const struct message *m, size_t *next, struct notice_recipient *out)
+{
+	size_t count = 0;
+
+	for (; *next < m->env->recipient_count && count < NOTICE_MAX_RECIPIENTS; (*next)++) {
+		const struct envelope_recipient *from = &m->env->recipients[*next];
+		const struct qmgr_recipient *r = &m->recipients[*next];
+
+		if (!wants_notice(m, *next))
+			continue;
+		out[count++] = (struct notice_recipient){ .address = from->address,
+			.original = from->original,
+			.orcpt = from->orcpt,
+			.notify = from->notify,
+			.why = *r->why,
+			.remote_mta = r->remote_mta ? r->remote_mta : "",
+			.diagnostic = r->diagnostic ? r->diagnostic : "" };
+	}
+	return count;
+}
+
+static bool send_request(
+    struct message *m, bool expired, struct notice_recipient *recipients, size_t count)
+{
+	const struct envelope *env = m->env;
+	const char *encoding = envelope_attribute(env, "encoding");
+	struct notice_request request = { .number = bounce.next_number++,
+		.kind = NOTICE_FAILED,
+		.sender = env->sender,
+		.envelope_id = env->envelope_id,
+		.ret = env->ret,
+		.sendopts = env->sendopts,
+		.encoding = encoding ? encoding : "",
+		.arrival_us = env->arrival_us,
+		.size = env->size,
+		.data_offset = env->data_offset,
+		.expired = expired,
+		.recipients = recipients,
+		.recipient_count = count };
+	struct msg_out out = { 0 };
+	bool sent;
+
+	memcpy(request.id, m->id, sizeof(request.id));
+	notice_request_write(&out, &request);
+	sent = channel_send(bounce.channel, &out, &m->fd, 1, deadline_in(SEND_LIMIT_MS)) == 0;
+	msg_release(&out);
+	return sent;
+}
+
+static void send_all(struct message *m, bool expired)
+{
+	struct notice_recipient *recipients = xcalloc(NOTICE_MAX_RECIPIENTS, sizeof(*recipients));
+	struct pending *p = xcalloc(1, sizeof(*p));
+	size_t next = 0, count;
+
+	p->message = m;
+	p->first = bounce.next_number;
+	list_add_tail(&bounce.pending, &p->node);
+	while ((count = fill(m, &next, recipients)) > 0) {
+		p->missing++;
+		/* When it fails the channel is shut down, and on_bounce cleans up. */
+		if (!send_request(m, expired, recipients, count))
+			break;
+	}
+	p->end = bounce.next_number;
+	free(recipients);
+}
+
+/* The local part of the sender is $double_bounce_sender. */
+static bool is_double_bounce(const char *sender)
+{
+	size_t len = strlen(qm.params->double_bounce_sender);
+
+	return strncasecmp(sender, qm.params->double_bounce_sender, len) == 0 &&
+	       (sender[len] == '@' || sender[len] == '\0');
+}
+
+static bool anybody_to_tell(const struct message *m)
+{
+	if (!*m->env->sender)
+		return false;
+	if (is_double_bounce(m->env->sender)) {
+		log_warning("%s: undeliverable postmaster notification discarded", m->id);
+		return false;
+	}
+	for (size_t i = 0; i < m->env->recipient_count; i++)
+		if (wants_notice(m, i))
+			return true;
+	return false;
+}
+
+void notice_ask(struct message *m, bool expired)
+{
+	if (!anybody_to_tell(m))
+		message_notified(m, true, NULL);
+	else if (!connect_bounce())
+		message_notified(m, false, &unavailable);
+	else
+		send_all(m, expired);
+}
