@@ -153,6 +153,8 @@ const char *smtpd_protocol(const struct smtpd *s); /* "ESMTPSA" and its sisters 
 void smtpd_peer_lookup(struct smtpd *s);
 /* Handshake and its log lines; false: the connection is over. */
 bool smtpd_tls_start(struct smtpd *s);
+/* " server-signature RSA-PSS (2048 bits)"; a curve has a name that says all. */
+void smtpd_add_signature(struct strbuf *out, const struct tls_info *tls);
 struct tls_context *smtpd_tls_open(const struct server_context *ctx);
 
 /* Is AUTH to be offered and taken in this state of the session? */

@@ -50,6 +50,13 @@ struct tls_context *smtpd_tls_open(const struct server_context *ctx)
 	return tls;
 }
 
+void smtpd_add_signature(struct strbuf *out, const struct tls_info *tls)
+{
+	strbuf_addf(out, " server-signature %s", tls->signature);
+	if (tls->signature_bits > 0)
+		strbuf_addf(out, " (%d bits)", tls->signature_bits);
+}
+
 static void log_established(const struct smtpd *s)
 {
 	struct tls_info tls;
@@ -62,8 +69,7 @@ static void log_established(const struct smtpd *s)
 	if (tls.key_exchange[0] != '\0')
 		strbuf_addf(&line, " key-exchange %s", tls.key_exchange);
 	if (tls.signature[0] != '\0')
-		strbuf_addf(
-		    &line, " server-signature %s (%d bits)", tls.signature, tls.signature_bits);
+		smtpd_add_signature(&line, &tls);
 	if (tls.digest[0] != '\0')
 		strbuf_addf(&line, " server-digest %s", tls.digest);
 	log_info("%s", line.ptr);
