@@ -45,6 +45,22 @@ static bool is_same_value(const char *a, const char *b)
 	}
 }
 
+/* Commands and scripts, which are no programs of master.cf, do not count. */
+static bool is_read_by_absent_only(const struct postfix_param_row *row)
+{
+	struct slice rest = slice_of(row->readers), word;
+	bool absent = false;
+	while (slice_token(&rest, ",", &word)) {
+		char *name = xstrndup(word.ptr, word.len);
+		const struct postfix_program *program = postfix_program_find(name);
+		free(name);
+		if (slice_starts(word, "*") || (program && program->kind != PROGRAM_ABSENT))
+			return false;
+		absent |= program != NULL;
+	}
+	return absent;
+}
+
 /* VALUE is the expanded one. */
 static void check_support(struct check *c, const char *file, unsigned line,
     const struct postfix_param_row *row, const char *value)
@@ -54,7 +70,12 @@ static void check_support(struct check *c, const char *file, unsigned line,
 	    (row->is_old && map_get_str(&c->usage.from_defaults, row->name)))
 		return;
 	char *def = postfix_source_default(c->source, row->name);
-	if (!def || !is_same_value(def, value))
+	bool is_default = def && is_same_value(def, value);
+	if (!is_default && is_read_by_absent_only(row))
+		conf_report(c->errors, CONF_WARNING, file, line,
+		    "%s: no effect yet: it is for %s, which is not supported yet", row->name,
+		    row->readers);
+	else if (!is_default)
 		conf_report(c->errors, CONF_WARNING, file, line,
 		    "%s: not supported yet; Postcote goes on as with \"%s = %s\"", row->name,
 		    row->name, def ? def : row->def);

@@ -181,7 +181,11 @@ static const char *lookup_for_expand(const char *name, void *arg, bool *failed)
 static const char *expand(struct postfix_eval *eval, const char *name, const struct origin *origin)
 {
 	const struct postfix_param_row *row = postfix_param_find(name);
-	if (origin->is_literal || (row && row->type == PARAM_RAW) || !strchr(origin->text, '$'))
+	bool is_plain = (row && row->type == PARAM_RAW) || !strchr(origin->text, '$');
+	/* The text of a default stays; that of the source goes when the source goes. */
+	if (is_plain && !origin->is_set && !origin->is_literal)
+		return origin->text;
+	if (is_plain || origin->is_literal)
 		return arena_strdup(&eval->arena, origin->text);
 	struct strbuf out = STRBUF_INIT(POSTFIX_VALUE_LIMIT), error = STRBUF_INIT(4096);
 	const char *value = NULL;
@@ -195,13 +199,26 @@ static const char *expand(struct postfix_eval *eval, const char *name, const str
 	return value;
 }
 
+/* Half of the defaults compare the level; with a bad one there would be a finding for each. */
+static bool is_usable(
+    struct postfix_eval *eval, const char *name, const struct origin *origin, const char *value)
+{
+	uint64_t level;
+	if (strcmp(name, "compatibility_level") != 0 ||
+	    postfix_value_level(slice_of(value), &level))
+		return true;
+	conf_report(eval->errors, CONF_ERROR, origin->file, origin->line,
+	    "%s: bad value: %.200s (want a release, such as 3.6)", name, value);
+	return false;
+}
+
 static const char *value_or_default(struct postfix_eval *eval, const char *name)
 {
 	struct origin origin = { 0 };
 	const char *value = NULL;
 	if (find_setting(eval, name, &origin)) {
 		value = expand(eval, name, &origin);
-		if (value)
+		if (value && is_usable(eval, name, &origin, value))
 			return value;
 	}
 	find_default(eval, name, &origin);

@@ -112,6 +112,12 @@ static void test_names(void **state)
 		    "pickup unix n - n 60 1 pickup -o notify_classes=\n",
 		    "W /x/master.cf: line 1: notify_classes: not supported yet; Postcote goes on as "
 		    "with \"notify_classes = resource, software\"\n" },
+		{ "bad level", "compatibility_level = 3.6 x\n", NO_SERVICE,
+		    "E /x/main.cf: line 1: compatibility_level: bad value: 3.6 x (want a release, "
+		    "such as 3.6)\n" },
+		{ "for what is absent", "forward_path = $home/x\n", NO_SERVICE,
+		    "W /x/main.cf: line 1: forward_path: no effect yet: it is for local, which is not "
+		    "supported yet\n" },
 		{ "wrong in a role", "", "\n\npickup unix n - n 60 1 pickup -o queue_minfree=x\n",
 		    "E /x/master.cf: line 3: queue_minfree: bad numerical value: x (want a number)\n" },
 	};
