@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Blocks of the configuration, read once. */
+#include "authd/database.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "auth/scheme.h"
+#include "authd/database_list.h"
+#include "base/check.h"
+
+struct database *passdb_list, *userdb_list;
+const struct dovecot_settings *database_settings;
+
+/* Lives as long as the process. */
+static struct arena arena = ARENA_INIT;
+
+/* --- names of this host --- */
+
+/* Read from the file and not through NSS, which has no deadline. */
+bool local_user_id(const char *name, unsigned *uid)
+{
+	struct passwd entry, *found = NULL;
+	char buf[4096];
+	uint64_t number;
+	FILE *file;
+
+	if (slice_uint(slice_of(name), UINT32_MAX - 1, &number)) {
+		*uid = (unsigned)number;
+		return true;
+	}
+	file = fopen("/etc/passwd", "re");
+	while (file && fgetpwent_r(file, &entry, buf, sizeof(buf), &found) == 0)
+		if (!strcmp(entry.pw_name, name))
+			break;
+		else
+			found = NULL;
+	if (found)
+		*uid = found->pw_uid;
+	if (file)
+		fclose(file);
+	return found != NULL;
+}
+
+bool local_group_id(const char *name, unsigned *gid)
+{
+	struct group entry, *found = NULL;
+	char buf[65536];
+	uint64_t number;
+	FILE *file;
+
+	if (slice_uint(slice_of(name), UINT32_MAX - 1, &number)) {
+		*gid = (unsigned)number;
+		return true;
+	}
+	file = fopen("/etc/group", "re");
+	while (file && fgetgrent_r(file, &entry, buf, sizeof(buf), &found) == 0)
+		if (!strcmp(entry.gr_name, name))
+			break;
+		else
+			found = NULL;
+	if (found)
+		*gid = found->gr_gid;
+	if (file)
+		fclose(file);
+	return found != NULL;
+}
+
+/* --- drivers --- */
+
+/* A database that we lack is one that is down: its users must not count as unknown. */
+static enum db_result absent_password(
+    const struct database *db, struct subject *subject, struct db_entry *entry)
+{
+	(void)entry;
+	subject_log(subject, LOG_LEVEL_ERROR, db->driver_name, "passdb driver is not there yet");
+	return DB_FAILED;
+}
+
+static enum db_result absent_user(
+    const struct database *db, struct subject *subject, bool logged_in)
+{
+	(void)logged_in;
+	subject_log(subject, LOG_LEVEL_ERROR, db->driver_name, "userdb driver is not there yet");
+	return DB_FAILED;
+}
+
+static const struct db_driver absent_driver = { "", absent_password, absent_user, NULL };
+
+static const struct db_driver *find_driver(const char *name, bool is_userdb)
+{
+	static const struct db_driver *const drivers[] = { &passwd_file_driver, &static_driver,
+		&prefetch_driver };
+
+	for (size_t i = 0; i < ARRAY_LEN(drivers); i++)
+		if (!strcmp(drivers[i]->name, name))
+			return !is_userdb && !drivers[i]->find_password ? &absent_driver
+									: drivers[i];
+	return &absent_driver;
+}
+
+/* --- blocks --- */
+
+/* "a=b c=d e" */
+static void parse_fields(struct pairs *pairs, const char *text)
+{
+	struct slice rest = slice_of(text), word;
+
+	while (slice_token(&rest, " \t", &word)) {
+		ptrdiff_t equals = slice_find(word, '=');
+		const char *name =
+		    arena_slicedup(&arena, equals < 0 ? word : slice_first(word, (size_t)equals));
+
+		pairs_set(pairs, &arena, name,
+		    equals < 0 ? NULL
+			       : arena_slicedup(&arena, slice_from(word, (size_t)equals + 1)));
+	}
+}
+
+static enum db_rule rule_of(const struct dovecot_block *block, const char *name)
+{
+	static const char *const words[] = { [DB_RETURN_OK] = "return-ok",
+		[DB_RETURN] = "return",
+		[DB_RETURN_FAIL] = "return-fail",
+		[DB_CONTINUE] = "continue",
+		[DB_CONTINUE_OK] = "continue-ok",
+		[DB_CONTINUE_FAIL] = "continue-fail" };
+	const char *text = dovecot_block_get(block, name);
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (!strcmp(words[i], text))
+			return (enum db_rule)i;
+	fatal("%s: bad value: %s", name, text);
+}
+
+/* Options, then the path, in which blanks are allowed. */
+static void parse_file_args(struct database *db, const char *args)
+{
+	struct slice rest = slice_of(args), word, before;
+
+	for (;;) {
+		before = rest = slice_trim(rest, " \t");
+		if (!slice_token(&rest, " \t", &word))
+			break;
+		if (slice_starts(word, "scheme="))
+			db->scheme = arena_slicedup(&arena, slice_from(word, strlen("scheme=")));
+		else if (slice_starts(word, "username_format="))
+			db->username_format =
+			    arena_slicedup(&arena, slice_from(word, strlen("username_format=")));
+		else
+			break;
+	}
+	db->path = arena_slicedup(&arena, before);
+	if (*db->path != '/')
+		fatal("%s passwd-file: args must end with the absolute path of a file: %s",
+		    db->is_userdb ? "userdb" : "passdb", args);
+	if (!password_scheme_is_known(db->scheme))
+		fatal("passwd-file: unknown scheme: %s", db->scheme);
+}
+
+static void resolve_id(struct pairs *args, const char *name, bool is_group)
+{
+	const struct pair *pair = pairs_find(args, name);
+	unsigned id;
+
+	if (!pair || !pair->value || strchr(pair->value, '%'))
+		return;
+	if (!(is_group ? local_group_id(pair->value, &id) : local_user_id(pair->value, &id)))
+		fatal("userdb static: %s=%s: there is no such %s", name, pair->value,
+		    is_group ? "group" : "user");
+	pairs_set(args, &arena, name, arena_printf(&arena, "%u", id));
+}
+
+static void parse_static_args(struct database *db, const char *args)
+{
+	const struct pair *all;
+
+	db->scheme = "PLAIN";
+	parse_fields(&db->args, args);
+	if (!db->is_userdb)
+		return;
+	all = pairs_find(&db->args, "allow_all_users");
+	db->allow_all_users = all && all->value && !strcmp(all->value, "yes");
+	resolve_id(&db->args, "uid", false);
+	resolve_id(&db->args, "gid", true);
+}
+
+static void load_passdb_rules(struct database *db, const struct dovecot_block *block)
+{
+	const char *skip = dovecot_block_get(block, "skip");
+	const char *verbose = dovecot_block_get(block, "auth_verbose");
+
+	db->deny = dovecot_block_bool(block, "deny");
+	db->mechanisms = arena_strdup(&arena, dovecot_block_get(block, "mechanisms"));
+	db->username_filter = arena_strdup(&arena, dovecot_block_get(block, "username_filter"));
+	db->skip = !strcmp(skip, "authenticated")     ? DB_SKIP_AUTHENTICATED
+		   : !strcmp(skip, "unauthenticated") ? DB_SKIP_UNAUTHENTICATED
+						      : DB_SKIP_NEVER;
+	db->on_success = rule_of(block, "result_success");
+	db->on_failure = rule_of(block, "result_failure");
+	db->on_internal_failure = rule_of(block, "result_internalfail");
+	if (dovecot_block_bool(block, "pass"))
+		db->on_success = DB_CONTINUE;
+	if (strcmp(verbose, "default") != 0)
+		db->verbose = !strcmp(verbose, "yes");
+}
+
+static struct database *load_block(const struct dovecot_block *block, bool is_userdb)
+{
+	struct database *db = ARENA_NEW(&arena, struct database);
+	const char *args = dovecot_block_get(block, "args");
+
+	db->is_userdb = is_userdb;
+	db->driver_name = arena_strdup(&arena, dovecot_block_get(block, "driver"));
+	db->driver = find_driver(db->driver_name, is_userdb);
+	db->scheme = "CRYPT";
+	db->username_format = "%u";
+	db->verbose = database_settings->auth_verbose;
+	parse_fields(&db->defaults, dovecot_block_get(block, "default_fields"));
+	parse_fields(&db->overrides, dovecot_block_get(block, "override_fields"));
+	if (!is_userdb)
+		load_passdb_rules(db, block);
+	if (db->driver == &passwd_file_driver)
+		parse_file_args(db, args);
+	else if (db->driver == &static_driver)
+		parse_static_args(db, args);
+	else if (db->driver == &absent_driver)
+		log_warning("%s driver %s is not there yet: asking it is a temporary failure",
+		    is_userdb ? "userdb" : "passdb", db->driver_name);
+	return db;
+}
+
+static void load_list(const struct dovecot_source *source, bool is_userdb, struct database **list)
+{
+	const char *kind = is_userdb ? "userdb" : "passdb";
+
+	for (size_t i = 0; i < dovecot_block_count(source, kind); i++) {
+		const struct dovecot_block *block = dovecot_block_at(source, kind, i);
+
+		/* Users of a master passdb may log in as others, which we do not offer yet. */
+		if (!is_userdb && dovecot_block_bool(block, "master")) {
+			log_warning("passdb with master = yes is passed over");
+			continue;
+		}
+		*list = load_block(block, is_userdb);
+		list = &(*list)->next;
+	}
+	*list = NULL;
+}
+
+void database_load(const struct dovecot_source *source, const struct dovecot_settings *settings)
+{
+	database_settings = settings;
+	load_list(source, false, &passdb_list);
+	load_list(source, true, &userdb_list);
+	if (!passdb_list)
+		fatal("No passdbs specified in configuration file");
+}
