@@ -256,7 +256,7 @@ enum password_result password_verify(
 	scheme = find_scheme(name);
 	if (!scheme) {
 		reason_set(why, "4.7.0", "Unknown scheme %.*s", SLICE_ARG(slice_first(name, 64)));
-		return PASSWORD_UNUSABLE;
+		return PASSWORD_UNKNOWN_SCHEME;
 	}
 	if (!decode_data(scheme, encoding, data, &decoded))
 		result = unusable(why, "password data is not encoded as its scheme says");

@@ -16,7 +16,8 @@
 enum password_result {
 	PASSWORD_MATCH,
 	PASSWORD_MISMATCH,
-	PASSWORD_UNUSABLE /* unknown scheme, or data that no scheme makes; WHY tells */
+	PASSWORD_UNUSABLE,	/* data that the scheme never makes, such as "*"; WHY tells */
+	PASSWORD_UNKNOWN_SCHEME /* WHY tells */
 };
 
 /* Compares in a time that does not depend on where the two differ. */

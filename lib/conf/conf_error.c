@@ -12,7 +12,7 @@
 #define TEXT_LIMIT 2000
 
 /* Values come from files: what would garble a terminal or a log line becomes '?'. */
-static char *printable(const char *format, va_list args)
+static __attribute__((format(printf, 1, 0))) char *printable(const char *format, va_list args)
 {
 	struct strbuf buf = STRBUF_INIT(1 << 20);
 	strbuf_vaddf(&buf, format, args);

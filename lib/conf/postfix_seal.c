@@ -29,7 +29,7 @@ static void put(struct strbuf *out, struct slice s)
 	strbuf_addslice(out, s);
 }
 
-static void encode(const struct postfix_source *source, struct strbuf *out)
+void postfix_source_encode(const struct postfix_source *source, struct strbuf *out)
 {
 	strbuf_addstr(out, MAGIC);
 	put(out, slice_of(source->dir));
@@ -42,7 +42,7 @@ static void encode(const struct postfix_source *source, struct strbuf *out)
 int postfix_source_seal(const struct postfix_source *source)
 {
 	struct strbuf data = STRBUF_INIT(SEALED_MAX);
-	encode(source, &data);
+	postfix_source_encode(source, &data);
 	int fd = -1, error = EFBIG;
 	if (data.overflow)
 		goto release;

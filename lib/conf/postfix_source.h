@@ -66,7 +66,8 @@ void postfix_environment_probe(struct postfix_environment *environment, const ch
 bool postfix_environment_networks(const struct postfix_environment *environment, const char *style,
     const char *interfaces, const char *protocols, struct strbuf *out);
 
-/* The inside of postfix_source_load, for tests. */
+/* The insides of postfix_source_seal and postfix_source_load, for tests. */
+void postfix_source_encode(const struct postfix_source *source, struct strbuf *out);
 struct postfix_source *postfix_source_decode(struct slice data);
 
 /*

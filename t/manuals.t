@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""mandoc finds nothing to warn of in the manual pages, and main.cf(5) knows every parameter."""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "lib"))
+import tap  # noqa: E402
+
+TREE = os.environ.get("PC_SRCDIR", os.path.dirname(HERE))
+BUILD = os.environ.get("PC_BUILDDIR", os.path.join(TREE, "build"))
+PAGES = sorted(set(glob.glob(TREE + "/doc/*.[1-8]")) | set(glob.glob(BUILD + "/doc/*.[1-8]")))
+
+
+def test_pages():
+    for page in PAGES:
+        name = os.path.basename(page)
+        if not shutil.which("mandoc"):
+            tap.skip("mandoc is not installed", name)
+            continue
+        # Style findings are about pages that are not installed.
+        got = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], capture_output=True,
+                             text=True, timeout=60, check=False)
+        tap.equal(got.stdout + got.stderr, "", name)
+
+
+def test_parameters():
+    with open(TREE + "/lib/conf/postfix_params.def", encoding="utf-8") as f:
+        rows = re.findall(r'^PARAM\(\w+, \w+, "(\w+)".*", (YES|NO|OLD),', f.read(), re.M)
+    with open(BUILD + "/doc/main.cf.5", encoding="utf-8") as f:
+        page = f.read()
+    honoured, others = page.split(".Sh KNOWN, NOT YET HONOURED")
+    described = set(re.findall(r"^\.It Va (\w+)$", honoured, re.M))
+    listed = set(re.findall(r"\w+", others.split(".Sh ")[0]))
+    tap.ok(len(rows) > 1060, "the list is read", len(rows))
+    tap.equal(sorted(n for n, works in rows if works == "YES" and n not in described), [],
+              "what works is described")
+    tap.equal(sorted(n for n, works in rows if works != "YES" and n not in listed), [],
+              "what does not is listed")
+
+
+tap.run(test_pages, test_parameters)
