@@ -22,8 +22,8 @@ int channel_fd(const struct channel *ch);
 const char *channel_peer(const struct channel *ch); /* service name from HELLO, or "unknown" */
 
 /* 0, or -1 with errno; after a failure the channel is dead.  The descriptors stay the caller's. */
-int channel_send(struct channel *ch, const struct msg_out *m, const int *fds, size_t nfds,
-    int64_t deadline);
+int channel_send(
+    struct channel *ch, const struct msg_out *m, const int *fds, size_t nfds, int64_t deadline);
 
 /* A record and its descriptors, which the receiver owns (close them with msg_in_release). */
 struct msg_in {
@@ -37,7 +37,7 @@ void msg_in_release(struct msg_in *in); /* descriptors that were not taken (set 
 enum channel_result {
 	CHANNEL_RECORD,	 /* *IN is filled and must be released */
 	CHANNEL_NOTHING, /* nothing complete is there (DEADLINE passed, or 0 was given) */
-	CHANNEL_CLOSED,	 /* end of input, error or a malformed record; errno tells (EPROTO, 0 at EOF) */
+	CHANNEL_CLOSED,	 /* end of input (errno 0), an error, a malformed record (EPROTO) */
 };
 /* DEADLINE 0: does not wait.  EINTR is handled. */
 enum channel_result channel_recv(struct channel *ch, struct msg_in *in, int64_t deadline);

@@ -17,7 +17,13 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
-enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR, LOG_LEVEL_FATAL };
+enum log_level {
+	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_FATAL
+};
 enum log_style { LOG_STYLE_POSTFIX, LOG_STYLE_DOVECOT };
 
 struct log_config {
@@ -25,7 +31,7 @@ struct log_config {
 	const char *name;     /* "postfix/smtpd"; Dovecot: "pop3-login" */
 	const char *facility; /* "mail", "local0", ...; NULL: mail */
 	int fd;		      /* a file opened for appending (borrowed), or -1: syslog */
-	bool to_stderr;	      /* also (or, when fd is -1 and no syslog is there, only) to standard error */
+	bool to_stderr;	      /* also (or, without a file and a syslog, only) to standard error */
 	const char *hostname; /* first label is written in file lines; NULL: gethostname */
 	bool debug;	      /* debug lines are written */
 };

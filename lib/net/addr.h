@@ -37,7 +37,10 @@ struct net_block {
 	unsigned char bytes[16];
 	unsigned prefix;
 };
-/* "192.0.2.0/24", "[2001:db8::]/32", "[::1]/128", "192.0.2.1".  False when malformed or when host bits are set. */
+/*
+ * "192.0.2.0/24", "[2001:db8::]/32", "[::1]/128", "192.0.2.1".  False when malformed or when host
+ * bits are set.
+ */
 bool net_block_parse(struct slice text, struct net_block *block);
 bool net_block_contains(const struct net_block *block, const struct net_addr *addr);
 

@@ -57,7 +57,7 @@ bool stream_after_timeout(struct stream *s, int64_t deadline);
 
 enum stream_read {
 	STREAM_READ_LINE,    /* *OUT ends with LF */
-	STREAM_READ_PARTIAL, /* MAX bytes without an LF: the rest of the line comes with the next call */
+	STREAM_READ_PARTIAL, /* MAX bytes without an LF: the next call goes on */
 	STREAM_READ_FAILED   /* see stream_error; bytes before the end of input are not given */
 };
 /* Bytes up to and with the next LF, at most MAX (<= 64 KiB).  NULs and CRs are left as they are. */
@@ -80,11 +80,11 @@ void stream_finish(struct stream *s);
 bool stream_has_input(const struct stream *s);
 /* What lies in the buffer, for a look (pipelining checks, log lines); reads nothing. */
 struct slice stream_peek(const struct stream *s);
-/* Looks into the socket without waiting; true when input (or an end) is there.  Counts as a read. */
+/* A read that does not wait: true when input, or an end, is there. */
 bool stream_poll_input(struct stream *s);
 /* Throws buffered input away (STARTTLS). */
 void stream_discard_input(struct stream *s);
-/* Frees the buffers of a stream with nothing in them; before parking.  ASSERTs that output is sent. */
+/* Frees the buffers of a stream with nothing in them; before parking.  Output must be sent. */
 void stream_shrink(struct stream *s);
 
 /* Total application bytes since stream_new. */

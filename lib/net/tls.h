@@ -21,16 +21,18 @@ struct tls_files {
 };
 
 struct tls_server_config {
-	const struct tls_files *files; /* ends with a NULL cert; several: RSA and ECDSA side by side */
-	const char *ca_file;	       /* sent as acceptable CAs and used for client certificates; may be NULL */
-	const char *min_protocol;      /* "TLSv1.2"; NULL: library default */
-	const char *protocols;	       /* Postfix's form: ">=TLSv1, !SSLv3"; used when not NULL */
-	const char *ciphers;	       /* OpenSSL cipher list for TLS <= 1.2; NULL: default */
+	/* Ends with a NULL cert; several: RSA and ECDSA side by side. */
+	const struct tls_files *files;
+	/* Sent as acceptable CAs and used for client certificates; may be NULL. */
+	const char *ca_file;
+	const char *min_protocol; /* "TLSv1.2"; NULL: library default */
+	const char *protocols;	  /* Postfix's form: ">=TLSv1, !SSLv3"; used when not NULL */
+	const char *ciphers;	  /* OpenSSL cipher list for TLS <= 1.2; NULL: default */
 	bool prefer_server_ciphers;
 	bool ask_client_cert;
 	/* Tickets of one service do not open another: they are bound to this text. */
 	const char *service;
-	/* 48 bytes or more from master from which ticket keys are derived; empty: random per process. */
+	/* 48 bytes or more, from master, to derive ticket keys from; empty: random per process. */
 	struct slice ticket_secret;
 };
 
@@ -46,8 +48,8 @@ void tls_context_free(struct tls_context *ctx);
 bool tls_accept(struct stream *s, const struct tls_context *ctx);
 
 struct tls_info {
-	const char *protocol;	/* "TLSv1.3" */
-	const char *cipher;	/* "TLS_AES_256_GCM_SHA384" */
+	const char *protocol; /* "TLSv1.3" */
+	const char *cipher;   /* "TLS_AES_256_GCM_SHA384" */
 	int cipher_bits, algorithm_bits;
 	/* These four for TLS 1.3 only, whose cipher names do not tell; "" when unknown. */
 	const char *key_exchange; /* "X25519", "ECDHE (P-256)" */

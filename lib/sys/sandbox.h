@@ -11,8 +11,8 @@
 #include <stddef.h>
 
 enum sandbox_access {
-	SANDBOX_READ,	/* files and directories below may be read */
-	SANDBOX_WRITE,	/* files below may be written, made, renamed, linked and removed, and read */
+	SANDBOX_READ,  /* files and directories below may be read */
+	SANDBOX_WRITE, /* files below may be written, made, renamed, linked and removed, and read */
 	SANDBOX_CONNECT /* sockets below may be found (connecting is not Landlock's before ABI 9) */
 };
 
@@ -22,14 +22,15 @@ struct sandbox_path {
 };
 
 enum sandbox_calls {
-	SANDBOX_CALLS_ANY,	/* no seccomp filter */
-	SANDBOX_CALLS_DENY,	/* deny list: exec, ptrace, mount, modules, bpf, keyctl, io_uring, ... */
-	SANDBOX_CALLS_NO_NET	/* the deny list, and no socket of the network's families */
+	SANDBOX_CALLS_ANY,   /* no seccomp filter */
+	SANDBOX_CALLS_DENY,  /* deny list: exec, ptrace, mount, bpf, keyctl, io_uring, ... */
+	SANDBOX_CALLS_NO_NET /* the deny list, and no socket of the network's families */
 };
 
 struct sandbox {
-	const struct sandbox_path *paths; /* ends with a NULL path; NULL: no file at all may be opened */
-	bool landlock;			  /* false: no path rules */
+	/* Ends with a NULL path; NULL: no file at all may be opened. */
+	const struct sandbox_path *paths;
+	bool landlock; /* false: no path rules */
 	enum sandbox_calls calls;
 };
 

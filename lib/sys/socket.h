@@ -23,8 +23,10 @@ int socket_inet_listen(const struct sockaddr *addr, socklen_t len, int backlog);
 /* Connects before DEADLINE (clock_ms) or fails with ETIMEDOUT; works with long paths. */
 int socket_unix_connect(const char *path, int64_t deadline);
 int socket_connect(const struct sockaddr *addr, socklen_t len, int64_t deadline);
-int socket_pair(int pair[2]); /* AF_UNIX stream */
-int socket_accept(int fd, struct sockaddr_storage *peer, socklen_t *len); /* non-blocking result */
+/* AF_UNIX stream. */
+int socket_pair(int pair[2]);
+/* The result is non-blocking.  PEER and LEN may be NULL. */
+int socket_accept(int fd, struct sockaddr_storage *peer, socklen_t *len);
 
 int socket_nonblocking(int fd, bool on);
 int socket_nodelay(int fd);
