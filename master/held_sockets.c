@@ -146,7 +146,9 @@ enum held_result held_open(struct held_socket *h, char why[256])
 	h->fd = open_one(h);
 	if (h->fd >= 0)
 		return HELD_OPEN;
-	snprintf(why, 256, "bind %.180s: %s", held_name(h, name), strerror(errno));
+	snprintf(why, 256,
+	    master.language == MASTER_POSTFIX ? "bind %.180s: %s" : "bind(%.180s) failed: %s",
+	    held_name(h, name), strerror(errno));
 	return h->path != NULL && errno == ENOENT ? HELD_LATER : HELD_FAILED;
 }
 

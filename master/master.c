@@ -35,6 +35,14 @@ static _Noreturn void usage(void)
 	exit(1);
 }
 
+/* We do not stay where we were started. */
+static const char *absolute(const char *path)
+{
+	const char *full = realpath(path, NULL);
+
+	return full == NULL ? path : full;
+}
+
 static void take_options(int argc, char **argv, struct run_options *options)
 {
 	const char *dir = NULL, *file = NULL;
@@ -68,7 +76,7 @@ static void take_options(int argc, char **argv, struct run_options *options)
 	if (optind != argc || (dir != NULL && file != NULL))
 		usage();
 	master.language = file != NULL ? MASTER_DOVECOT : MASTER_POSTFIX;
-	master.config = file != NULL ? file : postfix_conf_dir(dir);
+	master.config = absolute(file != NULL ? file : postfix_conf_dir(dir));
 	master.log_name = file != NULL ? "master" : "postfix/master";
 }
 
@@ -76,7 +84,10 @@ static void take_options(int argc, char **argv, struct run_options *options)
 static void take_name(void)
 {
 	(void)prctl(PR_SET_NAME, master.language == MASTER_DOVECOT ? "dovecot" : "master");
-	log_command(master.language == MASTER_DOVECOT ? "dovecot" : "postfix/master");
+	if (master.language == MASTER_DOVECOT)
+		log_command_dovecot("dovecot");
+	else
+		log_command("postfix/master");
 }
 
 /* Many sessions per process: whatever the shell's soft limit is. */

@@ -11,11 +11,12 @@
 #include "supervisor.h"
 #include "sys/priv.h"
 
-#define DEFAULT_SESSIONS  10000
-#define DEFAULT_CLIENTS	  1000
-#define DEFAULT_PROCESSES 100
-#define THROTTLE_MS	  2000
-#define STOP_TIMEOUT_MS	  5000
+#define DEFAULT_SESSIONS 10000
+/* The peer's, by which we see that a file says something else. */
+#define DEFAULT_CLIENT_LIMIT  1000
+#define DEFAULT_PROCESS_LIMIT 100
+#define THROTTLE_MS	      2000
+#define STOP_TIMEOUT_MS	      5000
 
 struct plan {
 	struct generation *g;
@@ -113,13 +114,16 @@ static void set_user(struct plan *plan, struct service *s, const struct dovecot_
  * An explicit service_count means what it says, process by process.  Without any limit in the
  * file our own holds; else it is sessions over all processes.
  */
-static void set_limits(struct service *s, const struct dovecot_block *block)
+static void set_limits(
+    struct service *s, const struct dovecot_block *block, const struct dovecot_settings *global)
 {
 	unsigned long count = dovecot_block_uint(block, "service_count");
 	unsigned long clients = dovecot_block_uint(block, "client_limit");
 	unsigned long processes = dovecot_block_uint(block, "process_limit");
 	bool set = dovecot_block_is_set(block, "client_limit") ||
-		   dovecot_block_is_set(block, "process_limit");
+		   dovecot_block_is_set(block, "process_limit") ||
+		   global->default_client_limit != DEFAULT_CLIENT_LIMIT ||
+		   global->default_process_limit != DEFAULT_PROCESS_LIMIT;
 
 	if (dovecot_block_is_set(block, "service_count"))
 		s->serve_count = count;
@@ -128,9 +132,9 @@ static void set_limits(struct service *s, const struct dovecot_block *block)
 		return;
 	}
 	if (clients == 0)
-		clients = DEFAULT_CLIENTS;
+		clients = global->default_client_limit;
 	if (processes == 0)
-		processes = DEFAULT_PROCESSES;
+		processes = global->default_process_limit;
 	s->session_limit = processes * (count == 1 ? 1 : clients);
 }
 
@@ -213,7 +217,7 @@ static void add_service(struct plan *plan, const struct dovecot_block *block)
 
 	s->log_name = xstrdup(name);
 	set_user(plan, s, block);
-	set_limits(s, block);
+	set_limits(s, block, plan->g->settings);
 	for (size_t i = 0; i < dovecot_subblock_count(block, "unix_listener"); i++)
 		add_unix(plan, s, dovecot_subblock_at(block, "unix_listener", i));
 	for (size_t i = 0; i < dovecot_subblock_count(block, "inet_listener"); i++)

@@ -23,6 +23,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "log/log.h"
+#include "server/pid_file.h"
 #include "supervisor.h"
 
 #define DOVECOT_VERSION "2.3.21"
@@ -212,12 +213,6 @@ static void wait_for_orphans(void)
 	}
 }
 
-static void started(void)
-{
-	background_ready();
-	(void)master_log_open(master.current, false, debug);
-}
-
 static void start(const struct run_options *options)
 {
 	struct generation *g = make_plan();
@@ -226,12 +221,14 @@ static void start(const struct run_options *options)
 		fatal("the configuration has errors, not started");
 	if (options->wait) {
 		background_begin();
-		master.started = started;
+		master.started = background_ready;
 	}
 	if (is_postfix())
 		spool_prepare(g);
 	else
 		base_dir_prepare(g);
+	if (chdir(g->directory) < 0)
+		fatal("change directory to %s: %s", g->directory, strerror(errno));
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
 	if (!master_log_open(g, options->wait, debug))
 		fatal("open logfile %s: %s", g->log_path, strerror(errno));
@@ -242,6 +239,8 @@ static void start(const struct run_options *options)
 	if (is_postfix())
 		compile_tables(g->postfix);
 	daemon_output_open();
+	/* From here on the terminal hears what does not start, and nothing else. */
+	(void)master_log_open(g, false, debug);
 	log_started(g, "daemon started");
 	log_user();
 	if (g->absent != NULL)

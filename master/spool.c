@@ -13,29 +13,11 @@
 
 #include "base/check.h"
 #include "log/log.h"
-#include "spool.h"
+#include "server/pid_file.h"
+#include "server/spool_layout.h"
 #include "supervisor.h"
 #include "sys/file.h"
 #include "sys/priv.h"
-
-/* postfix.md 2.1 of the peer: who may enter decides who may use the sockets and the queue. */
-const struct spool_directory spool_directories[] = {
-	{ "active", 0700, true, false },
-	{ "bounce", 0700, true, false },
-	{ "corrupt", 0700, true, false },
-	{ "defer", 0700, true, false },
-	{ "deferred", 0700, true, false },
-	{ "flush", 0700, true, false },
-	{ "hold", 0700, true, false },
-	{ "incoming", 0700, true, false },
-	{ "saved", 0700, true, false },
-	{ "trace", 0700, true, false },
-	{ "maildrop", 0730, true, true },
-	{ "public", 0710, true, true },
-	{ "private", 0700, true, false },
-	{ "pid", 0755, false, false },
-	{ NULL, 0, false, false },
-};
 
 static void make_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
 {

@@ -185,9 +185,6 @@ char **environment_new(const char *list);
 void spool_prepare(const struct generation *g);
 void base_dir_prepare(const struct generation *g);
 void base_dir_leave(const struct generation *g);
-/* pid_file.c: 1 when another process holds the lock, 0 when it is ours now, -1 with errno. */
-int pid_file_lock(const char *path, const char *text);
-bool pid_file_is_locked(const char *path);
 /* compile_tables.c: runs postmap for tables that are missing or older than their text. */
 void compile_tables(const struct postfix_source *source);
 

@@ -125,10 +125,17 @@ void log_command(const char *program)
 {
 	forget_syslog();
 	conf.style = LOG_STYLE_POSTFIX;
+	conf.style = LOG_STYLE_POSTFIX;
 	conf.opened = false;
 	conf.to_stderr = true;
 	conf.file = -1;
 	set_name(program);
+}
+
+void log_command_dovecot(const char *program)
+{
+	log_command(program);
+	conf.style = LOG_STYLE_DOVECOT;
 }
 
 void log_open(const struct log_config *config)

@@ -38,6 +38,8 @@ struct log_config {
 
 /* For programs that are commands: lines "PROGRAM: TEXT" (fatal and warning prefixed) to stderr. */
 void log_command(const char *program);
+/* The same with Dovecot's words for the levels: "PROGRAM: Fatal: TEXT". */
+void log_command_dovecot(const char *program);
 /* Opens syslog's socket now, so that it works in a jail.  Copies what it is given. */
 void log_open(const struct log_config *config);
 /* For tests, before log_open: syslog's socket is PATH instead of /dev/log. */

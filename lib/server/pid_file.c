@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The file whose lock says "running" and whose text says who. */
+#include "server/pid_file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "supervisor.h"
+#include "base/strbuf.h"
 #include "sys/file.h"
 
 int pid_file_lock(const char *path, const char *text)
@@ -30,12 +31,25 @@ int pid_file_lock(const char *path, const char *text)
 
 bool pid_file_is_locked(const char *path)
 {
-	int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	/* Whoever may only read it can still meet the lock with a shared one. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	bool locked;
 
 	if (fd < 0)
 		return false;
-	locked = lock_fcntl(fd, true, clock_ms()) < 0;
+	locked = lock_fcntl(fd, false, clock_ms()) < 0;
 	close(fd);
 	return locked;
+}
+
+pid_t pid_file_read(const char *path)
+{
+	struct strbuf text = STRBUF_INIT(64);
+	uint64_t pid = 0;
+
+	if (file_read(AT_FDCWD, path, &text) < 0 ||
+	    !slice_uint(slice_trim(strbuf_slice(&text), " \n"), INT32_MAX, &pid))
+		pid = 0;
+	strbuf_release(&text);
+	return (pid_t)pid;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The directories of a spool, for master, which makes them, and "postfix check". */
-#ifndef PC_MASTER_SPOOL_H
-#define PC_MASTER_SPOOL_H
+#ifndef PC_SERVER_SPOOL_LAYOUT_H
+#define PC_SERVER_SPOOL_LAYOUT_H
 
 #include <stdbool.h>
 #include <sys/types.h>

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* dovecot: start, stop and reload the POP3 server and the authentication. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "cmd/control.h"
+#include "cmd/programs.h"
+#include "conf/dovecot_conf.h"
+#include "log/log.h"
+
+#define VERSION	    "2.3.21 (postcote)"
+#define STOP_MS	    15000
+#define EXIT_CONFIG 89 /* the peer's for every fatal error */
+
+struct dovecot_command {
+	const char *path;
+	struct dovecot_source *source;
+	struct dovecot_settings *settings;
+	char *pid_file;
+};
+
+static _Noreturn __attribute__((format(printf, 1, 2))) void give_up(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_vas(NULL, LOG_LEVEL_FATAL, format, args);
+	va_end(args);
+	exit(EXIT_CONFIG);
+}
+
+static void print_error(enum conf_severity severity, const char *line, void *arg)
+{
+	(void)arg;
+	if (severity == CONF_ERROR)
+		log_as(NULL, LOG_LEVEL_FATAL, "Error in configuration file %s", line);
+	else
+		log_warning("%s", line);
+}
+
+static void open_configuration(struct dovecot_command *dc)
+{
+	static const struct dovecot_filter no_filter;
+	struct conf_errors errors = CONF_ERRORS_INIT;
+
+	dc->source = dovecot_source_read(dc->path, &errors);
+	if (dc->source == NULL)
+		give_up("open(%s) failed: %s", dc->path, strerror(errno));
+	dovecot_conf_check(dc->source, &errors);
+	if (errors.error_count > 0) {
+		conf_errors_each(&errors, print_error, NULL);
+		exit(EXIT_CONFIG);
+	}
+	dc->settings = dovecot_settings_new(dc->source, &no_filter, NULL);
+	dc->pid_file = xasprintf("%s/master.pid", dc->settings->base_dir);
+	conf_errors_release(&errors);
+}
+
+static int start(struct dovecot_command *dc, bool foreground)
+{
+	pid_t pid = control_running(dc->pid_file);
+	char *argv[] = { "dovecot", "-D", (char *)(uintptr_t)dc->path, foreground ? "-s" : "-w",
+		NULL };
+
+	if (pid != 0)
+		give_up("Dovecot is already running with PID %ld (read from %s)", (long)pid,
+		    dc->pid_file);
+	programs_exec(programs_daemon("master"), argv);
+}
+
+static pid_t need_running(const struct dovecot_command *dc)
+{
+	pid_t pid = control_running(dc->pid_file);
+
+	if (pid == 0)
+		give_up("Dovecot is not running (read from %s)", dc->pid_file);
+	return pid;
+}
+
+static int stop(const struct dovecot_command *dc)
+{
+	control_stop(dc->pid_file, need_running(dc), SIGTERM, STOP_MS);
+	return 0;
+}
+
+static int reload(const struct dovecot_command *dc)
+{
+	control_signal(need_running(dc), SIGHUP);
+	return 0;
+}
+
+/* -n and -a are doveconf's, whose name is in every report that they end up in. */
+static int settings(const struct dovecot_command *dc, const char *option)
+{
+	char *argv[] = { "doveconf", "-c", (char *)(uintptr_t)dc->path, (char *)(uintptr_t)option,
+		NULL };
+
+	programs_exec(programs_command("doveconf"), argv);
+}
+
+static int usage(int status)
+{
+	fprintf(status ? stderr : stdout,
+	    "Usage: dovecot [-F] [-c <config file>] [-n] [-a] [--help] [--version]\n"
+	    "       [reload] [stop]\n");
+	return status;
+}
+
+static int run_verb(struct dovecot_command *dc, const char *verb, bool foreground)
+{
+	if (verb == NULL) {
+		open_configuration(dc);
+		return start(dc, foreground);
+	}
+	if (strcmp(verb, "stop") != 0 && strcmp(verb, "reload") != 0)
+		give_up("Unknown argument: %s", verb);
+	open_configuration(dc);
+	return strcmp(verb, "stop") == 0 ? stop(dc) : reload(dc);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = { { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
+	struct dovecot_command dc = { .path = PC_SYSCONFDIR "/dovecot/dovecot.conf" };
+	const char *list = NULL;
+	bool foreground = false;
+	int option;
+
+	log_command_dovecot("dovecot");
+	while ((option = getopt_long(argc, argv, "Fc:na", options, NULL)) != -1) {
+		switch (option) {
+		case 'F':
+			foreground = true;
+			break;
+		case 'c':
+			dc.path = optarg;
+			break;
+		case 'n':
+			list = "-n";
+			break;
+		case 'a':
+			list = "-a";
+			break;
+		case 'V':
+			puts(VERSION);
+			return 0;
+		case 'h':
+			return usage(0);
+		default:
+			return usage(EXIT_CONFIG);
+		}
+	}
+	if (argc - optind > 1)
+		return usage(EXIT_CONFIG);
+	if (list != NULL)
+		return settings(&dc, list);
+	return run_verb(&dc, argv[optind], foreground);
+}

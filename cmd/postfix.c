@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* postfix: start, stop and look after the mail system. */
+#include "cmd/postfix.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "cmd/control.h"
+#include "cmd/programs.h"
+#include "log/log.h"
+
+#define LOG_NAME      "postfix/postfix-script"
+#define STOP_GRACE_MS 10000
+
+static void open_configuration(struct postfix_command *pf)
+{
+	pf->source = postfix_source_read(pf->dir, &pf->errors);
+	if (pf->source == NULL)
+		fatal("open %s/main.cf: %s", pf->dir, strerror(errno));
+	pf->params = postfix_params_new(pf->source, NULL, &pf->errors);
+	pf->pid_file = xasprintf("%s/pid/master.pid", pf->params->queue_directory);
+}
+
+/* Lines of this command go where those of the mail system go, and to standard error. */
+static void open_log(const struct postfix_command *pf)
+{
+	struct log_config config = { .style = LOG_STYLE_POSTFIX,
+		.name = LOG_NAME,
+		.facility = pf->params->syslog_facility,
+		.fd = -1,
+		.to_stderr = true };
+	const char *path = pf->params->maillog_file;
+
+	if (path[0] != '\0' && strncmp(path, "/dev/std", 8) != 0)
+		config.fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+	/* With a log file that is not (yet) ours to write to, syslog would be the wrong place. */
+	if (path[0] != '\0' && config.fd < 0)
+		log_command(LOG_NAME);
+	else
+		log_open(&config);
+}
+
+static pid_t need_running(const struct postfix_command *pf)
+{
+	pid_t pid = control_running(pf->pid_file);
+
+	if (pid == 0)
+		fatal("the Postfix mail system is not running");
+	return pid;
+}
+
+static void print_error(enum conf_severity severity, const char *line, void *arg)
+{
+	(void)arg;
+	if (severity == CONF_ERROR)
+		log_error("%s", line);
+}
+
+/* All of them at once, before anything is touched. */
+static void need_sound_configuration(struct postfix_command *pf, const char *what)
+{
+	postfix_conf_check(pf->source, &pf->errors);
+	if (pf->errors.error_count == 0)
+		return;
+	conf_errors_each(&pf->errors, print_error, NULL);
+	fatal("the configuration has errors, %s", what);
+}
+
+static int exec_master(const struct postfix_command *pf, const char *option)
+{
+	char *path = programs_daemon("master");
+	char *argv[6] = { "master", "-c", (char *)(uintptr_t)pf->dir, (char *)(uintptr_t)option,
+		pf->verbose ? "-v" : NULL, NULL };
+
+	programs_exec(path, argv);
+}
+
+static int start(struct postfix_command *pf)
+{
+	if (control_running(pf->pid_file) != 0)
+		fatal("the Postfix mail system is already running");
+	need_sound_configuration(pf, "not started");
+	log_info("starting the Postfix mail system");
+	return exec_master(pf, "-w");
+}
+
+static int start_foreground(struct postfix_command *pf)
+{
+	if (control_running(pf->pid_file) != 0)
+		fatal("the Postfix mail system is already running");
+	need_sound_configuration(pf, "not started");
+	log_info("starting the Postfix mail system");
+	return exec_master(pf, getpid() == 1 ? "-i" : "-s");
+}
+
+static int stop(struct postfix_command *pf)
+{
+	pid_t pid = need_running(pf);
+
+	log_info("stopping the Postfix mail system");
+	control_stop(
+	    pf->pid_file, pid, SIGTERM, pf->params->postcote_stop_timeout * 1000 + STOP_GRACE_MS);
+	return 0;
+}
+
+static int abort_now(struct postfix_command *pf)
+{
+	pid_t pid = need_running(pf);
+
+	log_info("aborting the Postfix mail system");
+	control_stop(pf->pid_file, pid, SIGQUIT, STOP_GRACE_MS);
+	return 0;
+}
+
+static int reload(struct postfix_command *pf)
+{
+	pid_t pid = need_running(pf);
+
+	need_sound_configuration(pf, "not reloaded");
+	log_info("refreshing the Postfix mail system");
+	control_signal(pid, SIGHUP);
+	return 0;
+}
+
+static int status(struct postfix_command *pf)
+{
+	pid_t pid = control_running(pf->pid_file);
+
+	if (pid == 0) {
+		log_info("the Postfix mail system is not running");
+		return 1;
+	}
+	log_info("the Postfix mail system is running: PID: %ld", (long)pid);
+	return 0;
+}
+
+static int flush(struct postfix_command *pf)
+{
+	char *argv[] = { "postqueue", "-c", (char *)(uintptr_t)pf->dir, "-f", NULL };
+
+	(void)need_running(pf);
+	programs_exec(programs_command("postqueue"), argv);
+}
+
+static const struct {
+	const char *name;
+	int (*run)(struct postfix_command *pf);
+} verbs[] = {
+	{ "start", start },
+	{ "start-fg", start_foreground },
+	{ "stop", stop },
+	{ "abort", abort_now },
+	{ "reload", reload },
+	{ "status", status },
+	{ "flush", flush },
+	{ "check", postfix_check },
+};
+
+static _Noreturn void usage(void)
+{
+	fatal("usage: postfix [-c config_dir] [-Dv] command");
+}
+
+static int run_verb(struct postfix_command *pf, const char *verb)
+{
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (strcmp(verbs[i].name, verb) == 0) {
+			open_configuration(pf);
+			open_log(pf);
+			return verbs[i].run(pf);
+		}
+	log_command(LOG_NAME);
+	log_error("unknown command: '%s'", verb);
+	fatal("usage: postfix start (or stop, reload, abort, flush, check, status, start-fg)");
+}
+
+int main(int argc, char **argv)
+{
+	struct postfix_command pf = { .errors = CONF_ERRORS_INIT };
+	const char *dir = NULL;
+	int option;
+
+	log_command("postfix");
+	while ((option = getopt(argc, argv, "c:Dv")) != -1) {
+		switch (option) {
+		case 'c':
+			dir = optarg;
+			break;
+		case 'D':
+			log_warning(
+			    "-D: there is no debugger to start here, use ptrace on the process");
+			break;
+		case 'v':
+			pf.verbose = true;
+			break;
+		default:
+			usage();
+		}
+	}
+	if (optind + 1 != argc)
+		usage();
+	pf.dir = postfix_conf_dir(dir);
+	return run_verb(&pf, argv[optind]);
+}

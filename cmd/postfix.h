@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The command "postfix" and its parts. */
+#ifndef PC_CMD_POSTFIX_H
+#define PC_CMD_POSTFIX_H
+
+#include <stdbool.h>
+
+#include "conf/postfix_conf.h"
+
+struct postfix_command {
+	const char *dir;
+	bool verbose;
+	struct conf_errors errors;
+	struct postfix_source *source;
+	struct postfix_params *params;
+	char *pid_file;
+};
+
+/*
+ * postfix check: all that is wrong or of no effect in the configuration, and owners and modes of
+ * its files and of the spool.  Silent when all is well.  1 when there is an error.
+ */
+int postfix_check(struct postfix_command *pf);
+
+#endif

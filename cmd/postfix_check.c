@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* postfix check.  The lines about owners and modes are the peer's. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "cmd/postfix.h"
+#include "log/log.h"
+#include "server/spool_layout.h"
+#include "sys/priv.h"
+#include "sys/sandbox.h"
+
+struct check {
+	struct postfix_command *pf;
+	unsigned errors;
+	struct priv_user owner;
+	gid_t drop;
+};
+
+static void print_finding(enum conf_severity severity, const char *line, void *arg)
+{
+	struct check *check = arg;
+
+	if (severity == CONF_WARNING) {
+		log_warning("%s", line);
+		return;
+	}
+	log_error("%s", line);
+	check->errors++;
+}
+
+/* Configuration that somebody else can write is somebody else's mail system. */
+static void look_at_config_file(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || S_ISLNK(st.st_mode))
+		return;
+	if (st.st_uid != 0)
+		log_warning("not owned by root: %s", path);
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		log_warning("group or other writable: %s", path);
+}
+
+static void look_at_config_dir(const char *dir)
+{
+	const struct dirent *entry;
+	DIR *list = opendir(dir);
+
+	look_at_config_file(dir);
+	while (list != NULL && (entry = readdir(list)) != NULL) {
+		char *path;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		path = xasprintf("%s/%s", dir, entry->d_name);
+		look_at_config_file(path);
+		free(path);
+	}
+	if (list != NULL)
+		closedir(list);
+}
+
+static void find_accounts(struct check *check)
+{
+	const struct postfix_params *params = check->pf->params;
+
+	if (!priv_find_user(params->mail_owner, &check->owner)) {
+		log_error("mail_owner: there is no account \"%s\"", params->mail_owner);
+		check->errors++;
+	}
+	if (!priv_find_group(params->setgid_group, &check->drop)) {
+		log_error("setgid_group: there is no group \"%s\"", params->setgid_group);
+		check->errors++;
+	}
+}
+
+/* What is missing is made by the start. */
+static void look_at_spool_dir(const struct check *check, const struct spool_directory *d)
+{
+	const struct postfix_params *params = check->pf->params;
+	char *path = xasprintf("%s/%s", params->queue_directory, d->name);
+	struct stat st;
+
+	if (stat(path, &st) == 0) {
+		if (!S_ISDIR(st.st_mode))
+			log_warning("not a directory: %s", path);
+		if (d->of_owner && st.st_uid != check->owner.uid)
+			log_warning("not owned by %s: %s", params->mail_owner, path);
+		if (!d->of_owner && st.st_uid != 0)
+			log_warning("not owned by root: %s", path);
+		if (d->of_drop_group && st.st_gid != check->drop)
+			log_warning("not owned by group %s: %s", params->setgid_group, path);
+		/* More than it should be is what matters: who may enter may use the sockets. */
+		if (st.st_mode & 07777 & ~d->mode)
+			log_warning("mode %04o instead of %04o: %s", (unsigned)(st.st_mode & 07777),
+			    (unsigned)d->mode, path);
+	} else if (errno != ENOENT) {
+		log_warning("%s: %s", path, strerror(errno));
+	}
+	free(path);
+}
+
+static void look_at_files(struct check *check)
+{
+	find_accounts(check);
+	look_at_config_dir(check->pf->dir);
+	for (const struct spool_directory *d = spool_directories; d->name != NULL; d++)
+		look_at_spool_dir(check, d);
+}
+
+/* In a child, since walls do not come down again. */
+static _Noreturn void try_walls(void)
+{
+	static const struct sandbox_path no_paths[] = { { NULL, SANDBOX_READ } };
+	const struct sandbox walls = {
+		.paths = no_paths, .landlock = true, .calls = SANDBOX_CALLS_NO_NET
+	};
+	struct sandbox_report report;
+
+	sandbox_enter(&walls, &report);
+	_exit(report.landlock | report.seccomp << 1 | report.no_new_privs << 2);
+}
+
+static void print_walls(void)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		try_walls();
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) {
+		log_warning("walls: cannot be tried: %s", strerror(errno));
+		return;
+	}
+	status = WEXITSTATUS(status);
+	log_info("walls: processes under their own users: %s",
+	    geteuid() == 0 ? "yes" : "no, when not started by root");
+	log_info("walls: no new privileges (prctl): %s", status & 4 ? "yes" : "no");
+	log_info("walls: forbidden system calls (seccomp): %s", status & 2 ? "yes" : "no");
+	log_info("walls: forbidden paths (Landlock): %s", status & 1 ? "yes" : "no");
+}
+
+int postfix_check(struct postfix_command *pf)
+{
+	struct check check = { .pf = pf };
+
+	postfix_conf_check(pf->source, &pf->errors);
+	conf_errors_each(&pf->errors, print_finding, &check);
+	/* A private instance belongs to whoever runs it, from top to bottom. */
+	if (geteuid() == 0)
+		look_at_files(&check);
+	if (pf->verbose)
+		print_walls();
+	return check.errors > 0;
+}
