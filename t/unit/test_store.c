@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Deliveries into, and sessions on, Maildirs in a directory of the test's own. */
+#include "unit.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "store/store.h"
+#include "sys/file.h"
+
+static char top[64];
+static int proc_fd = -1;
+
+static int setup(void **state)
+{
+	(void)state;
+	strcpy(top, "/tmp/postcote-store-XXXXXX");
+	assert_non_null(mkdtemp(top));
+	proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	char command[100];
+
+	(void)state;
+	(void)snprintf(command, sizeof(command), "rm -rf %s", top);
+	close(proc_fd);
+	return system(command);
+}
+
+static void path_of(char out[256], const char *rest)
+{
+	(void)snprintf(out, 256, "%s/%s", top, rest);
+}
+
+static void put_file(const char *rest, const char *text)
+{
+	char path[256];
+	int fd;
+
+	path_of(path, rest);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(file_write_all(fd, slice_of(text)), 0);
+	close(fd);
+}
+
+static void want_file(const char *rest, const char *text)
+{
+	struct strbuf have = STRBUF_INIT(100000);
+	char path[256];
+
+	path_of(path, rest);
+	assert_int_equal(file_read(AT_FDCWD, path, &have), 0);
+	want_str(rest, have.ptr, text);
+	strbuf_release(&have);
+}
+
+static void make_maildir(const char *name)
+{
+	static const char *const parts[] = { "cur", "new", "tmp" };
+	char path[256], rest[128];
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		(void)snprintf(rest, sizeof(rest), "%s/%s", name, parts[i]);
+		path_of(path, rest);
+		assert_int_equal(dir_make(AT_FDCWD, path, 0700), 0);
+	}
+}
+
+static size_t count_files(const char *rest, char name[256])
+{
+	char path[256];
+	const struct dirent *entry;
+	size_t count = 0;
+	DIR *dir;
+
+	path_of(path, rest);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.') {
+			count++;
+			(void)snprintf(name, 256, "%s", entry->d_name);
+		}
+	closedir(dir);
+	return count;
+}
+
+static struct store_box *open_box(const char *name, unsigned flags, struct reason *why)
+{
+	struct store_location location;
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), "maildir:%s/%s", top, name);
+	assert_true(store_location_parse(&location, text, NULL, why));
+	return store_open(&location, flags, deadline_in(2000), why);
+}
+
+struct pieces {
+	const char *const *next;
+};
+
+static bool next_piece(void *arg, struct slice *piece, struct reason *why)
+{
+	struct pieces *p = arg;
+
+	if (*p->next != NULL && strcmp(*p->next, "broken") == 0) {
+		reason_set(why, "4.3.0", "broken");
+		return false;
+	}
+	*piece = slice_of(*p->next);
+	if (*p->next != NULL)
+		p->next++;
+	return true;
+}
+
+static bool deliver(const char *path, const char *const *pieces, uint64_t limit, struct reason *why)
+{
+	struct pieces p = { pieces };
+	const struct store_source source = { .next = next_piece,
+		.arg = &p,
+		.head = SLICE_LIT("Head: 1\n"),
+		.limit = limit,
+		.proc_fd = proc_fd };
+	struct store_location location;
+
+	assert_true(store_location_virtual(&location, top, path, why));
+	return store_deliver(&location, &source, why);
+}
+
+static void delivery(void **state)
+{
+	static const char *const message[] = { "Subject: x\n", "\n", "body\r\n", NULL };
+	char name[256], file[300];
+	struct reason why;
+	struct slice base;
+
+	(void)state;
+	assert_true(deliver("a.test/u/", message, 0, &why));
+	assert_int_equal(count_files("a.test/u/new", name), 1);
+	assert_int_equal(count_files("a.test/u/tmp", file), 0);
+	assert_int_equal(count_files("a.test/u/cur", file), 0);
+	(void)snprintf(file, sizeof(file), "a.test/u/new/%s", name);
+	want_file(file, "Head: 1\nSubject: x\n\nbody\r\n");
+	base = slice_of(name);
+	assert_true(slice_ends(base, ",S=26,W=29"));
+	assert_true(slice_find_str(base, ".V") > 0);
+}
+
+static void delivery_without_tmpfile(void **state)
+{
+	static const char *const message[] = { "x\n", NULL };
+	char name[256];
+	struct reason why;
+
+	(void)state;
+	tmpfile_force_fallback(true);
+	assert_true(deliver("b/", message, 0, &why));
+	tmpfile_force_fallback(false);
+	assert_int_equal(count_files("b/new", name), 1);
+	assert_int_equal(count_files("b/tmp", name), 0);
+}
+
+static void delivery_fails(void **state)
+{
+	static const char *const large[] = { "0123456789\n", "0123456789\n", NULL };
+	static const char *const broken[] = { "0123456789\n", "broken", NULL };
+	char name[256], path[256];
+	struct reason why;
+
+	(void)state;
+	assert_true(deliver("c/", large, 30, &why)); /* 8 + 22 bytes */
+	assert_false(deliver("c/", large, 29, &why));
+	want_str("dsn", why.dsn, "5.2.2");
+	want_str(
+	    "text", why.text, "maildir delivery failed: error writing message: File too large");
+	assert_false(deliver("c/", broken, 0, &why));
+	want_str("dsn", why.dsn, "4.3.0");
+	assert_int_equal(count_files("c/new", name), 1);
+	assert_int_equal(count_files("c/tmp", name), 0);
+
+	/* A mailbox that leads somewhere else by a symbolic link. */
+	make_maildir("d");
+	path_of(path, "d/new");
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(symlink("../c/new", path), 0);
+	assert_false(deliver("d/", large, 0, &why));
+	want_int("class", why.dsn[0], '4');
+	assert_int_equal(count_files("c/new", name), 1);
+
+	put_file("e", "a file");
+	assert_false(deliver("e/", large, 0, &why));
+	want_int("class", why.dsn[0], '4');
+}
+
+#define THREADS 8
+static void *deliver_many(void *arg)
+{
+	static const char *const message[] = { "x\n", NULL };
+	struct reason why;
+	bool *ok = arg;
+
+	for (int i = 0; i < 5; i++)
+		*ok = deliver("many/", message, 0, &why) && *ok;
+	return NULL;
+}
+
+static void deliveries_at_a_time(void **state)
+{
+	bool ok[THREADS];
+	pthread_t threads[THREADS];
+	char name[256];
+
+	(void)state;
+	for (size_t i = 0; i < THREADS; i++) {
+		ok[i] = true;
+		assert_int_equal(pthread_create(&threads[i], NULL, deliver_many, &ok[i]), 0);
+	}
+	for (size_t i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], NULL);
+		assert_true(ok[i]);
+	}
+	assert_int_equal(count_files("many/new", name), THREADS * 5);
+}
+
+static void first_session(void **state)
+{
+	const struct store_message *m;
+	struct store_box *box;
+	char name[256];
+	struct reason why;
+	uint32_t validity;
+
+	(void)state;
+	assert_null(open_box("f", 0, &why));
+	box = open_box("f", STORE_CREATE, &why);
+	assert_non_null(box);
+	want_int("count", store_count(box), 0);
+	store_close(box);
+
+	put_file("f/new/2.h", "b\n");
+	put_file("f/new/1.h,S=4,W=6", "a\nb\n");
+	put_file("f/cur/3.h:2,FSa", "c");
+	box = open_box("f", 0, &why);
+	assert_non_null(box);
+	want_int("count", store_count(box), 3);
+	validity = store_uidvalidity(box);
+	m = store_message(box, 0);
+	want_int("uid", m->uid, 1);
+	want_str("name", m->name, "1.h,S=4,W=6");
+	want_int("size", m->size, 4);
+	want_int("vsize", m->vsize, 6);
+	want_int("flags", store_message(box, 2)->flags, STORE_FLAGGED | STORE_SEEN);
+	assert_true(store_message(box, 1)->vsize == STORE_SIZE_UNKNOWN);
+	assert_true(store_measure(box, deadline_in(2000), &why));
+	want_int("vsize", store_message(box, 1)->vsize, 3);
+	want_int("vsize", store_message(box, 2)->vsize, 1);
+	assert_int_equal(count_files("f/new", name), 0);
+	store_close(box);
+
+	box = open_box("f", STORE_READ_ONLY, &why);
+	assert_non_null(box);
+	want_int("uidvalidity", store_uidvalidity(box), validity);
+	want_int("vsize", store_message(box, 1)->vsize, 3);
+	store_close(box);
+}
+
+static void foreign_list(void **state)
+{
+	struct store_box *box;
+	struct reason why;
+
+	(void)state;
+	make_maildir("g");
+	put_file("g/cur/1.h,S=1,W=1:2,S", "a");
+	put_file("g/cur/2.h,S=1,W=1:2,", "b");
+	put_file("g/dovecot-uidlist", "3 V77 N9 Gabc\n5 Pold O2 :2.h,S=1,W=1\n");
+	box = open_box("g", 0, &why);
+	assert_non_null(box);
+	want_int("uidvalidity", store_uidvalidity(box), 77);
+	want_int("first", store_message(box, 0)->uid, 5);
+	want_str("uidl", store_message(box, 0)->uidl, "old");
+	want_int("order", store_message(box, 0)->pop3_order, 2);
+	want_int("second", store_message(box, 1)->uid, 9);
+	store_close(box);
+	want_file("g/dovecot-uidlist", "3 V77 N9 Gabc\n5 Pold O2 :2.h,S=1,W=1\n9 :1.h,S=1,W=1\n");
+
+	/* Courier's. */
+	make_maildir("i");
+	put_file("i/cur/1.h,S=1,W=1:2,S", "a");
+	put_file("i/dovecot-uidlist", "1 78 4\n3 1.h,S=1,W=1\n");
+	box = open_box("i", 0, &why);
+	assert_non_null(box);
+	want_int("uid", store_message(box, 0)->uid, 3);
+	store_close(box);
+	want_file("i/dovecot-uidlist", "3 V78 N4\n3 :1.h,S=1,W=1\n");
+}
+
+static void broken_list(void **state)
+{
+	struct store_box *box;
+	struct reason why;
+
+	(void)state;
+	make_maildir("j");
+	put_file("j/cur/1.h,S=1,W=1:2,S", "a");
+	put_file("j/dovecot-uidlist", "3 V79 N9\n5 :1.h,S=1,W=1\n4 :2.h\n");
+	box = open_box("j", 0, &why);
+	assert_non_null(box);
+	assert_true(store_uidvalidity(box) > 79);
+	want_int("uid", store_message(box, 0)->uid, 1);
+	store_close(box);
+}
+
+static void dead_records(void **state)
+{
+	struct store_box *box;
+	struct reason why;
+
+	(void)state;
+	make_maildir("k");
+	put_file("k/cur/5.h,S=1,W=1:2,S", "a");
+	put_file("k/dovecot-uidlist", "3 V80 N2\n1 :1.h\n2 :2.h\n3 :3.h\n5 :5.h,S=1,W=1\n9 :9.h\n");
+	box = open_box("k", 0, &why);
+	assert_non_null(box);
+	want_int("count", store_count(box), 1);
+	want_int("uid", store_message(box, 0)->uid, 5);
+	store_close(box);
+	/* The next UID stays above all that were ever given. */
+	want_file("k/dovecot-uidlist", "3 V80 N10\n5 :5.h,S=1,W=1\n");
+}
+
+static void locked(void **state)
+{
+	struct store_location location;
+	struct store_box *box;
+	struct reason why;
+	char path[256];
+
+	(void)state;
+	make_maildir("l");
+	put_file("l/dovecot-uidlist.lock", "");
+	put_file("l/new/1.h", "a");
+	path_of(path, "l");
+	assert_true(store_location_virtual(&location, path, "/", &why));
+	assert_null(store_open(&location, 0, deadline_in(300), &why));
+	want_str("dsn", why.dsn, "4.2.0");
+	path_of(path, "l/dovecot-uidlist.lock");
+	assert_int_equal(unlink(path), 0);
+	box = store_open(&location, 0, deadline_in(300), &why);
+	assert_non_null(box);
+	assert_true(store_lock(box, deadline_in(300), &why));
+	assert_int_equal(access(path, F_OK), 0);
+	store_lock_touch(box);
+	store_close(box);
+	assert_int_not_equal(access(path, F_OK), 0);
+}
+
+static void changes(void **state)
+{
+	struct store_box *box;
+	struct reason why;
+	char name[256], from[256], to[256];
+	int fd;
+	int64_t when;
+
+	(void)state;
+	make_maildir("m");
+	put_file("m/cur/1.h,S=1,W=1:2,Fa", "a");
+	put_file("m/cur/2.h,S=1,W=1:2,", "b");
+	put_file("m/cur/3.h,S=1,W=1:2,", "c");
+	box = open_box("m", 0, &why);
+	assert_non_null(box);
+	assert_true(store_change_flags(box, 0, STORE_SEEN, STORE_FLAGGED, &why));
+	want_file("m/cur/1.h,S=1,W=1:2,Sa", "a");
+	want_int("flags", store_message(box, 0)->flags, STORE_SEEN);
+
+	/* Another program renames one, and removes one. */
+	path_of(from, "m/cur/2.h,S=1,W=1:2,");
+	path_of(to, "m/cur/2.h,S=1,W=1:2,F");
+	assert_int_equal(rename(from, to), 0);
+	path_of(from, "m/cur/3.h,S=1,W=1:2,");
+	assert_int_equal(unlink(from), 0);
+	fd = store_message_open(box, 1, &why);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_true(store_change_flags(box, 1, STORE_SEEN, 0, &why));
+	want_file("m/cur/2.h,S=1,W=1:2,FS", "b");
+	assert_true(store_message_open(box, 2, &why) < 0);
+	assert_false(store_received(box, 2, &when));
+	assert_true(store_expunge(box, 2, &why));
+	assert_true(store_expunge(box, 1, &why));
+	assert_true(store_sync(box, &why));
+	assert_int_equal(count_files("m/cur", name), 1);
+	store_close(box);
+}
+
+static void odd_names(void **state)
+{
+	struct store_box *box;
+	struct reason why;
+	char from[256], to[256], name[256];
+
+	(void)state;
+	make_maildir("n");
+	/* Two files with one base name are two messages; two names of one file are one. */
+	put_file("n/cur/1.h:2,", "a");
+	put_file("n/cur/1.h:2,S", "b");
+	put_file("n/cur/2.h:2,", "c");
+	put_file("n/new/3\n.h", "d");
+	path_of(from, "n/cur/2.h:2,");
+	path_of(to, "n/cur/2.h:2,S");
+	assert_int_equal(link(from, to), 0);
+	/* What leads elsewhere is no message that can be read. */
+	path_of(to, "n/cur/4.h:2,");
+	assert_int_equal(symlink("/etc/passwd", to), 0);
+	box = open_box("n", 0, &why);
+	assert_non_null(box);
+	want_int("count", store_count(box), 5);
+	assert_int_equal(count_files("n/cur", name), 5);
+	for (size_t i = 0; i < store_count(box); i++) {
+		int fd = store_message_open(box, i, &why);
+
+		if (strcmp(store_message(box, i)->name, "4.h") == 0)
+			want_int("a link is not followed", fd, -1);
+		else
+			assert_true(fd >= 0);
+		if (fd >= 0)
+			close(fd);
+	}
+	store_close(box);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(delivery),
+		cmocka_unit_test(delivery_without_tmpfile),
+		cmocka_unit_test(delivery_fails),
+		cmocka_unit_test(deliveries_at_a_time),
+		cmocka_unit_test(first_session),
+		cmocka_unit_test(foreign_list),
+		cmocka_unit_test(broken_list),
+		cmocka_unit_test(dead_records),
+		cmocka_unit_test(locked),
+		cmocka_unit_test(changes),
+		cmocka_unit_test(odd_names),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
