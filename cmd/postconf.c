@@ -20,6 +20,7 @@
 #include "conf/postfix_programs.h"
 #include "conf/postfix_usage.h"
 #include "log/log.h"
+#include "table/table.h"
 
 #define LINE_LIMIT 80
 #define BLANKS	   " \t\r\n\v\f"
@@ -294,6 +295,20 @@ static int list(struct postconf *pc, char **args)
 	return ferror(stdout) ? 1 : 0;
 }
 
+static int list_table_types(void)
+{
+	struct names names = { 0 };
+	for (size_t i = 0; table_type_name(i); i++)
+		add_name(&names, table_type_name(i));
+	qsort(names.list, names.count, sizeof(*names.list), compare_names);
+	for (size_t i = 0; i < names.count; i++) {
+		puts(names.list[i]);
+		free(names.list[i]);
+	}
+	free(names.list);
+	return 0;
+}
+
 static void add_override(struct postconf *pc, const char *text)
 {
 	const char *equal = strchr(text, '=');
@@ -322,7 +337,7 @@ static void want_only(const char *options)
 static void check_options(const bool *given)
 {
 	static const char *const exclusive[] = { "dn", "hH", "eX#", "de", "ne", "xe", "fe", "dX",
-		"nX", "d#", "n#", "MFP" };
+		"nX", "d#", "n#", "mMFP" };
 	for (size_t i = 0; i < ARRAY_LEN(exclusive); i++) {
 		unsigned count = 0;
 		for (const char *p = exclusive[i]; *p != '\0'; p++)
@@ -361,6 +376,9 @@ static void set_flag(struct postconf *pc, int option)
 	case 'P':
 		pc->subject = POSTCONF_OVERRIDES;
 		break;
+	case 'm':
+		pc->subject = POSTCONF_TABLE_TYPES;
+		break;
 	case 'h':
 		pc->no_name = true;
 		break;
@@ -387,14 +405,14 @@ static void parse_options(struct postconf *pc, int argc, char **argv)
 	const char *dir = NULL;
 	int option;
 	opterr = 0;
-	while ((option = getopt(argc, argv, "c:o:deFfhHMnpPqxX#")) != -1) {
+	while ((option = getopt(argc, argv, "c:o:deFfhHmMnpPqxX#")) != -1) {
 		if (option == 'c')
 			dir = optarg;
 		else if (option == 'o')
 			add_override(pc, optarg);
 		else if (option == '?')
 			fatal("option -%c is not supported; usage: postconf [-c config_dir] "
-			      "[-o name=value] [-defFhHMnpPqxX#] [name...]",
+			      "[-o name=value] [-defFhHmMnpPqxX#] [name...]",
 			    optopt);
 		else
 			set_flag(pc, option);
@@ -423,7 +441,13 @@ int main(int argc, char **argv)
 	if (pc.action == POSTCONF_LIST && pc.subject == POSTCONF_MAIN && !selects &&
 	    has_assignment(args))
 		pc.action = POSTCONF_EDIT;
-	int rc = pc.action == POSTCONF_LIST ? list(&pc, args) : postconf_edit_main(&pc, args);
+	int rc;
+	if (pc.action != POSTCONF_LIST)
+		rc = postconf_edit_main(&pc, args);
+	else if (pc.subject == POSTCONF_TABLE_TYPES)
+		rc = list_table_types();
+	else
+		rc = list(&pc, args);
 	for (size_t i = 0; i < pc.override_count; i++) {
 		free(pc.overrides[i].name);
 		free(pc.overrides[i].value);

@@ -19,9 +19,10 @@ struct postconf {
 	enum postconf_action action;
 	enum {
 		POSTCONF_MAIN,
-		POSTCONF_SERVICES, /* -M */
-		POSTCONF_FIELDS,   /* -F */
-		POSTCONF_OVERRIDES /* -P */
+		POSTCONF_SERVICES,   /* -M */
+		POSTCONF_FIELDS,     /* -F */
+		POSTCONF_OVERRIDES,  /* -P */
+		POSTCONF_TABLE_TYPES /* -m */
 	} subject;
 	bool defaults, non_default, expand, fold, no_name, no_value, quiet;
 	/* -o name=value */

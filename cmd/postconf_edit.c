@@ -111,7 +111,8 @@ int postconf_edit_main(const struct postconf *pc, char **args)
 {
 	struct postfix_edit *edits = NULL;
 	if (pc->subject != POSTCONF_MAIN)
-		fatal("editing master.cf (-M, -F, -P with -e, -X or -#) is not supported");
+		fatal("editing anything but main.cf (-M, -F, -P, -m with -e, -X or -#) is not "
+		      "supported");
 	if (!*args)
 		fatal(pc->action == POSTCONF_EDIT ? "-e requires name=value argument"
 						  : "missing parameter name");

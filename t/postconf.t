@@ -115,6 +115,8 @@ virtual_mailbox_domains = ${{bar?{{ x y }}:{{ z }}}} ${{{{3.6}} <level {{3.10}} 
     tap.equal(run(OURS, "-d", "mydomain", "relayhost", "queue_run_delay").stdout.split("\n")[1:],
               ["relayhost =", "queue_run_delay = 300s", ""], "-d")
     tap.equal(run(OURS, "-o", "relayhost=y", "-h", "relayhost").stdout, "y\n", "-o")
+    types = run(OURS, "-m").stdout.split()
+    tap.ok({"hash", "lmdb", "static", "regexp"} <= set(types) and types == sorted(types), "-m", types)
     everything = run(OURS).stdout.splitlines()
     tap.ok(len(everything) > 1000, "without names: everything", len(everything))
     names = [line.split(" =")[0] for line in everything]
@@ -176,7 +178,7 @@ def test_errors():
     before = main_cf()
     for args in (["-e"], ["-e", "relayhost"], ["-e", " = x"], ["-e", "a=b\nc=d"], ["-e", "a b = c"],
                  ["-e", "#a = c"], ["-X"], ["-X", "a=b"], ["-d", "-n"], ["-h", "-H"], ["-e", "-n", "a=b"],
-                 ["-M", "-e", "smtp/inet=x"], ["-z"], ["-m"], ["-o", "x"], ["-MH"]):
+                 ["-M", "-e", "smtp/inet=x"], ["-z"], ["-m", "-M"], ["-o", "x"], ["-MH"]):
         got = run(OURS, *args)
         tap.equal((got.returncode, got.stdout), (1, ""), f"{args}: status")
         tap.like(got.stderr, "^postconf: fatal: .+", f"{args}: message")

@@ -98,6 +98,7 @@ struct postfix_params {
 /*
  * Evaluates all parameters for the role of SERVICE (NULL: main.cf alone).  Every bad value is a
  * finding with its place; the default then stands in.  Never NULL.
+ * The result does not refer to SOURCE, which may go before it.
  */
 struct postfix_params *postfix_params_new(const struct postfix_source *source,
     const struct postfix_service *service, struct conf_errors *errors);
@@ -108,7 +109,8 @@ void postfix_params_free(struct postfix_params *params);
  * nothing of that name is defined.  The text lives as long as PARAMS.
  */
 const char *postfix_param_lookup(const struct postfix_params *params, const char *name);
-/* TEXT with $name and the other forms of section "value expansion" replaced; the caller frees it. */
+/* TEXT with $name and the other forms of section "value expansion" replaced; the caller frees it.
+ * NULL for bad syntax. */
 char *postfix_param_expand(const struct postfix_params *params, const char *text);
 
 /* The list itself, for postconf and the checks. */

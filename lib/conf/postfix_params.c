@@ -418,6 +418,26 @@ static void check_host_name(struct postfix_params *params, const char *name)
 	    "%s: bad host name: \"%s\"", name, value);
 }
 
+/* No protocol at all would leave nobody to serve. */
+static void check_protocols(struct postfix_params *params)
+{
+	struct strbuf word = STRBUF_INIT(64);
+	struct origin origin = { 0 };
+	const char *rest = params->inet_protocols;
+	bool any = false, bad = false;
+	while (postfix_list_next(&rest, &word)) {
+		any = true;
+		bad |= strcmp(word.ptr, "all") != 0 && strcmp(word.ptr, "ipv4") != 0 &&
+		       strcmp(word.ptr, "ipv6") != 0;
+	}
+	strbuf_release(&word);
+	if (any && !bad)
+		return;
+	find_setting(params->eval, "inet_protocols", &origin);
+	conf_report(params->eval->errors, CONF_ERROR, origin.file, origin.line,
+	    "inet_protocols: bad value: %s (want all, ipv4 or ipv6)", params->inet_protocols);
+}
+
 static void eval_user_defined(struct postfix_eval *eval)
 {
 	bool failed = false;
@@ -471,6 +491,7 @@ struct postfix_params *postfix_params_new(const struct postfix_source *source,
 		fill_member(params, postfix_param_row(i));
 	check_host_name(params, "myhostname");
 	check_host_name(params, "mydomain");
+	check_protocols(params);
 	params->eval->source = NULL;
 	params->eval->service = NULL;
 	params->eval->errors = NULL;

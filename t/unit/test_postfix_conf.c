@@ -150,6 +150,7 @@ static void test_all_errors_at_once(void **state)
 						   "myhostname = -bad-\n"
 						   "maximal_queue_lifetime = 200d\n"
 						   "queue_minfree = -1\n"
+						   "inet_protocols = ipv4 ipv5\n"
 						   "two\tlines = $x\n",
 	    NULL, &errors);
 	struct postfix_params *params = postfix_params_new(source, NULL, &errors);
@@ -169,7 +170,7 @@ static void test_all_errors_at_once(void **state)
 	    "\" leading = 1\"\n"
 	    "E main.cf: line 2: missing '=' after attribute name: \"no equal sign\"\n"
 	    "E main.cf: line 3: missing attribute name: \"= no name\"\n"
-	    "E main.cf: line 16: missing '=' after attribute name: \"two?lines = $x\"\n"
+	    "E main.cf: line 17: missing '=' after attribute name: \"two?lines = $x\"\n"
 	    "E main.cf: line 10: smtpd_banner: truncated reference at \"{myhostname\"\n"
 	    "E main.cf: line 11: loop: the value refers to itself\n"
 	    "E main.cf: line 7: in_flow_delay: bad value: 11 (the most is 10)\n"
@@ -182,7 +183,8 @@ static void test_all_errors_at_once(void **state)
 	    "E main.cf: line 6: smtpd_recipient_limit: bad value: 0 (the least is 1)\n"
 	    "E main.cf: line 4: smtpd_timeout: bad time value: 3x (want a number and s, m, h, d or "
 	    "w)\n"
-	    "E main.cf: line 13: myhostname: bad host name: \"-bad-\"\n");
+	    "E main.cf: line 13: myhostname: bad host name: \"-bad-\"\n"
+	    "E main.cf: line 16: inet_protocols: bad value: ipv4 ipv5 (want all, ipv4 or ipv6)\n");
 }
 
 static void test_defaults(void **state)
