@@ -95,13 +95,20 @@ static void worker_ready(struct loop_watch *watch, uint32_t events)
 		let_go(w);
 }
 
-/* In the forked worker: nothing of the parent's stays open. */
-static _Noreturn void become_worker(const struct uid_target *target, int fd)
+/*
+ * In the forked worker: nothing of the parent's stays open, nor the descriptors of the request that
+ * it is forked for, which come to it again with its first record.
+ */
+static _Noreturn void become_worker(
+    const struct uid_target *target, int fd, const struct msg_in *in)
 {
 	struct uid_target copy = *target;
 	struct channel *to_parent;
 
 	(void)prctl(PR_SET_PDEATHSIG, 0);
+	for (size_t i = 0; i < in->fd_count; i++)
+		if (in->fds[i] >= 0)
+			close(in->fds[i]);
 	list_for_each_safe(l, tmp, &parent.workers) {
 		struct worker *w = list_entry(l, struct worker, link);
 
@@ -134,7 +141,8 @@ static struct worker *worker_new(const struct uid_target *target, int fd, pid_t 
 	return w;
 }
 
-static struct worker *worker_start(const struct uid_target *target, struct reason *why)
+static struct worker *worker_start(
+    const struct uid_target *target, const struct msg_in *in, struct reason *why)
 {
 	struct worker *w = NULL;
 	int pair[2];
@@ -151,7 +159,7 @@ static struct worker *worker_start(const struct uid_target *target, struct reaso
 	pid = fork();
 	if (pid == 0) {
 		close(pair[0]);
-		become_worker(target, pair[1]);
+		become_worker(target, pair[1], in);
 	}
 	close(pair[1]);
 	if (pid > 0)
@@ -186,7 +194,7 @@ static bool pass_on(const struct uid_target *target, const struct msg_out *work,
 {
 	struct worker *w = find_worker(target);
 
-	if (w == NULL && (w = worker_start(target, why)) == NULL)
+	if (w == NULL && (w = worker_start(target, in, why)) == NULL)
 		return false;
 	if (channel_send(w->channel, work, in->fds, in->fd_count, deadline_in(SEND_TIMEOUT_MS)) ==
 	    0) {
