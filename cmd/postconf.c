@@ -225,6 +225,18 @@ static void warn_undefined(struct slice name, void *arg)
 	free(text);
 }
 
+static void warn_overrides(const struct postconf *pc, const struct postfix_usage *usage,
+    const struct postfix_service *service)
+{
+	for (size_t i = 0; i < service->override_count; i++) {
+		const struct postfix_override *o = &service->overrides[i];
+		if (!postfix_name_is_known(pc->source, o->name) &&
+		    !postfix_usage_has(usage, o->name))
+			log_warning(
+			    "%s/master.cf: unused parameter: %s=%s", pc->dir, o->name, o->value);
+	}
+}
+
 static void warn_names(const struct postconf *pc, const struct postfix_usage *usage)
 {
 	struct undefined u = { .pc = pc };
@@ -237,6 +249,8 @@ static void warn_names(const struct postconf *pc, const struct postfix_usage *us
 		if (!postfix_name_is_known(pc->source, name) && !postfix_usage_has(usage, name))
 			log_warning("%s/main.cf: unused parameter: %s=%s", pc->dir, name, value);
 	}
+	for (size_t i = 0; i < postfix_service_count(pc->source) && !pc->quiet; i++)
+		warn_overrides(pc, usage, postfix_service_at(pc->source, i));
 	map_release(&u.seen, NULL);
 }
 

@@ -368,7 +368,8 @@ static long long default_number(struct postfix_eval *eval, const struct postfix_
 	    (row->max != 0 && number > row->max))
 		return row->min;
 	struct entry *entry = map_get_str(&eval->entries, row->name);
-	entry->value = text;
+	if (entry->value) /* what is undefined stays that in values */
+		entry->value = text;
 	return number;
 }
 

@@ -212,6 +212,48 @@ static void test_relay(void **state)
 	    "E /x/main.cf: " OPEN("10025", "2"));
 }
 
+/* What the peer makes of such interfaces. */
+static void test_networks(void **state)
+{
+	static const struct {
+		const char *style, *interfaces, *protocols, *want;
+	} cases[] = {
+		{ "host", "all", "all",
+		    "127.0.0.1/32 10.1.2.3/32 192.0.2.2/32 [::1]/128 [fd00::2]/128 "
+		    "[fe80::fc:ff:fe00:1]/128" },
+		{ "subnet", "all", "all",
+		    "127.0.0.0/8 10.1.0.0/22 192.0.2.0/24 [::1]/128 [fd00::]/64 [fe80::]/64" },
+		{ "class", "all", "all",
+		    "127.0.0.0/8 10.0.0.0/8 192.0.2.0/24 [::1]/128 [fd00::]/64 [fe80::]/64" },
+		{ "subnet", "all", "ipv4", "127.0.0.0/8 10.1.0.0/22 192.0.2.0/24" },
+		{ "subnet", "all", "ipv6", "[::1]/128 [fd00::]/64 [fe80::]/64" },
+		{ "subnet", "loopback-only", "ipv4, ipv6", "127.0.0.0/8 [::1]/128" },
+		{ "subnet", "192.0.2.2", "all", "192.0.2.0/24" },
+		{ "subnet", "[::1]", "all", "[::1]/128" },
+		{ "subnet", "127.0.0.1, ::1", "all", "127.0.0.0/8 [::1]/128" },
+		{ "host", "mail.example.org", "all", "192.0.2.2/32 [fd00::2]/128" },
+		{ "host", "unknown.example.org", "all", "" },
+		{ "host", "", "all", "" },
+		{ "network", "all", "all", NULL },
+	};
+	struct postfix_environment environment = { (char[]){ "h" }, STRBUF_INIT(10000) };
+
+	(void)state;
+	strbuf_addstr(&environment.addresses,
+	    "i 127.0.0.1/8\ni 10.1.2.3/22\ni 192.0.2.2/24\ni 192.0.2.2/24\ni ::1/128\n"
+	    "i fd00::2/64\ni fe80::fc:ff:fe00:1/64\nh mail.example.org 192.0.2.2\n"
+	    "h mail.example.org fd00::2\nh other.example.org 10.1.2.3\n");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct strbuf out = STRBUF_INIT(10000);
+		bool known = postfix_environment_networks(
+		    &environment, cases[i].style, cases[i].interfaces, cases[i].protocols, &out);
+		want_int(cases[i].style, known, cases[i].want != NULL);
+		want_str(cases[i].interfaces, out.ptr, cases[i].want ? cases[i].want : "");
+		strbuf_release(&out);
+	}
+	strbuf_release(&environment.addresses);
+}
+
 static void test_programs(void **state)
 {
 	(void)state;
@@ -278,6 +320,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_services),
 		cmocka_unit_test(test_relay),
+		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_programs),
 		cmocka_unit_test(test_decode),
 		cmocka_unit_test(test_edit),

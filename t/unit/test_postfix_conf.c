@@ -10,6 +10,7 @@
 #include "conf/conf_lines.h"
 #include "conf/postfix_conf.h"
 #include "conf/postfix_param_list.h"
+#include "conf/postfix_value.h"
 #include "sys/file.h"
 #include "unit.h"
 
@@ -187,6 +188,28 @@ static void test_all_errors_at_once(void **state)
 	    "E main.cf: line 16: inet_protocols: bad value: ipv4 ipv5 (want all, ipv4 or ipv6)\n");
 }
 
+/* The default's text is one of its type and bounds. */
+static void want_typed(const struct postfix_params *params, const struct postfix_param_row *row)
+{
+	const char *text = row->is_old ? "" : postfix_param_lookup(params, row->name);
+	long long number = 0;
+	int64_t seconds;
+	bool yes, good = true;
+
+	if (row->is_old || row->type == PARAM_STR || row->type == PARAM_RAW)
+		return;
+	if (row->type == PARAM_BOOL) {
+		good = postfix_value_bool(text, &yes);
+	} else if (row->type == PARAM_TIME) {
+		good = postfix_value_time(text, 0, &seconds);
+		number = seconds;
+	} else {
+		good = postfix_value_number(text, &number);
+	}
+	want_int(row->name, good, true);
+	want_int(row->name, number >= row->min && (row->max == 0 || number <= row->max), true);
+}
+
 static void test_defaults(void **state)
 {
 	struct conf_errors errors = CONF_ERRORS_INIT;
@@ -217,6 +240,10 @@ static void test_defaults(void **state)
 	assert_null(postfix_param_lookup(params, "no_such_thing"));
 	/* An old name is nothing until somebody sets it. */
 	assert_null(postfix_param_lookup(params, "virtual_maps"));
+	assert_null(postfix_param_lookup(params, "postscreen_dnsbl_ttl"));
+	want_int("postscreen_dnsbl_ttl", params->postscreen_dnsbl_ttl, 3600);
+	for (size_t i = 0; i < postfix_param_count(); i++)
+		want_typed(params, postfix_param_row(i));
 	postfix_params_free(params);
 	postfix_source_free(source);
 }
