@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""qmgr between an intake, an agent and a bounce service of the test's own (t/queue_tool.c)."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.environ.get("PC_SRCDIR", "."), "t", "lib"))
+import tap                                            # noqa: E402
+from instance import Instance, wait_until             # noqa: E402
+
+TOOL = os.path.join(os.environ["PC_BUILDDIR"], "t", "queue_tool")
+MAIN = {
+    "default_transport": "test:here",
+    "virtual_mailbox_domains": "",
+    "minimal_backoff_time": "1s",
+    "maximal_backoff_time": "1s",
+    "queue_run_delay": "1s",
+    "transport_retry_time": "1s",
+    "transport_maps": "inline:{ {err.test=error:5.1.2 gone away} {void.test=nothere:} "
+                      "{sink.test=discard:} {later.test=retry:4.7.9 not yet} }",
+}
+
+
+class Queue(Instance):
+    """A suite that is only qmgr; agent and bounce are ours."""
+
+    def __init__(self, **main):
+        super().__init__(main=dict(MAIN, **main))
+        path = self.path("etc/postfix/master.cf")
+        keep = ("qmgr", "showq", "error", "retry", "discard")
+        with open(path, encoding="utf-8") as f:
+            lines = [l for l in f if l.split() and l.split()[0] in keep]
+        with open(path, "w", encoding="utf-8") as f:
+            f.writelines(lines)
+        self.spool = self.path("spool")
+        self.children = []
+        self.number = 0
+
+    def start(self):
+        result = self.command("postfix", "start")
+        if result.returncode != 0:
+            raise RuntimeError(f"postfix start: {result.stdout}{result.stderr}\n{self.log()}")
+        wait_until(lambda: os.path.exists(self.path("spool/public/qmgr")), "public/qmgr")
+        self.serve("agent", "test")
+        self.serve("bounce", "bounce")
+
+    def stop(self):
+        return self.command("postfix", "stop")
+
+    def close(self):
+        for child in self.children:
+            child.kill()
+            child.wait()
+        super().close()
+
+    def serve(self, what, name):
+        path = self.path("spool/private", name)
+        # pylint: disable=consider-using-with
+        child = subprocess.Popen(self.as_user([TOOL, what, path, self.path("log", name + ".txt")]))
+        self.children.append(child)
+
+        def listens():
+            with socket.socket(socket.AF_UNIX) as s:
+                return s.connect_ex(path) == 0
+        wait_until(listens, f"{name} listens")
+        return child
+
+    def inject(self, sender, *rcpts, options=(), wait=True):
+        self.number += 1
+        ident = "%05XAB%05d" % (self.number, self.number)
+        argv = [TOOL, "inject", *options, self.spool, ident, sender, *rcpts]
+        # pylint: disable=consider-using-with
+        child = subprocess.Popen(self.as_user(argv), stdout=subprocess.PIPE, text=True)
+        if not wait:
+            return ident, child
+        said = child.communicate(timeout=30)[0].strip()
+        return ident, said
+
+    def lines(self, name):
+        try:
+            with open(self.path("log", name + ".txt"), encoding="utf-8") as f:
+                return f.read().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def files(self):
+        """{id: queue} of all messages that have a name."""
+        found = {}
+        for queue in ("incoming", "active", "deferred", "hold", "corrupt"):
+            for _dir, _dirs, files in os.walk(os.path.join(self.spool, queue)):
+                for name in files:
+                    found[name] = queue
+        return found
+
+    def is_removed(self, ident):
+        return f"{ident}: removed" in self.log()
+
+    def qmgr_pid(self):
+        return self.pids("qmgr")[0]
+
+
+def test_direct(q):
+    ident, said = q.inject("a@x.test", "ok1@y.test")
+    tap.equal(said, "SPOOLED", "a destination that is not known yet: SPOOL")
+    wait_until(lambda: q.is_removed(ident), "removed")
+    tap.like(q.log(), rf"{ident}: from=<a@x.test>, size=\d+, nrcpt=1 \(queue active\)",
+             "queue active is logged")
+    ident, said = q.inject("a@x.test", "ok2@y.test", "ok3@y.test")
+    tap.equal(said, "DONE", "a fast destination: delivered without a name")
+    tap.ok(q.is_removed(ident), "removed is logged before the answer", q.log())
+    ident, said = q.inject("a@x.test", "ok@y.test", options=["-h"])
+    tap.equal(said, "SPOOLED", "hold never waits")
+    wait_until(lambda: q.files().get(ident) == "hold", "in hold")
+    ident, said = q.inject("a@x.test", "slow@y.test", options=["-w", "50"])
+    tap.equal(said, "SPOOLED", "too slow: spooled while delivery runs")
+    wait_until(lambda: q.is_removed(ident), "removed")
+    tap.equal([l for l in q.lines("test") if l.startswith(ident)],
+              [f"{ident} delivered slow@y.test"], "delivered once")
+
+
+def test_failures(q):
+    ident, said = q.inject("a@x.test", "ok@y.test", "defer@y.test", "bounce@y.test")
+    tap.equal(said, "SPOOLED", "a failure is never DONE")
+    wait_until(lambda: q.files().get(ident) == "deferred", "deferred")
+    tap.ok(os.path.exists(q.path("spool/deferred", ident[0], ident)), "in its hash directory")
+    wait_until(lambda: any(l.startswith(ident) for l in q.lines("bounce")), "notice")
+    with open(q.path("spool/defer", ident[0], ident), encoding="utf-8") as f:
+        tap.like(f.read(), r"<defer@y.test>: mailbox full\nrecipient=defer@y.test\noffset=\d+\n"
+                 r"status=4.2.2\naction=delayed\nreason=mailbox full\n\n", "defer log")
+    time.sleep(2.5)
+    mine = [l for l in q.lines("test") if l.startswith(ident)]
+    tap.equal(mine.count(f"{ident} delivered ok@y.test"), 1, "the done one is not tried again")
+    tap.equal(mine.count(f"{ident} failed bounce@y.test"), 1, "nor is the bounced one")
+    tap.ok(mine.count(f"{ident} failed defer@y.test") > 1, "the deferred one is", mine)
+
+    ident, said = q.inject("a@x.test", "once@y.test")
+    wait_until(lambda: q.is_removed(ident), "retried")
+    tap.ok(not os.path.exists(q.path("spool/defer", ident[0], ident)), "its defer log is gone")
+    ident, said = q.inject("", "bounce@y.test")
+    wait_until(lambda: q.is_removed(ident), "removed")
+    tap.ok(not any(l.startswith(ident) for l in q.lines("bounce")), "no notice to nobody")
+    ident, said = q.inject("no-notice@x.test", "bounce@y.test")
+    wait_until(lambda: q.files().get(ident) == "deferred", "kept until the notice is made")
+    tap.ok(not q.is_removed(ident), "not removed without its notice")
+
+
+def test_folded(q):
+    ident, _ = q.inject("a@x.test", "u@err.test", "u@sink.test", "u@later.test", "u@void.test")
+    wait_until(lambda: q.files().get(ident) == "deferred", "deferred")
+    log = q.log()
+    tap.like(log, rf"postfix/error\[\d+\]: {ident}: to=<u@err.test>, relay=none, delay=[\d.]+, "
+             r"delays=[\d.]+/[\d.]+/[\d.]+/[\d.]+, dsn=5.1.2, status=bounced \(gone away\)",
+             "error")
+    tap.like(log, rf"postfix/discard\[\d+\]: {ident}: to=<u@sink.test>, .*, status=sent ",
+             "discard")
+    tap.like(log, rf"{ident}: to=<u@later.test>, .*dsn=4.7.9, status=deferred \(not yet\)",
+             "retry")
+    tap.like(log, rf"{ident}: to=<u@void.test>, .*dsn=4.3.0, status=deferred "
+             r"\(mail transport unavailable\)", "no such transport")
+
+
+def test_offer(q):
+    ident, said = q.inject("a@x.test", "ok@y.test", options=["-x", "abandon"])
+    tap.equal(said, "REFUSED", "given up")
+    ident, _ = q.inject("a@x.test", "slow@y.test", options=["-x", "offer"])
+    time.sleep(1)
+    tap.ok(ident not in q.files(), "intake died after its offer: there is nothing")
+    ident, _ = q.inject("a@x.test", "slow@y.test", options=["-x", "link", "-w", "10"])
+    wait_until(lambda: ident not in q.files(), "what was linked is delivered")
+    tap.ok(f"{ident} delivered slow@y.test" in q.lines("test"), "delivered")
+
+
+def test_crashes(q):
+    ids = []
+    for _ in range(5):
+        ident, child = q.inject("a@x.test", "slow@y.test", "ok@y.test",
+                                options=["-w", "20"], wait=False)
+        ids.append((ident, child))
+    time.sleep(0.2)
+    os.kill(q.qmgr_pid(), signal.SIGKILL)
+    for ident, child in ids:
+        tap.equal(child.communicate(timeout=30)[0].strip(), "SPOOLED", f"{ident} is acknowledged")
+    ident, said = q.inject("a@x.test", "ok@y.test")
+    tap.ok(said in ("SPOOLED", "DONE"), "mail is taken while qmgr comes back", said)
+    ids.append((ident, None))
+    wait_until(lambda: not any(i in q.files() for i, _ in ids), "all are delivered")
+    done = q.lines("test")
+    tap.ok(all(f"{i} delivered ok@y.test" in done for i, _ in ids), "nothing is lost", done)
+
+    ident, _ = q.inject("a@x.test", "never@y.test")
+    wait_until(lambda: q.files().get(ident) == "deferred", "the agent died: deferred")
+    tap.like(q.log(), rf"{ident}: to=<never@y.test>.*status=deferred \(mail transport unavailable\)",
+             "and says so")
+    q.command("postsuper", "-d", ident)
+    q.serve("agent", "test")
+    ident, _ = q.inject("a@x.test", "ok@y.test")
+    wait_until(lambda: q.is_removed(ident), "the next agent delivers", 30)
+
+
+def test_found(q):
+    ident, said = q.inject("a@x.test", "later@defer.test", "defer@y.test")
+    wait_until(lambda: q.files().get(ident) == "deferred", "deferred")
+    q.stop()
+    wait_until(lambda: not q.pids(), "stopped")
+    hidden = q.path("spool/deferred", ident[0], ident)
+    shown = q.path("spool/incoming", ident)
+    os.rename(hidden, shown)
+    damaged = q.path("spool/incoming", "00000BAD0001")
+    with open(shown, "rb") as f:
+        data = bytearray(f.read())
+    data[-30] ^= 0x55
+    with open(damaged, "wb") as f:
+        f.write(data)
+    os.chmod(damaged, 0o700)
+    q.own(damaged)
+    # A move that was interrupted: both names are one file.
+    os.makedirs(os.path.dirname(hidden), exist_ok=True)
+    os.link(shown, hidden)
+    q.command("postfix", "start")
+    wait_until(lambda: q.files().get("00000BAD0001") == "corrupt", "a damaged file is set aside")
+    wait_until(lambda: not os.path.exists(shown), "an interrupted move is finished")
+    tap.ok(os.path.exists(hidden), "the later name counts")
+
+
+def main():
+    with Queue() as q:
+        tap.run(lambda: test_direct(q), lambda: test_failures(q), lambda: test_folded(q),
+                lambda: test_offer(q), lambda: test_crashes(q), lambda: test_found(q))
+
+
+main()
