@@ -44,8 +44,7 @@ struct request {
 	struct subject subject;
 	struct sasl_exchange *exchange;
 	enum db_result result; /* after the check */
-	const char *name_error;
-	bool checked;
+	const char *name_error; /* why nobody can have this name */
 };
 
 bool authd_read_line(struct stream *stream, const char *name, bool *has_version,
@@ -118,9 +117,10 @@ static bool check(void *arg, struct slice user, struct slice password)
 {
 	struct request *request = arg;
 	struct subject *subject = &request->subject;
+	const char *error;
 
-	request->checked = true;
-	if (!subject_set_name(subject, server_context()->settings, user, &request->name_error)) {
+	if (!subject_set_name(subject, server_context()->settings, user, &error)) {
+		request->name_error = error;
 		request->result = DB_UNKNOWN;
 		return false;
 	}

@@ -245,12 +245,14 @@ static struct snapshot take_snapshot(const struct subject *s)
 	return snapshot;
 }
 
-static void go_back(struct subject *s, const struct snapshot *snapshot)
+/* "nodelay" is about failures, so a wrong password leaves it in force. */
+static void go_back(struct subject *s, const struct snapshot *snapshot, enum db_result result)
 {
 	s->extra = snapshot->extra;
 	s->userdb = snapshot->userdb;
 	s->user = snapshot->user;
-	s->nodelay = snapshot->nodelay;
+	if (result != DB_MISMATCH)
+		s->nodelay = snapshot->nodelay;
 }
 
 static enum db_rule rule_for(const struct database *db, enum db_result result)
@@ -274,7 +276,7 @@ static enum db_result run_chain(struct subject *subject, const struct slice *pas
 		snapshot = take_snapshot(subject);
 		result = try_block(db, subject, password);
 		if (result != DB_OK)
-			go_back(subject, &snapshot);
+			go_back(subject, &snapshot, result);
 		/* Being denied ends it; so does a list of the denied that cannot be read. */
 		if (result == DB_DISABLED || (db->deny && result == DB_FAILED))
 			return result;

@@ -123,7 +123,7 @@ static void check_block(const struct dovecot_block *block, struct conf_errors *e
 		check_block(b, errors);
 }
 
-/* A protocol that is asked for and cannot be served. */
+/* Those that are not served yet are master's to report: once, when it starts. */
 static void check_protocols(const struct dovecot_source *source, struct conf_errors *errors)
 {
 	const struct dovecot_entry *e = dovecot_tree_find(source->root, "protocols");
@@ -133,14 +133,11 @@ static void check_protocols(const struct dovecot_source *source, struct conf_err
 		return;
 	rest = slice_of(e->value);
 	while (slice_token(&rest, " \t", &word)) {
-		if (slice_eq_str(word, "pop3"))
+		if (slice_eq_str(word, "pop3") || slice_eq_str(word, "imap") ||
+		    slice_eq_str(word, "lmtp") || slice_eq_str(word, "sieve") ||
+		    slice_eq_str(word, "submission"))
 			continue;
-		if (slice_eq_str(word, "imap") || slice_eq_str(word, "lmtp") ||
-		    slice_eq_str(word, "sieve") || slice_eq_str(word, "submission"))
-			conf_report(errors, CONF_WARNING, e->file, e->line,
-			    "protocol %.*s is not there yet: its ports stay closed",
-			    SLICE_ARG(word));
-		else if (!slice_eq_str(word, "none"))
+		if (!slice_eq_str(word, "none"))
 			conf_report(errors, CONF_ERROR, e->file, e->line,
 			    "protocols: unknown protocol: %.*s", SLICE_ARG(word));
 	}

@@ -134,8 +134,8 @@ static const struct finding_case {
 	    "E (text): line 2: passdb inside of protocol is not supported\n" },
 	{ "remote example.org {\n}", "E (text): line 1: remote example.org: want an address or a "
 				     "network, such as 192.0.2.0/24\n" },
-	{ "protocols = pop3 imap",
-	    "W (text): line 1: protocol imap is not there yet: its ports stay closed\n" },
+	{ "protocols = pop3 imap", "" },
+	{ "protocols = pop4", "E (text): line 1: protocols: unknown protocol: pop4\n" },
 	{ "mail_fsync = always", "W (text): line 1: mail_fsync has no effect yet\n" },
 	{ "mail_fsync = optimized", "" },
 };
