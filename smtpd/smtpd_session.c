@@ -549,7 +549,7 @@ static enum session_next serve_commands(struct smtpd *s)
 	}
 	if (s->holding)
 		return park_holding(s);
-	stream_flush(s->session.stream);
+	stream_finish(s->session.stream);
 	return SESSION_CLOSE;
 }
 
