@@ -61,6 +61,9 @@ struct restrict_facts {
 	unsigned client_port;	  /* logged with smtpd_client_port_logging */
 	const char *reverse_name; /* unverified; "unknown" */
 
+	/* The name is "unknown" because a name server did not answer. */
+	bool client_name_failed, reverse_name_failed;
+
 	const char *protocol; /* "SMTP" or "ESMTP" */
 	const char *helo;
 
@@ -106,7 +109,6 @@ struct restrict_findings {
 	struct restrict_line *prepend, *bcc; /* in order */
 	/* Between lists and stages: a reason to defer what is permitted, or refused, in the end. */
 	struct restrict_deferral if_permit, if_reject;
-	bool recipient_checked, sender_checked; /* reject_unlisted_* ran already */
 };
 
 /* Reply text: "<x@y>: Relay access denied".  Cut when it does not fit (a reply has 510 octets). */

@@ -77,6 +77,14 @@ bool table_type_is_known(struct slice type);
 const char *table_type_name(size_t i);
 
 /*
+ * The next element of a list: up to a comma or blank outside of braces, which stay.  False at the
+ * end.
+ */
+bool table_list_next(struct slice *rest, struct slice *word);
+/* "{ text }" becomes "text"; anything else stays as it is.  False: unbalanced. */
+bool table_unbrace(struct slice *text);
+
+/*
  * A list of tables from a parameter's value: "hash:/a, static:b inline:{ {k = v} }".  Lookups ask
  * one after the other.
  */

@@ -36,14 +36,6 @@ extern const struct table_type table_type_texthash, table_type_inline;
 extern const struct table_type table_type_static, table_type_fail, table_type_unix;
 extern const struct table_type table_type_regexp;
 
-/*
- * The next element of a list: up to a comma or blank outside of braces, which stay.  False at the
- * end.
- */
-bool table_list_next(struct slice *rest, struct slice *word);
-/* "{ text }" becomes "text"; anything else stays as it is.  False: unbalanced. */
-bool table_unbrace(struct slice *text);
-
 /* A file's identity, to notice a change. */
 struct table_stamp {
 	unsigned long long dev, ino, size;
