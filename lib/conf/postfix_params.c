@@ -25,8 +25,9 @@ struct entry {
 
 struct postfix_eval {
 	struct arena arena;
-	struct map entries;
+	struct map entries; /* of all but plain defaults */
 	/* Only while evaluating: */
+	bool *row_is_set; /* by index in the list */
 	const struct postfix_source *source;
 	const struct postfix_service *service;
 	struct conf_errors *errors;
@@ -155,16 +156,29 @@ static const char *transport_default(struct postfix_eval *eval, const char *name
 	return NULL;
 }
 
+static const char *(*find_computed(const char *name))(struct postfix_eval *eval)
+{
+	for (size_t i = 0; i < ARRAY_LEN(computed); i++)
+		if (computed[i].name[0] == name[0] && strcmp(computed[i].name, name) == 0)
+			return computed[i].compute;
+	return NULL;
+}
+
+/* Most parameters: nobody has set it, and its value is the text in the list. */
+static bool is_plain_default(const struct postfix_eval *eval, const struct postfix_param_row *row)
+{
+	return !eval->row_is_set[row - postfix_param_row(0)] && !row->is_old &&
+	       (row->type == PARAM_RAW || !strchr(row->def, '$')) && !find_computed(row->name);
+}
+
 static void find_default(struct postfix_eval *eval, const char *name, struct origin *origin)
 {
 	const struct postfix_param_row *row = postfix_param_find(name);
-	*origin = (struct origin){ 0 };
-	for (size_t i = 0; i < ARRAY_LEN(computed); i++) {
-		if (strcmp(computed[i].name, name) == 0) {
-			origin->text = computed[i].compute(eval);
-			origin->is_literal = true;
-			return;
-		}
+	const char *(*compute)(struct postfix_eval * eval) = find_computed(name);
+	*origin = (struct origin){ .is_literal = compute != NULL };
+	if (compute) {
+		origin->text = compute(eval);
+		return;
 	}
 	if (row && !row->is_old)
 		origin->text = row->def;
@@ -229,6 +243,9 @@ static const char *value_or_default(struct postfix_eval *eval, const char *name)
 static const char *eval_get(struct postfix_eval *eval, const char *name, bool *failed)
 {
 	struct entry *entry = map_get_str(&eval->entries, name);
+	const struct postfix_param_row *row = entry ? NULL : postfix_param_find(name);
+	if (row && is_plain_default(eval, row))
+		return row->def;
 	if (!entry) {
 		entry = ARENA_NEW(&eval->arena, struct entry);
 		entry->state = ENTRY_RUNNING;
@@ -295,7 +312,8 @@ static bool parse(struct postfix_eval *eval, const struct postfix_param_row *row
 		*number = yes;
 		return true;
 	case PARAM_TIME:
-		if (!postfix_value_time(text, time_unit(eval, row), &seconds))
+		if (!postfix_value_time(text, '\0', &seconds) &&
+		    !postfix_value_time(text, time_unit(eval, row), &seconds))
 			return false;
 		*number = seconds;
 		return true;
@@ -373,19 +391,10 @@ static long long default_number(struct postfix_eval *eval, const struct postfix_
 	return number;
 }
 
-static void fill_member(struct postfix_params *params, const struct postfix_param_row *row)
+static void set_number(
+    struct postfix_params *params, const struct postfix_param_row *row, long long number)
 {
-	struct postfix_eval *eval = params->eval;
 	void *member = postfix_param_member(params, row);
-	bool failed = false;
-	const char *value = eval_get(eval, row->name, &failed);
-	if (row->type == PARAM_STR || row->type == PARAM_RAW) {
-		*(const char **)member = value ? value : row->is_old ? "" : row->def;
-		return;
-	}
-	long long number = 0;
-	if (!value || !parse_and_check(eval, row, &number))
-		number = default_number(eval, row);
 	switch (row->type) {
 	case PARAM_BOOL:
 		*(bool *)member = number != 0;
@@ -400,6 +409,24 @@ static void fill_member(struct postfix_params *params, const struct postfix_para
 		*(int64_t *)member = number;
 		break;
 	}
+}
+
+static void fill_member(struct postfix_params *params, const struct postfix_param_row *row)
+{
+	struct postfix_eval *eval = params->eval;
+	bool failed = false, is_plain = is_plain_default(eval, row);
+	long long number = 0;
+	const char *value = is_plain ? row->def : eval_get(eval, row->name, &failed);
+	if (row->type == PARAM_STR || row->type == PARAM_RAW) {
+		const char **member = postfix_param_member(params, row);
+		*member = value ? value : row->is_old ? "" : row->def;
+		return;
+	}
+	if (is_plain)
+		ASSERT(parse(eval, row, value, &number));
+	else if (!value || !parse_and_check(eval, row, &number))
+		number = default_number(eval, row);
+	set_number(params, row, number);
 }
 
 /* What mail is named and rewritten with must be a name. */
@@ -448,20 +475,11 @@ static void eval_user_defined(struct postfix_eval *eval)
 		eval_get(eval, eval->service->overrides[i].name, &failed);
 }
 
-/* What the transports define and nobody has set. */
-static void eval_transports(struct postfix_eval *eval)
+static void mark_set(struct postfix_eval *eval, const char *name)
 {
-	bool failed = false;
-	for (size_t i = 0; i < eval->source->service_count; i++) {
-		const struct postfix_service *service = &eval->source->services[i];
-		for (size_t f = 0; f < postfix_transport_form_count(); f++) {
-			if (!postfix_is_transport(service))
-				break;
-			char *name = xasprintf("%s%s", service->name, postfix_transport_form(f));
-			eval_get(eval, name, &failed);
-			free(name);
-		}
-	}
+	const struct postfix_param_row *row = postfix_param_find(name);
+	if (row)
+		eval->row_is_set[row - postfix_param_row(0)] = true;
 }
 
 static struct postfix_eval *eval_new(const struct postfix_source *source,
@@ -471,6 +489,11 @@ static struct postfix_eval *eval_new(const struct postfix_source *source,
 	eval->source = source;
 	eval->service = service;
 	eval->errors = errors;
+	eval->row_is_set = xcalloc(postfix_param_count(), sizeof(*eval->row_is_set));
+	for (size_t i = 0; i < source->set_count; i++)
+		mark_set(eval, source->set[i].name);
+	for (size_t i = 0; service && i < service->override_count; i++)
+		mark_set(eval, service->overrides[i].name);
 	return eval;
 }
 
@@ -478,6 +501,7 @@ static void eval_free(struct postfix_eval *eval)
 {
 	map_release(&eval->entries, NULL);
 	arena_release(&eval->arena);
+	free(eval->row_is_set);
 	free(eval);
 }
 
@@ -487,12 +511,13 @@ struct postfix_params *postfix_params_new(const struct postfix_source *source,
 	struct postfix_params *params = xcalloc(1, sizeof(*params));
 	params->eval = eval_new(source, service, errors);
 	eval_user_defined(params->eval);
-	eval_transports(params->eval);
 	for (size_t i = 0; i < postfix_param_count(); i++)
 		fill_member(params, postfix_param_row(i));
 	check_host_name(params, "myhostname");
 	check_host_name(params, "mydomain");
 	check_protocols(params);
+	free(params->eval->row_is_set);
+	params->eval->row_is_set = NULL;
 	params->eval->source = NULL;
 	params->eval->service = NULL;
 	params->eval->errors = NULL;
@@ -528,15 +553,22 @@ char *postfix_source_default(const struct postfix_source *source, const char *na
 	return copy;
 }
 
-const char *postfix_param_lookup(const struct postfix_params *params, const char *name)
+/* What has no entry when all is evaluated is a plain default, or not in the list. */
+static const char *find_value(const struct postfix_params *params, const char *name)
 {
 	const struct entry *entry = map_get_str(&params->eval->entries, name);
-	if (entry && entry->value)
+	if (entry)
 		return entry->value;
+	const struct postfix_param_row *row = postfix_param_find(name);
+	return row ? row->def : NULL;
+}
+
+const char *postfix_param_lookup(const struct postfix_params *params, const char *name)
+{
 	struct slice transport;
-	const char *fallback = postfix_transport_fallback(name, &transport);
-	entry = fallback ? map_get_str(&params->eval->entries, fallback) : NULL;
-	return entry ? entry->value : NULL;
+	const char *value = find_value(params, name);
+	const char *fallback = value ? NULL : postfix_transport_fallback(name, &transport);
+	return fallback ? find_value(params, fallback) : value;
 }
 
 static const char *lookup_finished(const char *name, void *arg, bool *failed)
