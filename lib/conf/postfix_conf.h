@@ -41,16 +41,16 @@ struct postfix_service {
 	char *name; /* "smtp", "127.0.0.1:10025", "qmgr" */
 	char *type; /* inet, unix, unix-dgram, fifo, pass */
 	bool is_private, unprivileged, chroot;
-	unsigned wakeup_s;    /* 0: never */
-	bool wakeup_if_used;  /* the '?' suffix */
-	long max_processes;   /* 0: no limit; -1: the column says "-" */
-	char *program;	      /* "smtpd" */
-	char **args;	      /* arguments that are not -o, NULL-terminated, without the program */
+	unsigned wakeup_s;   /* 0: never */
+	bool wakeup_if_used; /* the '?' suffix */
+	long max_processes;  /* 0: no limit; -1: the column says "-" */
+	char *program;	     /* "smtpd" */
+	char **args;	     /* arguments that are not -o, NULL-terminated, without the program */
 	struct postfix_override *overrides;
 	size_t override_count;
 	unsigned line;
-	/* As written: service, type, private, unpriv, chroot, wakeup, maxproc, then the program and all
-	 * its arguments (NULL-terminated; those of -o as "-o", "name=value"). */
+	/* As written: service, type, private, unpriv, chroot, wakeup, maxproc, then the program and
+	 * all its arguments (NULL-terminated; those of -o as "-o", "name=value"). */
 	char *columns[POSTFIX_COLUMNS];
 	char **command;
 };
@@ -73,11 +73,11 @@ struct postfix_source *postfix_source_load(int fd); /* NULL when malformed */
 size_t postfix_service_count(const struct postfix_source *source);
 const struct postfix_service *postfix_service_at(const struct postfix_source *source, size_t i);
 /* By name and type; NULL type: any.  NULL when there is none. */
-const struct postfix_service *postfix_service_find(const struct postfix_source *source,
-    const char *name, const char *type);
+const struct postfix_service *postfix_service_find(
+    const struct postfix_source *source, const char *name, const char *type);
 /* The raw value and place of an assignment in main.cf; NULL when it is not set there. */
-const char *postfix_source_raw(const struct postfix_source *source, const char *name,
-    unsigned *line);
+const char *postfix_source_raw(
+    const struct postfix_source *source, const char *name, unsigned *line);
 /* Names set in main.cf, in order of first appearance. */
 size_t postfix_source_set_count(const struct postfix_source *source);
 const char *postfix_source_set_name(const struct postfix_source *source, size_t i);
