@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""mandoc finds nothing to warn of in the manual pages, and main.cf(5) knows every parameter."""
+"""mandoc finds nothing to warn of in the manual pages, and main.cf(5) and dovecot.conf(5) know every
+parameter."""
 
 import glob
 import os
@@ -45,4 +46,22 @@ def test_parameters():
               "what does not is listed")
 
 
-tap.run(test_pages, test_parameters)
+def test_settings():
+    rows = []
+    for name in ("dovecot_settings.def", "dovecot_blocks.def"):
+        with open(TREE + "/lib/conf/" + name, encoding="utf-8") as f:
+            rows += re.findall(r'^(?:BLOCK_)?SETTING\(\w+, \w+, "(\w+)",\s.*?\b(YES|NO),', f.read(),
+                               re.M | re.S)
+    with open(BUILD + "/doc/dovecot.conf.5", encoding="utf-8") as f:
+        page = f.read()
+    honoured, others = page.split(".Sh KNOWN, NOT YET HONOURED")
+    described = set(re.findall(r"^\.It Va (\w+)$", honoured, re.M))
+    listed = set(re.findall(r"\w+", others.split(".Sh ")[0]))
+    tap.ok(len(rows) > 500, "the lists are read", len(rows))
+    tap.equal(sorted(n for n, works in rows if works == "YES" and n not in described), [],
+              "what works is described")
+    tap.equal(sorted(n for n, works in rows if works == "NO" and n not in listed), [],
+              "what does not is listed")
+
+
+tap.run(test_pages, test_parameters, test_settings)
