@@ -14,8 +14,8 @@
 
 #include "base/clock.h"
 #include "log/log.h"
-#include "run.h"
-#include "supervisor.h"
+#include "master/run.h"
+#include "master/supervisor.h"
 
 #define START_MS 100000
 

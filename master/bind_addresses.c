@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/slice.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 
 bool bind_port(const char *text, unsigned *port)
 {

@@ -20,9 +20,10 @@
 #include "base/map.h"
 #include "base/strbuf.h"
 #include "log/log.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 
 #define COMPILE_MS 60000
+#define SEPARATORS " ,\t\r\n{}"
 
 static const char *const types[] = { "hash:", "btree:", "lmdb:" };
 
@@ -113,7 +114,7 @@ static void look_at_value(const char *value, struct map *seen)
 {
 	struct slice rest = slice_of(value), word;
 
-	while (slice_token(&rest, " ,\t\r\n{}", &word)) {
+	while (slice_token(&rest, SEPARATORS, &word)) {
 		char *text = xstrndup(word.ptr, word.len);
 
 		look_at(text, seen);
@@ -121,15 +122,28 @@ static void look_at_value(const char *value, struct map *seen)
 	}
 }
 
-/* alias_maps are postalias's. */
 static bool names_tables(const struct postfix_param_row *row)
 {
-	return row->works && (row->type == PARAM_STR || row->type == PARAM_RAW) &&
-	       strncmp(row->name, "alias_", 6) != 0;
+	return row->works && (row->type == PARAM_STR || row->type == PARAM_RAW);
+}
+
+/* Texts of aliases are postalias's, wherever else their tables are named. */
+static void leave_aliases_out(const struct postfix_params *params, struct map *seen)
+{
+	static const char *const names[] = { "alias_maps", "alias_database" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const char *value = postfix_param_lookup(params, names[i]);
+		struct slice rest = slice_of(value), word;
+
+		while (slice_token(&rest, SEPARATORS, &word))
+			(void)map_put(seen, word, seen);
+	}
 }
 
 static void look_at_role(const struct postfix_params *params, struct map *seen)
 {
+	leave_aliases_out(params, seen);
 	for (size_t i = 0; i < postfix_param_count(); i++) {
 		const struct postfix_param_row *row = postfix_param_row(i);
 		const char *value =

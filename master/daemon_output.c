@@ -3,7 +3,7 @@
  * Daemons log by themselves.  What still comes out of their standard descriptors (a failed
  * assertion, a library in despair) comes here through one pipe, and into the log.
  */
-#include "run.h"
+#include "master/run.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 
 #include "base/slice.h"
 #include "log/log.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 
 #define MAX_LINES 50 /* of one read; a flood is cut */
 

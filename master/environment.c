@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "base/strbuf.h"
 #include "server/contract.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 
 #define MAX_VARIABLES 100
 

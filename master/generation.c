@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "log/log.h"
 #include "server/contract.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 
 #define SOCKET_RETRY_MS 5000
 

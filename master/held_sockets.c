@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "log/log.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 #include "sys/socket.h"
 
 #define BACKLOG	   4096

@@ -18,9 +18,9 @@
 
 #include "base/check.h"
 #include "log/log.h"
-#include "run.h"
+#include "master/run.h"
 #include "server/shared.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 #include "sys/file.h"
 
 struct master master = { .log_fd = -1,

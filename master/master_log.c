@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "log/log.h"
 #include "server/contract.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 
 #define LOG_MODE 0600
 

@@ -8,7 +8,7 @@
 
 #include "base/check.h"
 #include "base/strbuf.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 #include "sys/priv.h"
 
 #define DEFAULT_SESSIONS 10000

@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/strbuf.h"
 #include "conf/postfix_programs.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 #include "sys/priv.h"
 
 struct plan {

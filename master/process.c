@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "log/log.h"
 #include "server/contract.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 
 #define START_TIMEOUT_MS 100000
 #define KILL_AGAIN_MS	 5000

@@ -12,7 +12,7 @@
  *   without end.
  * - WAITING has no process, so that no EXIT, READY or RETIRE can come from it: these are bugs.
  */
-#include "process_matrix.h"
+#include "master/process_matrix.h"
 
 #include "base/check.h"
 

@@ -5,7 +5,7 @@
  */
 #include "config.h"
 
-#include "run.h"
+#include "master/run.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,7 +24,7 @@
 #include "base/clock.h"
 #include "log/log.h"
 #include "server/pid_file.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 
 #define DOVECOT_VERSION "2.3.21"
 #define ORPHANS_MS	5000

@@ -10,9 +10,9 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "log/log.h"
-#include "run.h"
+#include "master/run.h"
 #include "server/contract.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 #include "sys/socket.h"
 
 #define SEND_TIMEOUT_MS 1000

@@ -15,7 +15,7 @@
 #include "log/log.h"
 #include "server/pid_file.h"
 #include "server/spool_layout.h"
-#include "supervisor.h"
+#include "master/supervisor.h"
 #include "sys/file.h"
 #include "sys/priv.h"
 

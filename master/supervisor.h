@@ -21,7 +21,7 @@
 #include "conf/postfix_conf.h"
 #include "ipc/channel.h"
 #include "net/addr.h"
-#include "process_matrix.h"
+#include "master/process_matrix.h"
 #include "server/loop.h"
 #include "server/server.h"
 

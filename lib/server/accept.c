@@ -6,6 +6,7 @@
  * system has no descriptor or memory left.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -100,6 +101,17 @@ static void warn_full(const struct server_process *p)
 		    "the service time per client");
 }
 
+static bool somebody_waits(void)
+{
+	for (size_t i = 0; i < acceptors.count; i++) {
+		struct pollfd pfd = { .fd = acceptors.list[i]->watch.fd, .events = POLLIN };
+
+		if (poll(&pfd, 1, 0) > 0)
+			return true;
+	}
+	return false;
+}
+
 static void retire(struct server_process *p)
 {
 	struct msg_out m = { { 0 } };
@@ -145,7 +157,8 @@ static bool accept_one(struct server_process *p, const struct acceptor *a)
 	int fd;
 
 	if (is_full(p)) {
-		warn_full(p);
+		if (somebody_waits())
+			warn_full(p);
 		rest(p);
 		return false;
 	}
@@ -223,6 +236,9 @@ void accept_end(struct server_process *p)
 void accept_session_closed(struct server_process *p)
 {
 	if (acceptors.resting && !p->draining && !is_full(p) &&
-	    !heap_contains(&acceptors.rest.node))
+	    !heap_contains(&acceptors.rest.node)) {
+		if (somebody_waits())
+			warn_full(p);
 		go_on(p);
+	}
 }

@@ -125,19 +125,28 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* Signals are for the loop's thread: the new one has them all blocked. */
+/* Signals are for the loop's thread; only what a thread does to itself stays with it. */
+static void signals_of_others(sigset_t *set)
+{
+	static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS };
+
+	sigfillset(set);
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		sigdelset(set, own[i]);
+}
+
 static int thread_create(struct pool_thread *thread)
 {
 	pthread_attr_t attr;
-	sigset_t all, old;
+	sigset_t others, old;
 	pthread_t id;
 	int rc;
 
-	sigfillset(&all);
+	signals_of_others(&others);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, POOL_STACK);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_sigmask(SIG_SETMASK, &others, &old);
 	rc = pthread_create(&id, &attr, thread_main, thread);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);

@@ -236,6 +236,9 @@ static void share_out(struct server_process *p)
 		n = p->max_processes;
 	if (limit > 0 && n > limit)
 		n = limit;
+	/* Those that serve a few sessions and go are replaced one by one. */
+	if (p->serve_count > 0)
+		n = 1;
 	p->ctx.processes = (unsigned)n;
 	if (limit > 0)
 		p->session_limit = limit / n + (p->ctx.process < limit % n);
