@@ -107,7 +107,7 @@ struct table *table_open(const char *spec, unsigned flags)
 		t->spec = xstrdup(spec);
 		t->flags = flags;
 		open_impl(t);
-		if (t->trouble) {
+		if (t->trouble && !(flags & TABLE_QUIET)) {
 			log_error("%s", t->trouble);
 			log_warning("%s is unavailable. %s", spec, t->trouble);
 		}

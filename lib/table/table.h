@@ -31,7 +31,8 @@ enum table_flags {
 	TABLE_NO_FOLD = 1, /* keys keep their case (fixed-string types fold otherwise) */
 	/* regexp: a result that holds $number is an error, for lookups whose result is trusted
 	 * (transport, uid and the like) */
-	TABLE_NO_SUBSTITUTION = 2
+	TABLE_NO_SUBSTITUTION = 2,
+	TABLE_QUIET = 4 /* nothing is logged at opening: the caller says table_trouble() */
 };
 
 #define TABLE_VALUE_MAX (1024 * 1024)

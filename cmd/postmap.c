@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * postmap and postalias: build, change and ask lookup tables.  Which of the two it is tells the
+ * name; they differ in the format of the source and of what is listed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/codec.h"
+#include "base/strbuf.h"
+#include "conf/postfix_conf.h"
+#include "log/log.h"
+#include "sys/file.h"
+#include "table/table.h"
+#include "table/table_build.h"
+
+#define USAGE "[-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file..."
+
+struct options {
+	const char *program, *conf_dir;
+	const char *query, *remove; /* "-": from standard input */
+	bool list, incremental, keep_root, verbose;
+	bool no_fold, no_utf8_check, without_nul, default_mode, values_are_files;
+	enum table_duplicate duplicates;
+	bool aliases;
+	/* from main.cf */
+	char *default_type;
+	long long map_size;
+};
+
+static _Noreturn void usage(const struct options *o)
+{
+	fatal("usage: %s " USAGE, o->program);
+}
+
+static void parse_options(struct options *o, int argc, char **argv)
+{
+	int c;
+
+	opterr = 0;
+	while ((c = getopt(argc, argv, "bc:d:fFhijmnNopq:rsuUvw")) != -1) {
+		switch (c) {
+		case 'c':
+			o->conf_dir = optarg;
+			break;
+		case 'd':
+			if (o->list || o->query || o->remove)
+				fatal("specify only one of -s -q or -d");
+			o->remove = optarg;
+			break;
+		case 'q':
+			if (o->list || o->query || o->remove)
+				fatal("specify only one of -s -q or -d");
+			o->query = optarg;
+			break;
+		case 's':
+			if (o->query || o->remove)
+				fatal("specify only one of -s -q or -d");
+			o->list = true;
+			break;
+		case 'f':
+			o->no_fold = true;
+			break;
+		case 'F':
+			o->values_are_files = true;
+			break;
+		case 'i':
+			o->incremental = true;
+			break;
+		case 'n':
+			o->without_nul = true;
+			break;
+		case 'N':
+			o->without_nul = false;
+			break;
+		case 'o':
+			o->keep_root = true;
+			break;
+		case 'p':
+			o->default_mode = true;
+			break;
+		case 'r':
+			o->duplicates = TABLE_DUP_REPLACE;
+			break;
+		case 'w':
+			o->duplicates = TABLE_DUP_KEEP;
+			break;
+		case 'u':
+			o->no_utf8_check = true;
+			break;
+		case 'v':
+			o->verbose = true;
+			break;
+		case 'b':
+		case 'h':
+		case 'j':
+		case 'm':
+		case 'U':
+			fatal("option -%c is not supported yet", c);
+		default:
+			usage(o);
+		}
+	}
+	if (o->incremental && (o->list || o->query || o->remove))
+		fatal("specify only one of -i -s -q or -d");
+	if (optind >= argc)
+		usage(o);
+}
+
+/* Without a main.cf the defaults of a new installation stand in. */
+static void read_config(struct options *o)
+{
+	const char *dir = postfix_conf_dir(o->conf_dir);
+	struct conf_errors errors = CONF_ERRORS_INIT;
+	struct postfix_source *source = postfix_source_read(dir, &errors);
+	struct postfix_params *params;
+
+	if (!source)
+		fatal("open %s/main.cf: %s", dir, strerror(errno));
+	params = postfix_params_new(source, NULL, &errors);
+	o->default_type = xstrdup(params->default_database_type);
+	o->map_size = params->lmdb_map_size;
+	if (!params->smtputf8_enable)
+		o->no_utf8_check = true;
+	postfix_params_free(params);
+	postfix_source_free(source);
+	conf_errors_release(&errors);
+}
+
+/* "type:file", the type being the default where there is none. */
+static char *spec_of(const struct options *o, const char *argument)
+{
+	if (strchr(argument, ':'))
+		return xstrdup(argument);
+	return xasprintf("%s:%s", o->default_type, argument);
+}
+
+/* The file's name if the type is one that is built; fatal otherwise. */
+static const char *built_path(const char *spec)
+{
+	size_t len = strcspn(spec, ":");
+	struct slice type = slice_mem(spec, len);
+
+	if (!slice_eq_str(type, "lmdb") && !slice_eq_str(type, "hash") &&
+	    !slice_eq_str(type, "btree"))
+		fatal(table_type_is_known(type)
+			  ? "unsupported dictionary type: %.*s does not support bulk-mode creation."
+			  : "unsupported dictionary type: %.*s",
+		    SLICE_ARG(type));
+	return spec + len + 1;
+}
+
+static struct table_build build_of(const struct options *o, const char *spec, char *type)
+{
+	struct table_build b = {
+		.path = built_path(spec),
+		.duplicates = o->duplicates,
+		.no_fold = o->no_fold,
+		.aliases = o->aliases,
+		.with_nul = !o->without_nul,
+		.default_mode = o->default_mode,
+		.incremental = o->incremental,
+		.values_are_files = o->values_are_files,
+		.allow_8bit = o->no_utf8_check,
+	};
+
+	type[strcspn(type, ":")] = '\0';
+	b.type = type;
+	return b;
+}
+
+/*
+ * A file of somebody else's is built with that user's rights, so that nobody can make root write
+ * where that user cannot.
+ */
+static void become_owner(const struct options *o, const char *path)
+{
+	struct stat st;
+
+	if (geteuid() != 0 || o->keep_root || stat(path, &st) < 0 || st.st_uid == 0)
+		return;
+	if (setgroups(1, &st.st_gid) < 0 || setegid(st.st_gid) < 0 || seteuid(st.st_uid) < 0)
+		fatal("set rights of the owner of %s: %s", path, strerror(errno));
+}
+
+static void become_root_again(const struct options *o, uid_t uid, gid_t gid)
+{
+	static const gid_t none = 0;
+
+	(void)o;
+	if (geteuid() == uid)
+		return;
+	if (seteuid(uid) < 0 || setegid(gid) < 0 || setgroups(uid == 0 ? 1 : 0, &none) < 0)
+		fatal("set rights: %s", strerror(errno));
+}
+
+static void read_input(struct strbuf *text)
+{
+	char buf[65536];
+	ssize_t n;
+
+	while ((n = read(STDIN_FILENO, buf, sizeof(buf))) > 0)
+		strbuf_add(text, buf, (size_t)n);
+	if (n < 0)
+		fatal("read standard input: %s", strerror(errno));
+	if (text->overflow)
+		fatal("read standard input: too much data");
+}
+
+static void build(const struct options *o, const char *spec)
+{
+	struct strbuf input = STRBUF_INIT((size_t)1 << 30);
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	char *type = xstrdup(spec), *error;
+	struct table_build b = build_of(o, spec, type);
+	bool ok;
+
+	become_owner(o, b.path);
+	if (o->incremental) {
+		read_input(&input);
+		ok = table_build(&b, strbuf_slice(&input), &error);
+	} else {
+		ok = table_build_file(&b, &error);
+	}
+	if (!ok)
+		fatal("%s", error);
+	if (o->verbose)
+		log_info("%s: %zu entries, %zu warnings", spec, b.entries, b.warnings);
+	become_root_again(o, uid, gid);
+	strbuf_release(&input);
+	free(type);
+}
+
+/* ---- asking ---- */
+
+static struct table *open_table(const struct options *o, const char *spec)
+{
+	struct table *t = table_open(spec, TABLE_QUIET | (o->no_fold ? TABLE_NO_FOLD : 0));
+
+	if (table_trouble(t))
+		fatal("%s", table_trouble(t));
+	return t;
+}
+
+/* postmap -F shows the files' content. */
+static void print_value(const struct options *o, struct slice value)
+{
+	struct strbuf plain = STRBUF_INIT(STRBUF_NO_LIMIT);
+
+	if (o->values_are_files && base64_decode(&plain, value))
+		value = strbuf_slice(&plain);
+	fwrite(value.ptr ? value.ptr : "", 1, value.len, stdout);
+	putchar('\n');
+	strbuf_release(&plain);
+}
+
+static void print_entry(const struct options *o, struct slice key, struct slice value)
+{
+	fwrite(key.ptr ? key.ptr : "", 1, key.len, stdout);
+	fputs(o->aliases ? ":\t" : "\t", stdout);
+	print_value(o, value);
+}
+
+/* True when one of the tables has it. */
+static bool ask(
+    const struct options *o, struct table **tables, size_t count, struct slice key, bool with_key)
+{
+	struct strbuf value = STRBUF_INIT(TABLE_VALUE_MAX);
+	bool found = false;
+
+	for (size_t i = 0; !found && i < count; i++) {
+		enum table_result result = table_get(tables[i], key, &value);
+
+		if (result == TABLE_ERROR)
+			fatal("table %s: query error", table_spec(tables[i]));
+		found = result == TABLE_FOUND;
+	}
+	if (found && !value.len)
+		log_warning("%s: empty string result is not allowed; table %s should return NO "
+			    "RESULT in case of NOT FOUND",
+		    o->program, table_spec(tables[0]));
+	if (found && with_key)
+		print_entry(o, key, strbuf_slice(&value));
+	else if (found)
+		print_value(o, strbuf_slice(&value));
+	strbuf_release(&value);
+	return found;
+}
+
+static bool query(const struct options *o, char **specs, size_t count)
+{
+	struct table **tables = xcalloc(count, sizeof(struct table *));
+	struct strbuf input = STRBUF_INIT((size_t)1 << 30);
+	struct slice rest, line;
+	bool found = false;
+
+	for (size_t i = 0; i < count; i++)
+		tables[i] = open_table(o, specs[i]);
+	if (strcmp(o->query, "-") != 0) {
+		found = ask(o, tables, count, slice_of(o->query), false);
+	} else {
+		read_input(&input);
+		rest = strbuf_slice(&input);
+		while (slice_token(&rest, "\n", &line))
+			found |= ask(o, tables, count, line, true);
+	}
+	for (size_t i = 0; i < count; i++)
+		table_free(tables[i]);
+	free(tables);
+	strbuf_release(&input);
+	return found;
+}
+
+static bool print_each(struct slice key, struct slice value, void *arg)
+{
+	print_entry(arg, key, value);
+	return true;
+}
+
+static void list(struct options *o, const char *spec)
+{
+	struct table *t = open_table(o, spec);
+
+	if (!table_each(t, print_each, o))
+		fatal("table %s: sequence operation is not supported", spec);
+	table_free(t);
+}
+
+static bool remove_keys(const struct options *o, char **specs, size_t count)
+{
+	struct strbuf input = STRBUF_INIT((size_t)1 << 30);
+	struct slice *keys = NULL, rest, line;
+	size_t key_count = 0, removed, sum = 0;
+
+	strbuf_addstr(&input, strcmp(o->remove, "-") == 0 ? "" : o->remove);
+	if (strcmp(o->remove, "-") == 0)
+		read_input(&input);
+	rest = strbuf_slice(&input);
+	while (slice_token(&rest, "\n", &line)) {
+		keys = xreallocarray(keys, key_count + 1, sizeof(*keys));
+		keys[key_count++] = line;
+	}
+	for (size_t i = 0; i < count; i++) {
+		char *type = xstrdup(specs[i]), *error;
+		struct table_build b = build_of(o, specs[i], type);
+
+		table_free(open_table(o, specs[i]));
+		if (!table_remove(&b, keys, key_count, &removed, &error))
+			fatal("%s", error);
+		sum += removed;
+		free(type);
+	}
+	free(keys);
+	strbuf_release(&input);
+	return sum > 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *slash = strrchr(argv[0], '/');
+	struct options o = { .program = slash ? slash + 1 : argv[0] };
+	char **specs;
+	size_t count;
+	bool ok = true;
+
+	o.aliases = strcmp(o.program, "postalias") == 0;
+	log_command(o.program);
+	umask(022);
+	parse_options(&o, argc, argv);
+	read_config(&o);
+	count = (size_t)(argc - optind);
+	specs = xcalloc(count, sizeof(char *));
+	for (size_t i = 0; i < count; i++)
+		specs[i] = spec_of(&o, argv[optind + (int)i]);
+	if (o.query)
+		ok = query(&o, specs, count);
+	else if (o.remove)
+		ok = remove_keys(&o, specs, count);
+	for (size_t i = 0; i < count && !o.query && !o.remove; i++) {
+		if (o.list)
+			list(&o, specs[i]);
+		else
+			build(&o, specs[i]);
+	}
+	if (fflush(stdout) != 0 || ferror(stdout))
+		fatal("write standard output: %s", strerror(errno));
+	for (size_t i = 0; i < count; i++)
+		free(specs[i]);
+	free(specs);
+	free(o.default_type);
+	return ok ? 0 : 1;
+}
