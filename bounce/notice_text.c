@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/codec.h"
 #include "base/strbuf.h"
 #include "bounce/bounce.h"
 #include "mail/date.h"
@@ -16,6 +17,8 @@
 
 /* Lines for people are wrapped here. */
 #define WRAP_COLUMN 75
+/* Foreign words may be many. */
+#define LINE_CUT 4000
 
 struct notice {
 	struct intake *in;
@@ -44,12 +47,19 @@ static const struct {
 static void line(struct notice *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void line(struct notice *n, const char *format, ...)
 {
-	struct strbuf text = STRBUF_INIT(8192);
+	struct strbuf text = STRBUF_INIT(2 * MSG_MAX);
 	va_list args;
 
 	va_start(args, format);
 	strbuf_vaddf(&text, format, args);
 	va_end(args);
+	if (text.len > LINE_CUT)
+		strbuf_truncate(&text, LINE_CUT);
+	/* Words of a remote host or a user end no line, and no group of fields. */
+	for (size_t i = 0; i < text.len; i++)
+		if (((unsigned char)text.ptr[i] < 0x20 && text.ptr[i] != '\t') ||
+		    text.ptr[i] == 0x7f)
+			text.ptr[i] = '?';
 	if (n->ok)
 		n->ok = intake_line(n->in, strbuf_slice(&text), true, n->why);
 	strbuf_release(&text);
@@ -68,9 +78,21 @@ static void lines(struct notice *n, const char *text)
 	}
 }
 
+/* Declared, or said by a remote host. */
 static bool has_8bit(const struct notice_request *request)
 {
-	return strcmp(request->encoding, "8bit") == 0;
+	if (strcmp(request->encoding, "8bit") == 0 || !ascii_is_valid(slice_of(request->sender)))
+		return true;
+	for (size_t i = 0; i < request->recipient_count; i++) {
+		const struct notice_recipient *r = &request->recipients[i];
+
+		if (!ascii_is_valid(slice_of(r->address)) ||
+		    !ascii_is_valid(slice_of(r->original)) ||
+		    !ascii_is_valid(slice_of(r->why.text)) ||
+		    !ascii_is_valid(slice_of(r->diagnostic)))
+			return true;
+	}
+	return false;
 }
 
 static void write_header(struct notice *n)
@@ -135,7 +157,10 @@ static void write_notification(struct notice *n)
 		const struct notice_recipient *rcpt = &r->recipients[i];
 		struct strbuf text = STRBUF_INIT(4096);
 
-		strbuf_addf(&text, "<%s>: %s", rcpt->address, rcpt->why.text);
+		strbuf_addf(&text, "<%s>", rcpt->address);
+		if (rcpt->original[0] != '\0' && strcmp(rcpt->original, rcpt->address) != 0)
+			strbuf_addf(&text, " (expanded from <%s>)", rcpt->original);
+		strbuf_addf(&text, ": %s", rcpt->why.text);
 		line(n, "%s", "");
 		write_wrapped(n, strbuf_slice(&text));
 		strbuf_release(&text);
@@ -202,6 +227,9 @@ static bool copy_original(struct notice *n, int fd, bool headers_only)
 		line_start = whole;
 	}
 	content_reader_release(&reader);
+	/* The boundary has a line of its own, whatever the original's last one is. */
+	if (n->ok && !line_start)
+		n->ok = intake_line(n->in, SLICE_NULL, true, n->why);
 	if (result == CONTENT_DAMAGED) {
 		reason_set(n->why, "4.3.0", "cannot read the original message");
 		return false;

@@ -8,7 +8,11 @@
 #define PC_PICKUP_PICKUP_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
+#include "base/arena.h"
+#include "base/map.h"
 #include "conf/postfix_conf.h"
 #include "intake/intake.h"
 #include "rewrite/rewrite.h"
@@ -18,9 +22,38 @@ struct pickup {
 	struct intake_service *intake;
 	struct rewriter *rewriter;
 	int maildrop_fd, corrupt_fd;
+	struct map taken; /* names that were taken in, and then could not be removed */
 };
 
 /* Everything that lies in maildrop now.  One thread at a time. */
-void pickup_scan(const struct pickup *pickup);
+void pickup_scan(struct pickup *pickup);
+
+/* One submission, as it was read. */
+struct submission_recipient {
+	struct slice address; /* internal form, as given */
+	unsigned notify;      /* enum dsn_notify */
+};
+struct submission {
+	struct arena arena;
+	const char *name; /* of the file */
+	int fd;
+	uid_t uid;
+	int64_t arrival_us;
+	struct slice sender; /* internal form */
+	bool has_sender, remote_rewrite;
+	const char *full_name, *encoding;
+	struct slice envelope_id;
+	unsigned ret, notify; /* enum dsn_ret; NOTIFY of the recipient that follows */
+	struct submission_recipient *recipients;
+	size_t recipient_count, recipient_alloc;
+	off_t content; /* offset of the first content record */
+};
+enum submission_verdict { SUBMISSION_GOOD, SUBMISSION_BAD, SUBMISSION_LATER };
+/*
+ * Reads all of SUB->fd (with pread): is it whole, and who is to get it?  The rest of SUB is zero.
+ * LATER: it could not be read.
+ */
+enum submission_verdict submission_read(struct submission *sub);
+void submission_release(struct submission *sub);
 
 #endif

@@ -17,28 +17,14 @@
 #include "log/log.h"
 #include "mail/address.h"
 #include "mail/date.h"
+#include "mail/dsn.h"
 #include "pickup/pickup.h"
 #include "queue/maildrop.h"
 #include "queue/queue_id.h"
 #include "queue/queue_record.h"
 
-#define MAX_RECIPIENTS 100000
-
-struct submission {
-	struct arena arena;
-	const char *name; /* of the file */
-	int fd;
-	uid_t uid;
-	int64_t arrival_us;
-	struct slice sender; /* internal form */
-	bool has_sender;
-	const char *full_name, *encoding;
-	struct slice *recipients; /* internal form, as given */
-	size_t recipient_count, recipient_alloc;
-	off_t content; /* offset of the first content record */
-};
-
-enum verdict { SUBMISSION_GOOD, SUBMISSION_BAD, SUBMISSION_LATER };
+#define MAX_RECIPIENTS	100000
+#define ENVELOPE_ID_MAX 1000
 
 static bool take_address(struct submission *sub, struct slice text, struct slice *out)
 {
@@ -63,7 +49,34 @@ static bool add_recipient(struct submission *sub, struct slice text)
 		sub->recipients =
 		    xreallocarray(sub->recipients, sub->recipient_alloc, sizeof(*sub->recipients));
 	}
-	sub->recipients[sub->recipient_count++] = address;
+	sub->recipients[sub->recipient_count++] =
+	    (struct submission_recipient){ .address = address, .notify = sub->notify };
+	sub->notify = 0;
+	return true;
+}
+
+static bool take_number(struct slice text, uint64_t max, unsigned *out)
+{
+	uint64_t n;
+
+	if (!slice_uint(text, max, &n))
+		return false;
+	*out = (unsigned)n;
+	return true;
+}
+
+/* Those that a local user may set; any other one is none of a user's business. */
+static bool take_attribute(struct submission *sub, struct slice data)
+{
+	if (slice_eq_str(data, "encoding=8bit"))
+		sub->encoding = "8bit";
+	else if (slice_eq_str(data, "encoding=7bit"))
+		sub->encoding = "7bit";
+	else if (slice_eq_str(data, "rewrite_context=remote"))
+		sub->remote_rewrite = true;
+	else if (slice_starts(data, "ret_flags="))
+		return take_number(
+		    slice_from(data, strlen("ret_flags=")), DSN_RET_FULL | DSN_RET_HDRS, &sub->ret);
 	return true;
 }
 
@@ -79,11 +92,13 @@ static bool take_record(struct submission *sub, const struct queue_record *recor
 		sub->full_name = arena_slicedup(&sub->arena, record->data);
 		return true;
 	case QR_ATTRIBUTE:
-		if (slice_eq_str(record->data, "encoding=8bit"))
-			sub->encoding = "8bit";
-		else if (slice_eq_str(record->data, "encoding=7bit"))
-			sub->encoding = "7bit";
-		return true;
+		return take_attribute(sub, record->data);
+	case QR_DSN_ENVID:
+		sub->envelope_id =
+		    slice_mem(arena_slicedup(&sub->arena, record->data), record->data.len);
+		return record->data.len <= ENVELOPE_ID_MAX;
+	case QR_DSN_NOTIFY:
+		return take_number(record->data, 15, &sub->notify);
 	case QR_MESSAGE:
 		sub->content = record->next;
 		return true;
@@ -92,13 +107,12 @@ static bool take_record(struct submission *sub, const struct queue_record *recor
 	}
 }
 
-/* The first reading. */
-static enum verdict read_envelope(struct submission *sub)
+enum submission_verdict submission_read(struct submission *sub)
 {
 	enum maildrop_section section = MAILDROP_ENVELOPE;
 	struct queue_reader reader;
 	struct queue_record record;
-	enum verdict verdict = SUBMISSION_GOOD;
+	enum submission_verdict verdict = SUBMISSION_GOOD;
 
 	queue_reader_init(&reader, sub->fd, 0);
 	reader.raw = true;
@@ -116,6 +130,12 @@ static enum verdict read_envelope(struct submission *sub)
 	if (verdict == SUBMISSION_GOOD && (!sub->has_sender || sub->recipient_count == 0))
 		return SUBMISSION_BAD;
 	return verdict;
+}
+
+void submission_release(struct submission *sub)
+{
+	free(sub->recipients);
+	arena_release(&sub->arena);
 }
 
 static bool copy_content(const struct submission *sub, struct intake *in, struct reason *why)
@@ -149,10 +169,13 @@ static bool add_recipients(const struct pickup *pickup, const struct submission 
 
 	for (size_t i = 0; ok && i < sub->recipient_count; i++) {
 		strbuf_reset(&rewritten);
-		rewrite_address(pickup->rewriter, REWRITE_LOCAL, sub->recipients[i], &rewritten);
+		struct slice address = sub->recipients[i].address;
+
+		rewrite_address(pickup->rewriter, REWRITE_LOCAL, address, &rewritten);
 		struct intake_recipient rcpt = {
 			.address = strbuf_slice(&rewritten),
-			.original = sub->recipients[i],
+			.original = address,
+			.notify = sub->recipients[i].notify,
 		};
 		ok = intake_recipient(in, &rcpt, why);
 	}
@@ -179,8 +202,8 @@ static struct intake *begin(
 	struct strbuf sender = STRBUF_INIT(2 * ADDRESS_MAX);
 	struct intake_origin origin = {
 		.origin = "local",
-		.local_rewrite = true,
-		.add_missing_headers = true,
+		.local_rewrite = !sub->remote_rewrite,
+		.add_missing_headers = !sub->remote_rewrite,
 		.never_wait = true,
 		.full_name = sub->full_name,
 		.arrival_us = sub->arrival_us,
@@ -198,16 +221,20 @@ static struct intake *begin(
 		strbuf_release(&external);
 		if (sub->encoding != NULL)
 			intake_set_encoding(in, sub->encoding);
+		if (sub->envelope_id.len > 0)
+			intake_set_envelope_id(in, sub->envelope_id);
+		if (sub->ret != 0)
+			intake_set_ret(in, sub->ret);
 	}
 	strbuf_release(&sender);
 	return in;
 }
 
-static enum verdict submit(const struct pickup *pickup, const struct submission *sub)
+static enum submission_verdict submit(const struct pickup *pickup, const struct submission *sub)
 {
 	struct reason why;
 	struct intake *in = begin(pickup, sub, &why);
-	enum verdict verdict = SUBMISSION_LATER;
+	enum submission_verdict verdict = SUBMISSION_LATER;
 
 	if (in == NULL) {
 		log_warning("maildrop/%s: %s", sub->name, why.text);
@@ -235,22 +262,49 @@ static bool is_finished(const struct stat *st)
 	       !(st->st_mode & (S_IWGRP | S_IWOTH));
 }
 
-/*
- * Into corrupt/, as the peer does: kept for the administrator, never read again.  The directory is
- * in the same file system.
- */
+/* Into corrupt/: kept for the administrator, never read again. */
 static void set_aside(const struct pickup *pickup, const char *name)
 {
-	log_warning("maildrop/%s: not a mail submission: moved to corrupt", name);
+	log_warning("maildrop/%s: not a submission that can be taken in: moved to corrupt", name);
 	if (renameat(pickup->maildrop_fd, name, pickup->corrupt_fd, name) < 0 && errno != ENOENT)
 		log_warning("maildrop/%s: %s", name, strerror(errno));
 }
 
-static void pick_up(const struct pickup *pickup, const char *name)
+/*
+ * What was taken in and cannot be removed (a file system that became read-only) must not be taken
+ * in once a minute for ever.
+ */
+static void remove_taken(struct pickup *pickup, const char *name)
+{
+	if (unlinkat(pickup->maildrop_fd, name, 0) == 0 || errno == ENOENT) {
+		map_remove(&pickup->taken, slice_of(name));
+		return;
+	}
+	log_warning("remove maildrop/%s: %s", name, strerror(errno));
+	map_put_str(&pickup->taken, name, pickup);
+}
+
+static void take_in(struct pickup *pickup, struct submission *sub)
+{
+	enum submission_verdict verdict = submission_read(sub);
+
+	if (verdict == SUBMISSION_GOOD)
+		verdict = submit(pickup, sub);
+	if (verdict == SUBMISSION_GOOD)
+		remove_taken(pickup, sub->name);
+	if (verdict == SUBMISSION_BAD)
+		set_aside(pickup, sub->name);
+}
+
+static void pick_up(struct pickup *pickup, const char *name)
 {
 	struct submission sub = { .name = name, .arena = ARENA_INIT };
 	struct stat st;
 
+	if (map_get_str(&pickup->taken, name) != NULL) {
+		remove_taken(pickup, name);
+		return;
+	}
 	sub.fd = openat(pickup->maildrop_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (sub.fd < 0) {
 		if (errno != ENOENT)
@@ -258,23 +312,19 @@ static void pick_up(const struct pickup *pickup, const char *name)
 		return;
 	}
 	if (fstat(sub.fd, &st) == 0 && is_finished(&st)) {
+		int64_t now = clock_wall_us();
+
 		sub.uid = st.st_uid;
 		sub.arrival_us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
-		enum verdict verdict = read_envelope(&sub);
-
-		if (verdict == SUBMISSION_GOOD)
-			verdict = submit(pickup, &sub);
-		if (verdict == SUBMISSION_GOOD && unlinkat(pickup->maildrop_fd, name, 0) < 0)
-			log_warning("remove maildrop/%s: %s", name, strerror(errno));
-		if (verdict == SUBMISSION_BAD)
-			set_aside(pickup, name);
+		if (sub.arrival_us > now)
+			sub.arrival_us = now;
+		take_in(pickup, &sub);
 	}
 	close(sub.fd);
-	free(sub.recipients);
-	arena_release(&sub.arena);
+	submission_release(&sub);
 }
 
-void pickup_scan(const struct pickup *pickup)
+void pickup_scan(struct pickup *pickup)
 {
 	int fd = openat(pickup->maildrop_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);

@@ -67,8 +67,10 @@ static void open_tls(struct server_context *ctx)
 	bool enforced = strcmp(level, "encrypt") == 0 || (level[0] == '\0' && p->smtpd_enforce_tls);
 
 	smtpd_server.tls_required = enforced;
-	if (enforced || strcmp(level, "may") == 0 || (level[0] == '\0' && p->smtpd_use_tls) ||
-	    p->smtpd_tls_wrappermode)
+	smtpd_server.tls_wanted = enforced || strcmp(level, "may") == 0 ||
+				  (level[0] == '\0' && p->smtpd_use_tls) ||
+				  p->smtpd_tls_wrappermode;
+	if (smtpd_server.tls_wanted)
 		smtpd_server.tls = smtpd_tls_open(ctx);
 }
 
@@ -78,9 +80,15 @@ static void open_sasl(const struct postfix_params *p)
 		return;
 	if (strcmp(p->smtpd_sasl_type, "dovecot") != 0)
 		fatal("smtpd_sasl_type = %s is not supported yet: use dovecot", p->smtpd_sasl_type);
-	char *path = p->smtpd_sasl_path[0] == '/'
-			 ? xstrdup(p->smtpd_sasl_path)
-			 : xasprintf("%s/%s", p->queue_directory, p->smtpd_sasl_path);
+	if (slice_starts(slice_of(p->smtpd_sasl_path), "inet:"))
+		fatal("smtpd_sasl_path = %s is not supported yet: use a UNIX socket",
+		    p->smtpd_sasl_path);
+	const char *given = p->smtpd_sasl_path;
+
+	if (slice_starts(slice_of(given), "unix:"))
+		given += strlen("unix:");
+	char *path =
+	    given[0] == '/' ? xstrdup(given) : xasprintf("%s/%s", p->queue_directory, given);
 
 	smtpd_server.auth = auth_client_new(path);
 	free(path);
@@ -116,6 +124,10 @@ static void prepare(struct server_context *ctx)
 
 	smtpd_server.ctx = ctx;
 	smtpd_server.params = p;
+	smtpd_server.line_max =
+	    (size_t)(p->line_length_limit < 65536 ? p->line_length_limit : 65536);
+	if (p->postcote_smtpd_processes > 0)
+		ctx->processes = (unsigned)p->postcote_smtpd_processes;
 	digest_bytes("SHA256", SLICE_NULL, digest); /* libcrypto reads its configuration now */
 	dns_open();
 	smtpd_server.resolver = resolver_new(p);

@@ -51,8 +51,10 @@ struct smtpd_server {
 	struct match_list *bare_newline_exclusions;
 	struct match_list *sasl_exceptions; /* smtpd_sasl_exceptions_networks */
 	unsigned hidden_keywords;	    /* smtpd_discard_ehlo_keywords */
-	bool tls_required;		    /* smtpd_tls_security_level = encrypt */
-	int spool_fd;			    /* incoming/, for the free space */
+	bool tls_wanted;   /* STARTTLS exists, though TLS may have failed to open */
+	bool tls_required; /* smtpd_tls_security_level = encrypt */
+	size_t line_max;   /* line_length_limit, as far as a stream goes */
+	int spool_fd;	   /* incoming/, for the free space */
 	enum {
 		BARE_NEWLINE_NO,
 		BARE_NEWLINE_NORMALIZE,
@@ -89,36 +91,37 @@ struct smtpd_transaction {
 	struct arena arena;
 	struct slice sender; /* as given, internal form; ptr is never NULL */
 	struct slice sender_rewritten;
-	const char *sasl_sender; /* AUTH=, or NULL */
-	const char *encoding;	 /* "7bit", "8bit", or NULL */
-	uint64_t size;		 /* SIZE=, or 0 */
-	unsigned recipient_count, refused_count;
-	struct slice only_recipient; /* of the first one, for Received: */
-	struct intake *intake;	     /* from the first accepted recipient on */
+	const char *sasl_sender;	     /* AUTH=, or NULL */
+	const char *encoding;		     /* "7bit", "8bit", or NULL */
+	uint64_t size;			     /* SIZE=, or 0 */
+	unsigned recipient_count, overshoot; /* accepted; refused only for their number */
+	struct slice only_recipient;	     /* of the first one, for Received: */
+	struct intake *intake;		     /* from the first accepted recipient on */
 	struct restrict_findings findings;
 	int64_t arrival_us;
 };
 
 struct smtpd {
-	struct session session; /* first */
-	struct arena arena;	/* of the session: names, HELO, login */
+	struct session session;	 /* first */
+	struct arena arena;	 /* of the session: names, login */
+	struct arena helo_arena; /* what the last HELO said, and what was found out about it */
 	char client_address[NET_ADDR_TEXT];
 	char server_address[NET_ADDR_TEXT];
 	const char *client_name, *reverse_name;
 	char *name_addr; /* "NAME[ADDRESS]" as logs have it */
 	const char *helo;
 	bool esmtp, tls_wrapper, bare_lf_seen, closing, denied;
-	bool pipelined; /* this command came with input that should have waited */
+	bool pipelined;	     /* this command came with input that should have waited */
+	bool pipelining_log; /* that was logged */
+	bool in_tarpit;	     /* the next command is read when the deadline has passed */
 	const char *sasl_method, *sasl_username;
 	struct smtpd_transaction *transaction;
-	struct restrict_findings findings;
-	struct restrict_verdict connect_verdict; /* of a refusal at CONNECT without delay */
+	struct restrict_findings connect_findings, findings; /* of CONNECT; with HELO's */
+	size_t connect_prepends, connect_bccs; /* how many lines of them are CONNECT's */
 	unsigned errors, junk;
 	const char *where;  /* last command, for "lost connection after ..." */
 	int64_t data_bytes; /* of an unfinished DATA; -1: none */
 	struct smtpd_counter counters[VERB_COUNT];
-	struct strbuf held; /* replies kept back by the tarpit */
-	bool holding;
 };
 
 static inline struct smtpd *smtpd_of(struct session *session)
@@ -129,6 +132,8 @@ static inline struct smtpd *smtpd_of(struct session *session)
 enum session_next smtpd_serve(struct session *session, enum session_wake why);
 void smtpd_close(struct session *session);
 
+/* Until when the client's next line, or part of one, is waited for (smtpd_timeout). */
+void smtpd_set_deadline(struct smtpd *s);
 /* A reply; DSN may be NULL (none).  A code of 400 or more counts as an error of the client. */
 void smtpd_reply(struct smtpd *s, unsigned code, const char *dsn, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -137,8 +142,6 @@ void smtpd_reply_verdict(struct smtpd *s, const struct restrict_verdict *verdict
 /* A line of a multi-line reply that is not the last. */
 void smtpd_reply_more(struct smtpd *s, unsigned code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Bytes to the client, or into the tarpit. */
-void smtpd_send(struct smtpd *s, struct slice text);
 /* Judges a stage with all facts known; ADDRESS is the recipient's (or VRFY's), or SLICE_NULL. */
 bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice address,
     struct restrict_verdict *verdict);
@@ -146,6 +149,10 @@ bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice addres
 void smtpd_transaction_end(struct smtpd *s);
 /* What is known before HELO, and nothing else, stays. */
 void smtpd_session_reset(struct smtpd *s);
+/* Forgets the last HELO with all that followed from it. */
+void smtpd_helo_reset(struct smtpd *s);
+/* Control characters of foreign text, and those of SET (may be ""), become '?'. */
+void smtpd_neuter(char *text, const char *set);
 const char *smtpd_queue_id(const struct smtpd *s); /* NULL: none yet */
 const char *smtpd_protocol(const struct smtpd *s); /* "ESMTPSA" and its sisters */
 
@@ -153,9 +160,9 @@ const char *smtpd_protocol(const struct smtpd *s); /* "ESMTPSA" and its sisters 
 void smtpd_peer_lookup(struct smtpd *s);
 /* Handshake and its log lines; false: the connection is over. */
 bool smtpd_tls_start(struct smtpd *s);
-/* " server-signature RSA-PSS (2048 bits)"; a curve has a name that says all. */
-void smtpd_add_signature(struct strbuf *out, const struct tls_info *tls);
 struct tls_context *smtpd_tls_open(const struct server_context *ctx);
+/* What Received: says of the connection, each line with its LF in front. */
+void smtpd_tls_received(const struct smtpd *s, struct strbuf *out);
 
 /* Is AUTH to be offered and taken in this state of the session? */
 bool smtpd_auth_allowed(const struct smtpd *s);
@@ -164,6 +171,7 @@ void smtpd_auth_mechanisms(const struct smtpd *s, struct strbuf *out);
 
 /* One command's handler.  ARGS: without the verb, blanks trimmed. */
 typedef void smtpd_handler(struct smtpd *s, struct slice args);
-smtpd_handler smtpd_helo, smtpd_ehlo, smtpd_mail, smtpd_rcpt, smtpd_data, smtpd_auth;
+smtpd_handler smtpd_helo, smtpd_ehlo, smtpd_mail, smtpd_rcpt, smtpd_data, smtpd_auth,
+    smtpd_starttls;
 
 #endif

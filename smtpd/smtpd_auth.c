@@ -173,7 +173,9 @@ static void authenticate(struct smtpd *s, const char *mechanism, struct slice in
 		/* said already */
 	} else if (status == AUTH_OK) {
 		s->sasl_method = arena_strdup(&s->arena, mechanism);
-		s->sasl_username = arena_strdup(&s->arena, auth_request_user(request));
+		char *user = arena_strdup(&s->arena, auth_request_user(request));
+		smtpd_neuter(user, "");
+		s->sasl_username = user;
 		smtpd_reply(s, 235, "2.7.0", "Authentication successful");
 	} else if (status == AUTH_TEMPORARY) {
 		log_warning("SASL: %s", auth_request_reason(request));

@@ -26,24 +26,6 @@ struct body {
 	struct reason why;
 };
 
-static void add_tls_received(const struct smtpd *s, struct strbuf *out)
-{
-	struct tls_info tls;
-
-	tls_connection_info(stream_tls(s->session.stream), &tls);
-	strbuf_addf(out, "\n\t(using %s with cipher %s (%d/%d bits)", tls.protocol, tls.cipher,
-	    tls.cipher_bits, tls.algorithm_bits);
-	if (tls.key_exchange[0] != '\0') {
-		strbuf_addf(out, "\n\t key-exchange %s", tls.key_exchange);
-		if (tls.signature[0] != '\0')
-			strbuf_addf(out, " server-signature %s (%d bits)", tls.signature,
-			    tls.signature_bits);
-		if (tls.digest[0] != '\0')
-			strbuf_addf(out, " server-digest %s", tls.digest);
-	}
-	strbuf_addstr(out, ")\n\t(No client certificate requested)");
-}
-
 /* RFC 5321 4.4. */
 static bool prepend_received(struct smtpd *s, struct reason *why)
 {
@@ -57,7 +39,7 @@ static bool prepend_received(struct smtpd *s, struct reason *why)
 	    s->helo != NULL ? s->helo : s->client_name, s->client_name, v6 ? "IPv6:" : "",
 	    s->client_address);
 	if (p->smtpd_tls_received_header && stream_tls(s->session.stream) != NULL)
-		add_tls_received(s, &out);
+		smtpd_tls_received(s, &out);
 	if (p->smtpd_sasl_authenticated_header && s->sasl_username != NULL)
 		strbuf_addf(&out, "\n\t(Authenticated sender: %s)", s->sasl_username);
 	strbuf_addf(&out, "\n\tby %s (%s) with %s id %s", p->myhostname, p->mail_name,
@@ -145,13 +127,13 @@ static void take_piece(struct smtpd *s, struct body *b, struct slice piece)
 /* False when the connection is gone before the end. */
 static bool read_body(struct smtpd *s, struct body *b)
 {
-	const struct postfix_params *p = smtpd_server.params;
 	struct stream *stream = s->session.stream;
 	struct slice line;
 
+	smtpd_set_deadline(s);
 	for (;;) {
-		stream_set_deadline(stream, deadline_in(p->smtpd_timeout * 1000));
-		switch (stream_read_line(stream, (size_t)p->line_length_limit, &line)) {
+		stream_set_deadline(stream, deadline_in(smtpd_server.params->smtpd_timeout * 1000));
+		switch (stream_read_line(stream, smtpd_server.line_max, &line)) {
 		case STREAM_READ_FAILED:
 			return false;
 		case STREAM_READ_PARTIAL:
@@ -189,18 +171,20 @@ static void end_message(struct smtpd *s, struct body *b)
 	struct restrict_verdict verdict;
 
 	if (has_bare_newline_to_refuse(s, b)) {
-		log_info("%s: reject: END-OF-MESSAGE from %s: 550 5.5.2 bare <LF> received",
-		    intake_id(t->intake), s->name_addr);
-		smtpd_reply(s, 550, "5.5.2", "%s Error: bare <LF> received",
+		unsigned code =
+		    (unsigned)smtpd_server.params->smtpd_forbid_bare_newline_reject_code;
+
+		log_info("%s: reject: END-OF-MESSAGE from %s: %u 5.5.2 bare <LF> received",
+		    intake_id(t->intake), s->name_addr, code);
+		smtpd_reply(s, code, "5.5.2", "%s Error: bare <LF> received",
 		    smtpd_server.params->myhostname);
 		s->closing = true;
 	} else if (b->refused) {
 		smtpd_reply(s, code_of(&b->why), b->why.dsn, "Error: %s", b->why.text);
 	} else if (!smtpd_check(s, RESTRICT_END_OF_DATA, SLICE_NULL, &verdict)) {
 		smtpd_reply_verdict(s, &verdict);
-	} else if (t->findings.discard || s->findings.discard) {
-		smtpd_reply(s, 250, "2.0.0", "Ok: queued as %s", intake_id(t->intake));
-	} else if (!intake_commit(t->intake, &b->why)) {
+	} else if (!t->findings.discard && !s->findings.discard &&
+		   !intake_commit(t->intake, &b->why)) {
 		smtpd_reply(s, code_of(&b->why), b->why.dsn, "Error: %s", b->why.text);
 	} else {
 		/* The limits are on errors and idle commands without mail in between. */
@@ -222,7 +206,7 @@ static bool is_ready_for_data(struct smtpd *s)
 	struct restrict_verdict verdict;
 
 	if (t == NULL || t->recipient_count == 0) {
-		if (t != NULL && t->refused_count > 0)
+		if (t != NULL)
 			smtpd_reply(s, 554, "5.5.1", "Error: no valid recipients");
 		else
 			smtpd_reply(s, 503, "5.5.1", "Error: need RCPT command");

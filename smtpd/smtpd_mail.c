@@ -11,6 +11,9 @@
 #include "mail/address.h"
 #include "smtpd/smtpd.h"
 
+/* Bytes that would end a comment, a word or an address in Received:. */
+#define NEUTER " <>()\\\";@"
+
 /* The name a client gives; false when the refusal was sent. */
 static bool take_helo(struct smtpd *s, struct slice args, bool esmtp)
 {
@@ -22,14 +25,17 @@ static bool take_helo(struct smtpd *s, struct slice args, bool esmtp)
 		return false;
 	}
 	/* RFC 5321 4.1.4: like RSET; the login stays, RFC 4954 4. */
-	smtpd_transaction_end(s);
-	s->helo = arena_slicedup(&s->arena, slice_first(args, 255));
+	smtpd_helo_reset(s);
+	char *name = arena_slicedup(&s->helo_arena, slice_first(args, 255));
+
+	s->helo = name;
 	s->esmtp = esmtp;
 	if (!smtpd_check(s, RESTRICT_HELO, SLICE_NULL, &verdict)) {
 		smtpd_reply_verdict(s, &verdict);
-		s->helo = NULL;
+		smtpd_helo_reset(s);
 		return false;
 	}
+	smtpd_neuter(name, NEUTER);
 	return true;
 }
 
@@ -125,9 +131,12 @@ static bool enough_space(void)
 		return true; /* the write will tell */
 	long long available = (long long)fs.f_bavail * (long long)fs.f_frsize;
 
-	if (p->queue_minfree > 0 && available < (long long)p->queue_minfree)
-		return false;
-	return p->message_size_limit <= 0 || available / 3 * 2 >= p->message_size_limit;
+	if ((p->queue_minfree <= 0 || available >= (long long)p->queue_minfree) &&
+	    (p->message_size_limit <= 0 || available / 3 * 2 >= p->message_size_limit))
+		return true;
+	log_warning(
+	    "not enough free space in mail queue: %lld bytes < 1.5*message size limit", available);
+	return false;
 }
 
 /* RFC 1870 6.1; false when the refusal was sent. */
@@ -209,7 +218,6 @@ static bool mail_is_acceptable(struct smtpd *s, struct slice sender, struct slic
 		return false;
 	}
 	if (!enough_space()) {
-		log_warning("not enough free space in the queue's file system");
 		smtpd_reply(s, 452, "4.3.1", "Insufficient system storage");
 		return false;
 	}
@@ -241,8 +249,6 @@ static void log_client(const struct smtpd *s)
 	struct strbuf line = STRBUF_INIT(2000);
 
 	strbuf_addf(&line, "%s: client=%s", smtpd_queue_id(s), s->name_addr);
-	if (smtpd_server.params->smtpd_client_port_logging)
-		strbuf_addf(&line, ":%u", net_addr_port(&s->session.peer));
 	if (s->sasl_method != NULL)
 		strbuf_addf(&line, ", sasl_method=%s", s->sasl_method);
 	if (s->sasl_username != NULL)
@@ -287,7 +293,6 @@ static bool open_intake(struct smtpd *s, struct reason *why)
 		.local_rewrite = local,
 		.add_missing_headers = local,
 		.arrival_us = t->arrival_us,
-		.size_hint = (int64_t)t->size,
 	    },
 	    t->sender_rewritten, why);
 	if (t->intake == NULL)
@@ -323,28 +328,41 @@ static void accept_recipient(struct smtpd *s, struct slice address)
 	strbuf_release(&rewritten);
 }
 
+/* RFC 5321 4.5.3.1.10: the client sends the rest in another transaction; no error of its for long.
+ */
+static bool is_one_too_many(struct smtpd *s)
+{
+	const struct postfix_params *p = smtpd_server.params;
+	struct smtpd_transaction *t = s->transaction;
+
+	if (p->smtpd_recipient_limit <= 0 ||
+	    t->recipient_count < (unsigned)p->smtpd_recipient_limit)
+		return false;
+	smtpd_reply(s, 452, "4.5.3", "Error: too many recipients");
+	if (t->overshoot++ < (unsigned)p->smtpd_recipient_overshoot_limit)
+		s->errors--;
+	return true;
+}
+
 void smtpd_rcpt(struct smtpd *s, struct slice args)
 {
 	struct strbuf address = STRBUF_INIT(ADDRESS_MAX);
-	struct smtpd_transaction *t = s->transaction;
 	struct restrict_verdict verdict;
 
 	if (!take_keyword(&args, "TO") || args.len == 0) {
 		smtpd_reply(s, 501, "5.5.4", "Syntax: RCPT TO:<address>");
 		return;
 	}
-	t->refused_count++;
+	if (is_one_too_many(s))
+		return;
 	if (!take_path(s, &args, false, &address)) {
 		/* said already */
 	} else if (slice_trim(args, " \t").len > 0) {
 		smtpd_reply(s, 555, "5.5.4", "Unsupported option: %.*s",
 		    SLICE_ARG(slice_first(slice_trim(args, " \t"), 100)));
-	} else if (t->recipient_count >= (unsigned)smtpd_server.params->smtpd_recipient_limit) {
-		smtpd_reply(s, 452, "4.5.3", "Error: too many recipients");
 	} else if (!smtpd_check(s, RESTRICT_RCPT, strbuf_slice(&address), &verdict)) {
 		smtpd_reply_verdict(s, &verdict);
 	} else {
-		t->refused_count--;
 		accept_recipient(s, strbuf_slice(&address));
 	}
 	strbuf_release(&address);

@@ -14,21 +14,26 @@
 #include "base/codec.h"
 #include "log/log.h"
 #include "mail/address.h"
+#include "mail/header.h"
 #include "mail/smtp_reply.h"
 #include "smtpd/smtpd.h"
+
+/* A line too long for a command is read to its end up to here. */
+#define SKIP_MAX (1024 * 1024)
+/* For what we say last to a client that may not listen any more. */
+#define LAST_WORD_MS 10000
 
 enum command_flags {
 	CMD_NEED_HELO = 1,
 	CMD_NEED_MAIL = 2,
 	CMD_NEED_NO_MAIL = 4,
-	CMD_NO_ARGS = 8,     /* else "501 5.5.4 Syntax: VERB" */
-	CMD_JUNK = 16,	     /* counted by smtpd_junk_command_limit */
-	CMD_LAST = 32,	     /* nothing may follow before its reply */
-	CMD_BEFORE_TLS = 64, /* works where TLS is required and not there yet */
-	CMD_TLS = 128	     /* exists where TLS is offered */
+	CMD_NO_ARGS = 8,    /* else "501 5.5.4 Syntax: VERB" */
+	CMD_JUNK = 16,	    /* counted by smtpd_junk_command_limit */
+	CMD_LAST = 32,	    /* nothing may follow before its reply */
+	CMD_BEFORE_TLS = 64 /* works where TLS is required and not there yet */
 };
 
-static smtpd_handler do_starttls, do_rset, do_noop, do_vrfy, do_etrn, do_quit, do_help;
+static smtpd_handler do_rset, do_noop, do_vrfy, do_etrn, do_quit, do_help;
 
 struct command {
 	const char *verb;
@@ -40,8 +45,7 @@ struct command {
 static const struct command commands[VERB_UNKNOWN] = {
 	[VERB_HELO] = { "HELO", smtpd_helo, CMD_LAST | CMD_BEFORE_TLS },
 	[VERB_EHLO] = { "EHLO", smtpd_ehlo, CMD_LAST | CMD_BEFORE_TLS },
-	[VERB_STARTTLS] = { "STARTTLS", do_starttls,
-	    CMD_NO_ARGS | CMD_LAST | CMD_BEFORE_TLS | CMD_TLS },
+	[VERB_STARTTLS] = { "STARTTLS", smtpd_starttls, CMD_NO_ARGS | CMD_LAST | CMD_BEFORE_TLS },
 	[VERB_AUTH] = { "AUTH", smtpd_auth, CMD_NEED_HELO | CMD_NEED_NO_MAIL },
 	[VERB_MAIL] = { "MAIL", smtpd_mail, CMD_NEED_HELO | CMD_NEED_NO_MAIL },
 	[VERB_RCPT] = { "RCPT", smtpd_rcpt, CMD_NEED_MAIL },
@@ -57,26 +61,16 @@ static const struct command commands[VERB_UNKNOWN] = {
 static const char *const verb_names[VERB_COUNT] = { "helo", "ehlo", "starttls", "auth", "mail",
 	"rcpt", "data", "rset", "noop", "vrfy", "etrn", "quit", "help", "unknown" };
 
-void smtpd_send(struct smtpd *s, struct slice text)
-{
-	if (s->holding)
-		strbuf_addslice(&s->held, text);
-	else
-		stream_write(s->session.stream, text);
-}
-
 static void reply(struct smtpd *s, unsigned code, const char *dsn, struct slice text)
 {
 	struct strbuf out = STRBUF_INIT(16384);
 
 	if (code >= 400)
 		s->errors++;
-	if (s->errors > (unsigned)smtpd_server.params->smtpd_soft_error_limit)
-		s->holding = true;
 	if (code == 421 || code == 521)
 		s->closing = true;
 	smtp_reply_add(&out, code, dsn, text);
-	smtpd_send(s, strbuf_slice(&out));
+	stream_write(s->session.stream, strbuf_slice(&out));
 	strbuf_release(&out);
 }
 
@@ -109,7 +103,7 @@ void smtpd_reply_more(struct smtpd *s, unsigned code, const char *format, ...)
 	strbuf_vaddf(&line, format, args);
 	va_end(args);
 	strbuf_addstr(&line, "\r\n");
-	smtpd_send(s, strbuf_slice(&line));
+	stream_write(s->session.stream, strbuf_slice(&line));
 	strbuf_release(&line);
 }
 
@@ -172,12 +166,46 @@ void smtpd_transaction_end(struct smtpd *s)
 	free(t);
 }
 
-void smtpd_session_reset(struct smtpd *s)
+static void cut_after(struct restrict_line **list, size_t count)
+{
+	while (count-- > 0 && *list != NULL)
+		list = &(*list)->next;
+	*list = NULL;
+}
+
+static size_t length_of(const struct restrict_line *list)
+{
+	size_t count = 0;
+
+	for (; list != NULL; list = list->next)
+		count++;
+	return count;
+}
+
+/* What HELO's checks appended to lists of CONNECT's goes with the memory that it lies in. */
+void smtpd_helo_reset(struct smtpd *s)
 {
 	smtpd_transaction_end(s);
 	s->helo = NULL;
 	s->esmtp = false;
+	s->findings = s->connect_findings;
+	cut_after(&s->findings.prepend, s->connect_prepends);
+	cut_after(&s->findings.bcc, s->connect_bccs);
+	arena_release(&s->helo_arena);
+	s->findings.arena = &s->helo_arena;
+}
+
+void smtpd_session_reset(struct smtpd *s)
+{
+	smtpd_helo_reset(s);
 	s->sasl_method = s->sasl_username = NULL;
+}
+
+void smtpd_neuter(char *text, const char *set)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f || strchr(set, *text) != NULL)
+			*text = '?';
 }
 
 static void do_rset(struct smtpd *s, struct slice args)
@@ -245,34 +273,19 @@ static void do_vrfy(struct smtpd *s, struct slice args)
 	strbuf_release(&address);
 }
 
-static void do_starttls(struct smtpd *s, struct slice args)
-{
-	(void)args;
-	if (stream_tls(s->session.stream) != NULL) {
-		smtpd_reply(s, 554, "5.5.1", "Error: TLS already active");
-		return;
-	}
-	smtpd_reply(s, 220, "2.0.0", "Ready to start TLS");
-	/* RFC 3207 4.2: what was sent in clear, after the command too, is forgotten. */
-	stream_discard_input(s->session.stream);
-	smtpd_session_reset(s);
-	if (!stream_flush(s->session.stream) || !smtpd_tls_start(s))
-		s->closing = true;
-}
-
 static enum smtpd_verb find_verb(struct slice verb)
 {
 	for (unsigned i = 0; i < VERB_UNKNOWN; i++)
-		if (slice_caseeq_str(verb, commands[i].verb) &&
-		    (!(commands[i].flags & CMD_TLS) || smtpd_server.tls != NULL))
+		if (slice_caseeq_str(verb, commands[i].verb))
 			return (enum smtpd_verb)i;
 	return VERB_UNKNOWN;
 }
 
-/* Clients that speak another protocol: HTTP, or none at all. */
+/* Clients that speak another protocol: HTTP, or none at all, or a message in the wrong place. */
 static bool refuse_forbidden(struct smtpd *s, struct slice line, struct slice verb)
 {
-	if (match_list_string(smtpd_server.forbidden_commands, verb) != MATCH_YES)
+	if (!header_is_header(verb) &&
+	    match_list_string(smtpd_server.forbidden_commands, verb) != MATCH_YES)
 		return false;
 	log_warning("non-SMTP command from %s: %.*s", s->name_addr,
 	    (int)(line.len > 100 ? 100 : line.len), line.ptr);
@@ -314,8 +327,7 @@ static bool over_limits(struct smtpd *s)
 	const struct postfix_params *p = smtpd_server.params;
 	const char *id = smtpd_queue_id(s);
 
-	if (s->errors <= (unsigned)p->smtpd_hard_error_limit &&
-	    s->junk <= (unsigned)p->smtpd_junk_command_limit)
+	if (s->errors < (unsigned)p->smtpd_hard_error_limit)
 		return false;
 	log_info("%s: too many errors after %s from %s", id != NULL ? id : "NOQUEUE", s->where,
 	    s->name_addr);
@@ -324,18 +336,21 @@ static bool over_limits(struct smtpd *s)
 }
 
 /*
- * Input behind a command whose reply the client has to see first, or from a client that was not
- * told of PIPELINING.
+ * Input behind a command whose reply the client has to see first (logged once a session).  Who did
+ * not say EHLO has no leave to pipeline at all; restrictions may mind that.
  */
 static bool refuse_pipelining(struct smtpd *s, enum smtpd_verb verb)
 {
-	if (!(commands[verb].flags & CMD_LAST) || !stream_has_input(s->session.stream))
+	s->pipelined =
+	    stream_has_input(s->session.stream) && (!s->esmtp || (commands[verb].flags & CMD_LAST));
+	if (!s->pipelined || !(commands[verb].flags & CMD_LAST))
 		return false;
 	struct slice next = slice_first(stream_peek(s->session.stream), 100);
 
-	s->pipelined = true;
-	log_info("improper command pipelining after %s from %s: %.*s", commands[verb].verb,
-	    s->name_addr, SLICE_ARG(next));
+	if (!s->pipelining_log)
+		log_info("improper command pipelining after %s from %s: %.*s", commands[verb].verb,
+		    s->name_addr, SLICE_ARG(next));
+	s->pipelining_log = true;
 	if (!smtpd_server.params->smtpd_forbid_unauth_pipelining)
 		return false;
 	smtpd_reply(s, 554, "5.5.0", "Error: SMTP protocol synchronization");
@@ -360,11 +375,12 @@ static void run_command(struct smtpd *s, struct slice line)
 		return;
 	}
 	s->where = commands[number].verb;
-	if (commands[number].flags & CMD_JUNK)
-		s->junk++;
 	if (refuse_pipelining(s, number) || !is_legal(s, number, args))
 		return;
 	commands[number].run(s, args);
+	if ((commands[number].flags & CMD_JUNK) &&
+	    s->junk++ > (unsigned)smtpd_server.params->smtpd_junk_command_limit)
+		s->errors++;
 	if (s->errors == errors)
 		s->counters[number].ok++;
 }
@@ -384,19 +400,52 @@ static bool is_good_line(struct smtpd *s, struct slice line)
 	return true;
 }
 
-/* A line without its line end; false when there is none (the stream's error says why). */
+void smtpd_set_deadline(struct smtpd *s)
+{
+	const struct postfix_params *p = smtpd_server.params;
+
+	stream_set_deadline(s->session.stream, deadline_in(p->smtpd_timeout * 1000));
+	/* smtpd_per_request_deadline: time is earned by bytes, not given anew for each of them. */
+	if (p->smtpd_per_request_deadline)
+		stream_set_min_rate(
+		    s->session.stream, (unsigned)p->smtpd_min_data_rate, p->smtpd_timeout * 1000);
+}
+
+/*
+ * The rest of a line that is too long for a command, read up to its end so that nothing of it is
+ * taken for one, and so that the client sees the refusal; who goes on for ever is left.
+ */
+static void skip_line(struct smtpd *s)
+{
+	struct stream *stream = s->session.stream;
+	size_t skipped = 0;
+	struct slice rest;
+	enum stream_read result;
+
+	do {
+		result = stream_read_line(stream, smtpd_server.line_max, &rest);
+		skipped += rest.len;
+	} while (result == STREAM_READ_PARTIAL && skipped < SKIP_MAX);
+	if (result == STREAM_READ_FAILED)
+		return;
+	if (result == STREAM_READ_PARTIAL)
+		s->closing = true;
+	s->counters[VERB_UNKNOWN].total++;
+	smtpd_reply(s, 500, "5.5.2", "%s Error: command too long", smtpd_server.params->myhostname);
+}
+
+/* A line without its line end; false when there is none to run (*LINE is empty then). */
 static bool read_command(struct smtpd *s, struct slice *line)
 {
 	struct stream *stream = s->session.stream;
 	const struct postfix_params *p = smtpd_server.params;
 
-	stream_set_deadline(stream, deadline_in(p->smtpd_timeout * 1000));
-	switch (stream_read_line(stream, (size_t)p->line_length_limit, line)) {
+	smtpd_set_deadline(s);
+	switch (stream_read_line(stream, smtpd_server.line_max, line)) {
 	case STREAM_READ_FAILED:
 		return false;
 	case STREAM_READ_PARTIAL:
-		smtpd_reply(s, 500, "5.5.2", "%s Error: command too long", p->myhostname);
-		s->closing = true;
+		skip_line(s);
 		return false;
 	case STREAM_READ_LINE:
 		break;
@@ -409,7 +458,8 @@ static bool read_command(struct smtpd *s, struct slice *line)
 	if (s->bare_lf_seen && smtpd_server.bare_newline == BARE_NEWLINE_REJECT &&
 	    match_list_client(smtpd_server.bare_newline_exclusions, slice_of(s->client_name),
 		&s->session.peer) != MATCH_YES) {
-		smtpd_reply(s, 550, "5.5.2", "%s Error: bare <LF> received", p->myhostname);
+		smtpd_reply(s, (unsigned)p->smtpd_forbid_bare_newline_reject_code, "5.5.2",
+		    "%s Error: bare <LF> received", p->myhostname);
 		s->closing = true;
 		return false;
 	}
@@ -417,13 +467,15 @@ static bool read_command(struct smtpd *s, struct slice *line)
 	return true;
 }
 
+/* Says why the client is gone, unless the end was ours or it has all that it waited for. */
 static void log_connection_end(struct smtpd *s)
 {
 	const char *id = smtpd_queue_id(s);
 	enum stream_error error = stream_error(s->session.stream);
 	char bytes[64] = "";
 
-	if (error == STREAM_OK || s->where == NULL)
+	if (error == STREAM_OK || s->where == NULL ||
+	    (error != STREAM_TIMEOUT && strcmp(s->where, "END-OF-MESSAGE") == 0))
 		return;
 	if (s->data_bytes >= 0)
 		snprintf(bytes, sizeof(bytes), " (%lld bytes)", (long long)s->data_bytes);
@@ -465,7 +517,7 @@ void smtpd_close(struct session *session)
 		log_disconnect(s);
 	}
 	smtpd_transaction_end(s);
-	strbuf_release(&s->held);
+	arena_release(&s->helo_arena);
 	arena_release(&s->arena);
 }
 
@@ -473,60 +525,84 @@ static bool greet(struct smtpd *s)
 {
 	struct restrict_verdict verdict;
 
-	strbuf_init(&s->held, 65536);
 	s->data_bytes = -1;
 	s->findings.arena = &s->arena;
 	net_addr_text(&s->session.peer, s->client_address);
 	net_addr_text(&s->session.local, s->server_address);
 	smtpd_peer_lookup(s);
 	s->name_addr = arena_printf(&s->arena, "%s[%s]", s->client_name, s->client_address);
+	if (smtpd_server.params->smtpd_client_port_logging)
+		s->name_addr =
+		    arena_printf(&s->arena, "%s:%u", s->name_addr, net_addr_port(&s->session.peer));
 	log_info("connect from %s", s->name_addr);
 	s->where = "CONNECT";
-	stream_set_deadline(
-	    s->session.stream, deadline_in(smtpd_server.params->smtpd_timeout * 1000));
 	s->tls_wrapper = smtpd_server.params->smtpd_tls_wrappermode;
 	if (s->tls_wrapper && !smtpd_tls_start(s))
 		return false;
+	smtpd_set_deadline(s);
 	if (smtpd_check(s, RESTRICT_CONNECT, SLICE_NULL, &verdict)) {
 		smtpd_reply(s, 220, NULL, "%s", smtpd_server.params->smtpd_banner);
 	} else {
 		smtpd_reply_verdict(s, &verdict);
 		s->denied = true;
 	}
+	s->connect_findings = s->findings;
+	s->connect_prepends = length_of(s->findings.prepend);
+	s->connect_bccs = length_of(s->findings.bcc);
+	s->findings.arena = &s->helo_arena;
 	return true;
 }
 
+/* A client that waited too long, while parked or in the middle of something, is told so. */
 static void say_timeout(struct smtpd *s)
 {
 	const char *id = smtpd_queue_id(s);
 
-	log_info(
-	    "%s: timeout after %s from %s", id != NULL ? id : "NOQUEUE", s->where, s->name_addr);
-	smtpd_reply(s, 421, "4.4.2", "%s Error: timeout exceeded", smtpd_server.params->myhostname);
+	if (stream_error(s->session.stream) == STREAM_TIMEOUT) {
+		log_connection_end(s);
+		if (!stream_after_timeout(s->session.stream, deadline_in(LAST_WORD_MS)))
+			return;
+	} else {
+		log_info("%s: timeout after %s from %s", id != NULL ? id : "NOQUEUE", s->where,
+		    s->name_addr);
+	}
 	s->where = NULL;
+	smtpd_reply(s, 421, "4.4.2", "%s Error: timeout exceeded", smtpd_server.params->myhostname);
 }
 
-/* The tarpit: replies to a client with many errors leave one smtpd_error_sleep_time later. */
-static enum session_next park_holding(struct smtpd *s)
+/* The end that we make: what was said goes out, and in TLS a good-bye. */
+static enum session_next finish(struct smtpd *s)
 {
-	s->session.deadline = deadline_in(smtpd_server.params->smtpd_error_sleep_time * 1000);
-	return SESSION_EVENT;
+	if (stream_error(s->session.stream) == STREAM_TIMEOUT && s->where != NULL)
+		say_timeout(s);
+	stream_set_deadline(s->session.stream, deadline_in(LAST_WORD_MS));
+	if (stream_flush(s->session.stream))
+		s->where = NULL;
+	stream_finish(s->session.stream);
+	return SESSION_CLOSE;
 }
 
-static void release_held(struct smtpd *s)
+/*
+ * The tarpit: a client with many errors is heard again one smtpd_error_sleep_time after each reply.
+ * (Keeping the reply back instead would keep "354" and "220 Ready to start TLS" from a client that
+ * we then wait for.)
+ */
+static bool enter_tarpit(struct smtpd *s)
 {
-	s->holding = false;
-	stream_write(s->session.stream, strbuf_slice(&s->held));
-	strbuf_release(&s->held);
+	const struct postfix_params *p = smtpd_server.params;
+
+	if (s->errors < (unsigned)p->smtpd_soft_error_limit || p->smtpd_error_sleep_time <= 0)
+		return false;
+	s->in_tarpit = true;
+	s->session.deadline = deadline_in(p->smtpd_error_sleep_time * 1000);
+	return true;
 }
 
 static enum session_next serve_commands(struct smtpd *s)
 {
 	struct slice line;
 
-	while (!s->closing) {
-		if (s->holding)
-			return park_holding(s);
+	while (!s->closing && !over_limits(s)) {
 		if (!stream_has_input(s->session.stream) && !stream_poll_input(s->session.stream)) {
 			if (session_draining(&s->session) && s->transaction == NULL) {
 				smtpd_reply(s, 421, "4.3.2", "%s Service shutting down",
@@ -537,20 +613,14 @@ static enum session_next serve_commands(struct smtpd *s)
 			    deadline_in(smtpd_server.params->smtpd_timeout * 1000);
 			return SESSION_INPUT;
 		}
-		if (!read_command(s, &line))
-			break;
-		s->pipelined = false;
-		if (over_limits(s))
-			break;
-		if (is_good_line(s, line))
+		if (read_command(s, &line) && is_good_line(s, line))
 			run_command(s, line);
 		if (stream_error(s->session.stream) != STREAM_OK)
-			return SESSION_CLOSE;
+			break;
+		if (!s->closing && !over_limits(s) && enter_tarpit(s))
+			return SESSION_EVENT;
 	}
-	if (s->holding)
-		return park_holding(s);
-	stream_finish(s->session.stream);
-	return SESSION_CLOSE;
+	return finish(s);
 }
 
 enum session_next smtpd_serve(struct session *session, enum session_wake why)
@@ -563,10 +633,9 @@ enum session_next smtpd_serve(struct session *session, enum session_wake why)
 			return SESSION_CLOSE;
 		break;
 	case SESSION_EXPIRED:
-		if (s->holding)
-			release_held(s);
-		else
+		if (!s->in_tarpit)
 			say_timeout(s);
+		s->in_tarpit = false;
 		break;
 	case SESSION_DRAINING:
 		smtpd_reply(

@@ -50,11 +50,30 @@ struct tls_context *smtpd_tls_open(const struct server_context *ctx)
 	return tls;
 }
 
-void smtpd_add_signature(struct strbuf *out, const struct tls_info *tls)
+static void add_signature(const struct tls_info *tls, struct strbuf *out)
 {
 	strbuf_addf(out, " server-signature %s", tls->signature);
 	if (tls->signature_bits > 0)
 		strbuf_addf(out, " (%d bits)", tls->signature_bits);
+	if (tls->digest[0] != '\0')
+		strbuf_addf(out, " server-digest %s", tls->digest);
+}
+
+void smtpd_tls_received(const struct smtpd *s, struct strbuf *out)
+{
+	struct tls_info tls;
+
+	tls_connection_info(stream_tls(s->session.stream), &tls);
+	strbuf_addf(out, "\n\t(using %s with cipher %s (%d/%d bits)", tls.protocol, tls.cipher,
+	    tls.cipher_bits, tls.algorithm_bits);
+	if (tls.key_exchange[0] != '\0') {
+		strbuf_addf(out, "\n\t key-exchange %s", tls.key_exchange);
+		if (tls.signature[0] != '\0')
+			add_signature(&tls, out);
+	}
+	strbuf_addf(out, ")\n\t(%s)",
+	    smtpd_server.params->smtpd_tls_ask_ccert ? "Client did not present a certificate"
+						     : "No client certificate requested");
 }
 
 static void log_established(const struct smtpd *s)
@@ -69,9 +88,7 @@ static void log_established(const struct smtpd *s)
 	if (tls.key_exchange[0] != '\0')
 		strbuf_addf(&line, " key-exchange %s", tls.key_exchange);
 	if (tls.signature[0] != '\0')
-		smtpd_add_signature(&line, &tls);
-	if (tls.digest[0] != '\0')
-		strbuf_addf(&line, " server-digest %s", tls.digest);
+		add_signature(&tls, &line);
 	log_info("%s", line.ptr);
 	strbuf_release(&line);
 }
@@ -92,4 +109,23 @@ bool smtpd_tls_start(struct smtpd *s)
 	if (atoi(p->smtpd_tls_loglevel) >= 1)
 		log_established(s);
 	return true;
+}
+
+void smtpd_starttls(struct smtpd *s, struct slice args)
+{
+	(void)args;
+	if (stream_tls(s->session.stream) != NULL) {
+		smtpd_reply(s, 554, "5.5.1", "Error: TLS already active");
+	} else if (!smtpd_server.tls_wanted) {
+		smtpd_reply(s, 502, "5.5.1", "Error: command not implemented");
+	} else if (smtpd_server.tls == NULL) {
+		smtpd_reply(s, 454, "4.7.0", "TLS not available due to local problem");
+	} else {
+		smtpd_reply(s, 220, "2.0.0", "Ready to start TLS");
+		/* RFC 3207 4.2: what was sent in clear, after the command too, is forgotten. */
+		stream_discard_input(s->session.stream);
+		smtpd_session_reset(s);
+		if (!stream_flush(s->session.stream) || !smtpd_tls_start(s))
+			s->closing = true;
+	}
 }

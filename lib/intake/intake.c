@@ -19,6 +19,8 @@
 #include "mail/header.h"
 
 #define WRITE_ERROR "queue file write error"
+/* Of an attribute; readers refuse longer ones. */
+#define TEXT_MAX 4096
 
 struct intake_service *intake_service_new(
     const struct intake_service_config *config, struct reason *why)
@@ -85,10 +87,22 @@ static bool check_writer(struct intake *in, struct reason *why)
 	return intake_fail(in, why, "4.3.0", WRITE_ERROR);
 }
 
+/*
+ * A HELO name, a login or a Message-Id may hold any byte; in a queue file a control character in
+ * one would make the whole file damaged for its reader.
+ */
 static void write_attribute(struct intake *in, const char *name, const char *value)
 {
-	if (value != NULL && value[0] != '\0')
-		queue_writer_attribute_str(&in->writer, name, value);
+	struct strbuf text = STRBUF_INIT(TEXT_MAX);
+
+	if (value == NULL || value[0] == '\0')
+		return;
+	strbuf_addslice(&text, slice_first(slice_of(value), TEXT_MAX));
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+			text.ptr[i] = '?';
+	queue_writer_attribute(&in->writer, name, strbuf_slice(&text));
+	strbuf_release(&text);
 }
 
 static void write_origin(struct intake *in, const struct intake_origin *origin)
@@ -163,6 +177,7 @@ void intake_free(struct intake *in)
 	tmpfile_close(&in->file);
 	strbuf_release(&in->prepended);
 	strbuf_release(&in->header);
+	map_release(&in->recipients, NULL);
 	free(in->sender);
 	free(in->full_name);
 	free(in->message_id);
@@ -203,6 +218,27 @@ void intake_set_hold(struct intake *in)
 	in->hold = true;
 }
 
+static bool is_duplicate(struct intake *in, struct slice address, struct slice original,
+    struct slice orcpt, unsigned notify)
+{
+	long limit = in->service->config.params->duplicate_filter_limit;
+	struct strbuf key = STRBUF_INIT(16 * ADDRESS_MAX);
+	bool known;
+
+	strbuf_addf(&key, "%u\n", notify);
+	strbuf_addslice(&key, orcpt);
+	strbuf_addch(&key, '\n');
+	strbuf_addslice(&key, original);
+	strbuf_addch(&key, '\n');
+	strbuf_addslice(&key, address);
+	ascii_tolower(key.ptr, key.len);
+	known = map_get(&in->recipients, strbuf_slice(&key)) != NULL;
+	if (!known && (limit <= 0 || in->recipients.count < (size_t)limit))
+		map_put(&in->recipients, strbuf_slice(&key), in);
+	strbuf_release(&key);
+	return known;
+}
+
 bool intake_recipient(struct intake *in, const struct intake_recipient *rcpt, struct reason *why)
 {
 	struct strbuf address = STRBUF_INIT(2 * ADDRESS_MAX), orcpt = STRBUF_INIT(4 * ADDRESS_MAX);
@@ -218,9 +254,12 @@ bool intake_recipient(struct intake *in, const struct intake_recipient *rcpt, st
 		strbuf_addslice(&orcpt, rcpt->dsn_orcpt);
 	else
 		strbuf_addf(&orcpt, "rfc822;%s", original.len > 0 ? original.ptr : address.ptr);
-	queue_writer_recipient(&in->writer, strbuf_slice(&address), strbuf_slice(&original),
-	    strbuf_slice(&orcpt), rcpt->notify);
-	in->recipient_count++;
+	if (!is_duplicate(in, strbuf_slice(&address), strbuf_slice(&original), strbuf_slice(&orcpt),
+		rcpt->notify)) {
+		queue_writer_recipient(&in->writer, strbuf_slice(&address), strbuf_slice(&original),
+		    strbuf_slice(&orcpt), rcpt->notify);
+		in->recipient_count++;
+	}
 	if (rcpt->notify & DSN_NOTIFY_SUCCESS)
 		in->never_wait = true;
 	strbuf_release(&address);
@@ -326,28 +365,39 @@ static bool header_line(struct intake *in, struct slice line, struct reason *why
 	return true;
 }
 
-/*
- * A mailbox's separator as first line is kept as a header; a first line that begins with a blank
- * would be taken for a folded Received: (postfix.md 5.6).
- */
-static bool unusual_first_line(struct intake *in, struct slice line)
+static bool is_mailbox_line(struct slice line)
 {
 	size_t quotes = 0;
 
-	if (in->header_bytes > 0 || in->header.len > 0)
-		return false;
 	while (quotes < line.len && line.ptr[quotes] == '>')
 		quotes++;
-	if (!slice_starts(slice_from(line, quotes), "From "))
+	return slice_starts(slice_from(line, quotes), "From ");
+}
+
+/*
+ * A mailbox's separators before the first line are kept as headers; a first line that begins with a
+ * blank would be taken for a folded Received:, or for a part of such a header, and ends the header.
+ */
+static bool first_line(struct intake *in, struct slice line, struct reason *why)
+{
+	if (in->line_open) {
+		gather(in, line, false);
+		return true;
+	}
+	if (!intake_header_complete(in, why))
 		return false;
-	gather(in, SLICE_LIT("X-Mailbox-Line: "), false);
-	gather(in, line, false);
-	return true;
+	if (is_mailbox_line(line)) {
+		gather(in, SLICE_LIT("X-Mailbox-Line: "), false);
+		gather(in, line, false);
+		return true;
+	}
+	in->began = true;
+	return header_line(in, line, why);
 }
 
 static bool take_header_line(struct intake *in, struct slice line, struct reason *why)
 {
-	bool of_header = unusual_first_line(in, line) || header_line(in, line, why);
+	bool of_header = in->began ? header_line(in, line, why) : first_line(in, line, why);
 
 	in->header_bytes += line.len + 1;
 	if (in->state == INTAKE_FAILED)
@@ -404,7 +454,7 @@ static bool finish_file(struct intake *in, struct reason *why)
 		queue_writer_line(&in->writer, SLICE_NULL, true);
 	queue_writer_extracted(&in->writer);
 	if (in->message_id != NULL)
-		queue_writer_attribute_str(&in->writer, "message_id", in->message_id);
+		write_attribute(in, "message_id", in->message_id);
 	queue_writer_finish(&in->writer, in->smtputf8 ? QUEUE_SENDOPT_SMTPUTF8 : 0);
 	return check_writer(in, why);
 }

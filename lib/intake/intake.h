@@ -16,9 +16,9 @@
  * Errors: a function that returns false has filled in WHY and the intake has failed for good: all
  * further calls return false with the same reason.  The reasons, as Postfix's cleanup gives them:
  *
- *	4.3.0 queue file write error		4.3.1 insufficient system storage
+ *	4.3.0 queue file write error (a full disk as well)
  *	5.3.4 message file too big		5.4.0 too many hops
- *	5.1.0 no recipients specified		5.6.0 (a line of bad content)
+ *	5.3.4 message header too big		5.1.0 no recipients specified
  *
  * An intake belongs to one thread; a service is shared by all threads of a process.
  */
@@ -52,7 +52,11 @@ struct intake_service *intake_service_new(
     const struct intake_service_config *config, struct reason *why);
 void intake_service_free(struct intake_service *service);
 
-/* Where a message comes from.  Texts may be NULL; all are copied. */
+/*
+ * Where a message comes from.  Texts may be NULL; all are copied.  Control characters in them
+ * become
+ * '?': they may be a stranger's words.
+ */
 struct intake_origin {
 	const char *client_name, *client_address, *client_port, *reverse_client_name;
 	const char *server_address, *server_port;
@@ -69,7 +73,6 @@ struct intake_origin {
 	bool never_wait;
 	const char *full_name; /* for a missing From: */
 	int64_t arrival_us;    /* wall clock; 0: now */
-	int64_t size_hint;     /* SIZE= of MAIL, or 0 */
 };
 
 struct intake;
@@ -97,6 +100,10 @@ struct intake_recipient {
 	struct slice dsn_orcpt; /* "rfc822;user@example.com"; empty: made from ORIGINAL */
 	unsigned notify;	/* enum dsn_notify bits; 0: the default */
 };
+/*
+ * The same recipient (address without regard to case, original, ORCPT and NOTIFY) a second time is
+ * a success that adds nothing, as far as duplicate_filter_limit looks back.
+ */
 bool intake_recipient(struct intake *in, const struct intake_recipient *rcpt, struct reason *why);
 unsigned intake_recipient_count(const struct intake *in);
 

@@ -115,6 +115,7 @@ static void add_message_id(struct intake *in, const char *prefix)
 	free(in->message_id);
 	in->message_id =
 	    xasprintf("<%s.%s@%s>", stamp, in->id, in->service->config.params->myhostname);
+	in->seen |= prefix[0] != '\0' ? SEEN_RESENT_MESSAGE_ID : SEEN_MESSAGE_ID;
 	char *header = xasprintf("%sMessage-Id: %s", prefix, in->message_id);
 	intake_write_lines(in, slice_of(header));
 	free(header);

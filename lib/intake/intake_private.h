@@ -3,6 +3,7 @@
 #ifndef PC_INTAKE_INTAKE_PRIVATE_H
 #define PC_INTAKE_INTAKE_PRIVATE_H
 
+#include "base/map.h"
 #include "base/strbuf.h"
 #include "conf/postfix_conf.h"
 #include "intake/intake.h"
@@ -49,9 +50,11 @@ struct intake {
 	bool local_rewrite, add_missing, smtputf8, never_wait, hold;
 	char *sender, *full_name;
 	unsigned recipient_count;
+	struct map recipients;	 /* those that were given, for duplicates */
 	struct strbuf prepended; /* headers, each with its LF */
 	struct strbuf header;	 /* the logical header being gathered, LF between its lines */
 	bool line_open;		 /* the last piece given was not the end of its line */
+	bool began;		 /* a first line came that is no mailbox's separator */
 	bool header_cut; /* more of this header than header_size_limit: the rest is dropped */
 	unsigned seen;	 /* enum intake_seen */
 	unsigned hops;

@@ -175,7 +175,7 @@ static void on_sigterm(int signo, void *arg)
 /* What a shell or a terminal sends to the whole group is master's business. */
 static void ignore_signals(void)
 {
-	static const int ignored[] = { SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2,
+	static const int ignored[] = { SIGPIPE, SIGXFSZ, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2,
 		SIGALRM };
 
 	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
