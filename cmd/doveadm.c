@@ -149,8 +149,7 @@ static void print_user(const struct dovecot_settings *settings, struct auth_user
 		if (value)
 			printf("%s\t%s\n", leading[i], value);
 	}
-	if (*mail)
-		printf("mail\t%s\n", mail);
+	printf("mail\t%s\n", mail);
 	for (size_t i = 3; i < user->fields.count; i++) {
 		struct slice field = user->fields.list[i];
 		ptrdiff_t equals = slice_find(field, '=');
@@ -193,8 +192,7 @@ static int show_user(
 			print_user(settings, &user);
 		break;
 	case AUTH_USER_UNKNOWN:
-		fflush(stdout);
-		fprintf(stderr, "\nuserdb lookup: user %s doesn't exist\n", name);
+		printf("\nuserdb lookup: user %s doesn't exist\n", name);
 		code = EX_NOUSER;
 		break;
 	case AUTH_USER_FAILED:

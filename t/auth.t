@@ -175,10 +175,17 @@ class Line:
         self.sock.close()
 
     def say(self, *fields):
-        self.sock.sendall("\t".join(fields).encode() + b"\n")
+        try:
+            self.sock.sendall("\t".join(fields).encode() + b"\n")
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # read() tells
 
     def read(self):
-        return self.file.readline().decode().rstrip("\n").split("\t")
+        """A line's fields; [""] when the connection was closed, in whatever way."""
+        try:
+            return self.file.readline().decode().rstrip("\n").split("\t")
+        except ConnectionResetError:
+            return [""]
 
     def ask(self, *fields):
         self.say(*fields)
@@ -293,10 +300,7 @@ def test_dropped(auth):
              "AUTH\tx\tPLAIN\tservice=x", "CONT\t", "CPID\tx", "A\001", "x" * 8192, "\t" * 500]
     for line in lines:
         c = Client(path)
-        try:
-            tap.equal(c.ask(line), [""], f"dropped: {line[:30]!r}")
-        except ConnectionError:
-            tap.ok(True, f"dropped: {line[:30]!r}")
+        tap.equal(c.ask(line), [""], f"dropped: {line[:30]!r}")
     c = Client(path)
     c.say("AUTH", "1", "LOGIN", "service=x")
     c.read()
@@ -418,8 +422,8 @@ def test_doveadm(auth):
     r = auth.doveadm("user", "-f", "home", "alice@a.test")
     tap.equal((r.stdout, r.returncode), ("/home/alice\n", 0), "one field")
     r = auth.doveadm("user", "x@b.test")
-    tap.equal((r.stdout, r.returncode), ("field\tvalue\n", 67), "unknown: head and code")
-    tap.equal(r.stderr, "\nuserdb lookup: user x@b.test doesn't exist\n", "unknown: text")
+    tap.equal((r.stdout, r.stderr, r.returncode),
+              ("field\tvalue\n\nuserdb lookup: user x@b.test doesn't exist\n", "", 67), "unknown")
     r = auth.doveadm("user", "*")
     tap.equal((r.returncode, r.stdout), (75, "".join(
         line.split(":")[0] + "\n" for line in USERS.splitlines() if "@" in line) + "new@a.test\n"),
