@@ -34,15 +34,15 @@ static int run_dovecot(const struct suite *suite, char *verb)
 	return programs_run(programs_command("dovecot"), argv);
 }
 
-/* Authentication first: what comes in wants to ask it. */
+/* Postfix first: its spool has the directory where Dovecot makes the socket for smtpd. */
 static int start(const struct suite *suite)
 {
 	int status = 0;
 
-	if (suite->has_dovecot)
-		status = run_dovecot(suite, NULL);
-	if (status == 0 && suite->has_postfix)
+	if (suite->has_postfix)
 		status = run_postfix(suite, "start");
+	if (status == 0 && suite->has_dovecot)
+		status = run_dovecot(suite, NULL);
 	return status;
 }
 
