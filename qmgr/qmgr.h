@@ -17,10 +17,10 @@
 #include "base/reason.h"
 #include "deliver/delivery.h"
 #include "ipc/channel.h"
-#include "queue/control.h"
 #include "queue/envelope.h"
 #include "queue/offer.h"
 #include "queue/offer_state.h"
+#include "queue/queue_control.h"
 #include "queue/spool.h"
 #include "rewrite/resolve.h"
 #include "server/server.h"
@@ -62,7 +62,7 @@ enum recipient_state {
 
 struct qmgr_recipient {
 	enum recipient_state state;
-	bool marked;		   /* its record says D */
+	bool marked;				   /* its record says D */
 	const char *transport, *nexthop, *address; /* as resolved; in the message's arena */
 	/* Why it is deferred or bounced; in the message's arena, NULL otherwise. */
 	struct reason *why;
@@ -79,12 +79,12 @@ struct message {
 	bool named;		/* adopted, or found */
 	bool found;		/* by a scan: verified when it is loaded */
 	bool has_defer_log, has_bounce_log;
-	bool stopped;	   /* no further recipient is handed out */
-	bool left;	   /* its intake is gone: look for a name when all is quiet */
-	bool quiet;	   /* no "removed" is logged: it was, or the client was refused */
-	bool half_moved;   /* a move failed: deferred may have its name too */
-	bool due_again;	   /* flushed while it ran */
-	bool deleted, held; /* by postsuper, while it ran */
+	bool stopped;	      /* no further recipient is handed out */
+	bool left;	      /* its intake is gone: look for a name when all is quiet */
+	bool quiet;	      /* no "removed" is logged: it was, or the client was refused */
+	bool half_moved;      /* a move failed: deferred may have its name too */
+	bool due_again;	      /* flushed while it ran */
+	bool deleted, held;   /* by postsuper, while it ran */
 	struct heap_node due; /* seconds since the epoch */
 	int64_t arrival_us, ready_us;
 
@@ -116,8 +116,7 @@ void message_pump(void);
 /* Makes those due that wait; ID NULL: all. */
 void message_flush(const char *id);
 /* What a delivery says about a recipient; OUTCOME's texts are copied. */
-void message_result(
-    struct message *m, size_t index, const struct delivery_outcome *outcome);
+void message_result(struct message *m, size_t index, const struct delivery_outcome *outcome);
 /* A batch has ended: waiting batches or running ones are fewer. */
 void message_batch_ended(struct message *m, bool was_running);
 /* One step of the offer's table. */
@@ -208,7 +207,8 @@ struct qmgr {
 };
 extern struct qmgr qm;
 
-/* From any thread: a table that is read at start only has changed; the process ends and is replaced. */
+/* From any thread: a table that is read at start only has changed; the process ends and is
+ * replaced. */
 void qmgr_tables_changed(void);
 /* Lets a draining process go when no delivery and no job is out. */
 void qmgr_check_drained(void);

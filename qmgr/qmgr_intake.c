@@ -194,7 +194,7 @@ static bool send_controlled(struct intake_connection *conn, struct msg_out *out,
 	return sent;
 }
 
-static bool applies(const struct control_request *request, const struct message *m)
+static bool applies(const struct queue_control *request, const struct message *m)
 {
 	bool any = false;
 	enum spool_queue shown = m->state == MESSAGE_WAITING ? m->queue : SPOOL_ACTIVE;
@@ -204,11 +204,11 @@ static bool applies(const struct control_request *request, const struct message 
 	return m->named && (!any || request->queues[shown] || request->queues[m->queue]);
 }
 
-static bool control_one(const struct control_request *request, struct message *m)
+static bool control_one(const struct queue_control *request, struct message *m)
 {
 	if (!applies(request, m))
 		return false;
-	return request->op == CONTROL_DELETE ? message_delete(m) : message_hold(m);
+	return request->op == QUEUE_CONTROL_DELETE ? message_delete(m) : message_hold(m);
 }
 
 static char **all_ids(size_t *count)
@@ -222,7 +222,7 @@ static char **all_ids(size_t *count)
 }
 
 static void control_all(
-    struct intake_connection *conn, const struct control_request *request, struct msg_out *out)
+    struct intake_connection *conn, const struct queue_control *request, struct msg_out *out)
 {
 	size_t count, told = 0;
 	char **ids = all_ids(&count);
@@ -242,19 +242,19 @@ static void control_all(
 
 static bool on_control(struct intake_connection *conn, const struct msg *msg)
 {
-	struct control_request request;
+	struct queue_control request;
 	struct msg_out out = { 0 };
 	struct message *m;
 
-	if (!control_request_parse(msg, &request))
+	if (!queue_control_parse(msg, &request))
 		return false;
 	msg_begin(&out, "CONTROLLED");
-	if (request.op == CONTROL_FLUSH) {
+	if (request.op == QUEUE_CONTROL_FLUSH) {
 		transport_forgive();
 		message_flush(request.id[0] ? request.id : NULL);
 	} else if (!conn->trusted) {
 		log_warning("%s: not permitted to change the queue", channel_peer(conn->channel));
-	} else if (request.op == CONTROL_RELEASE) {
+	} else if (request.op == QUEUE_CONTROL_RELEASE) {
 		walk_now(); /* postsuper has moved it: we only have to notice */
 	} else if (request.id[0]) {
 		m = message_find(request.id);
@@ -298,14 +298,14 @@ void intake_triggers(const char *bytes, size_t count)
 
 	for (size_t i = 0; i < count; i++) {
 		switch (bytes[i]) {
-		case TRIGGER_FLUSH:
+		case QUEUE_TRIGGER_FLUSH:
 			transport_forgive();
 			break;
-		case TRIGGER_SCAN_ALL:
+		case QUEUE_TRIGGER_SCAN_ALL:
 			flush_all = true;
 			break;
-		case TRIGGER_SCAN_INCOMING:
-		case TRIGGER_SCAN_DEFERRED:
+		case QUEUE_TRIGGER_SCAN_INCOMING:
+		case QUEUE_TRIGGER_SCAN_DEFERRED:
 			walk_now();
 			break;
 		default: /* a wake-up: the heap knows what is due */

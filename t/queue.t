@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """qmgr between an intake, an agent and a bounce service of the test's own (t/queue_tool.c)."""
 
+import json
 import os
 import signal
 import socket
@@ -227,10 +228,74 @@ def test_found(q):
     tap.ok(os.path.exists(hidden), "the later name counts")
 
 
+def test_commands(q):
+    tap.equal(q.command("postqueue", "-x").returncode, 69, "wrong usage is 69")
+    ident, _ = q.inject("a@x.test", "defer@y.test", "defer2@y.test")
+    wait_until(lambda: q.files().get(ident) == "deferred", "deferred")
+    held, _ = q.inject("", "ok@y.test", options=["-h"])
+    wait_until(lambda: q.files().get(held) == "hold", "held")
+    for up in (True, False):
+        how = "qmgr runs" if up else "qmgr is down"
+        text = q.command("mailq").stdout
+        tap.like(text, r"\A-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n",
+                 f"mailq, {how}: head")
+        tap.like(text, rf"^{ident}[ *] +23 \w{{3}} \w{{3}} [ \d]\d \d\d:\d\d:\d\d  a@x.test\n"
+                 r" {64}\(mailbox full\)\n {41}defer@y.test\n {41}defer2@y.test\n\n",
+                 f"mailq, {how}: a deferred message, its reason once")
+        tap.like(text, rf"^{held}! +23 .*  MAILER-DAEMON\n {{41}}ok@y.test\n\n",
+                 f"mailq, {how}: a held one")
+        tap.like(text, r"\n\n-- \d+ Kbytes in \d+ Requests\.\n\Z", f"mailq, {how}: total")
+        objects = [json.loads(l) for l in q.command("postqueue", "-j").stdout.splitlines()]
+        mine = [o for o in objects if o["queue_id"] == ident][0]
+        tap.equal(mine["recipients"], [{"orig_address": "", "address": a,
+                                        "delay_reason": "mailbox full"}
+                                       for a in ("defer@y.test", "defer2@y.test")],
+                  f"postqueue -j, {how}")
+        tap.like(q.command("postcat", "-q", ident).stdout, rf"""(?sx)
+                 \A\*\*\*\ ENVELOPE\ RECORDS\ deferred/{ident[0]}/{ident}\ \*\*\*\n
+                 message_size:\ +23\ .*\nmessage_arrival_time:\ \w+\ .*\nsender:\ a@x.test\n
+                 original_recipient:\ defer@y.test\nrecipient:\ defer@y.test\n.*
+                 \*\*\*\ MESSAGE\ CONTENTS\ .*\nSubject:\ test\n\nbody\n\*\*\*\ HEADER\ EXTRACTED
+                 .*\*\*\*\ MESSAGE\ FILE\ END\ .*\*\*\*\n\Z""", f"postcat, {how}")
+        tap.equal(q.command("postcat", "-bhq", ident).stdout, "Subject: test\n\nbody\n",
+                  f"postcat -bh, {how}")
+        if up:
+            q.stop()
+            wait_until(lambda: not q.pids(), "stopped")
+    result = q.command("postsuper", "-H", held)
+    tap.equal(result.stderr, f"postsuper: {held}: released from hold\n"
+              "postsuper: Released from hold: 1 message\n", "postsuper -H, qmgr is down")
+    result = q.command("postsuper", "-h", held)
+    tap.equal(q.files().get(held), "hold", "postsuper -h, qmgr is down")
+    tap.equal(q.command("postqueue", "-f").returncode, 69, "no flush when qmgr is down")
+    q.command("postfix", "start")
+    wait_until(lambda: q.command("postqueue", "-f").returncode == 0, "flush")
+    result = q.command("postsuper", "-H", held)
+    wait_until(lambda: q.is_removed(held), "released and delivered")
+    result = q.command("postsuper", "-h", ident)
+    tap.like(result.stderr, rf"^postsuper: {ident}: placed on hold$", "postsuper -h")
+    wait_until(lambda: q.files().get(ident) == "hold", "held")
+    result = q.command("postsuper", "-d", ident)
+    tap.equal((result.returncode, result.stderr), (0, f"postsuper: {ident}: removed\n"
+              "postsuper: Deleted: 1 message\n"), "postsuper -d of a held one")
+    ident, _ = q.inject("a@x.test", "defer@y.test")
+    wait_until(lambda: q.files().get(ident) == "deferred", "deferred")
+    result = q.command("postsuper", "-d", ident)
+    tap.like(result.stderr, rf"^postsuper: {ident}: removed$", "postsuper -d")
+    wait_until(lambda: ident not in q.files(), "deleted")
+    result = q.command("postsuper", "-d", "ABCDEF123456")
+    tap.equal((result.returncode, result.stderr), (0, "postsuper: Deleted: 0 messages\n"),
+              "an unknown id is no error")
+    q.command("postsuper", "-d", "ALL")
+    wait_until(lambda: set(q.files().values()) <= {"corrupt"}, "postsuper -d ALL")
+    tap.equal(q.command("mailq").stdout, "Mail queue is empty\n", "the empty queue")
+
+
 def main():
     with Queue() as q:
         tap.run(lambda: test_direct(q), lambda: test_failures(q), lambda: test_folded(q),
-                lambda: test_offer(q), lambda: test_crashes(q), lambda: test_found(q))
+                lambda: test_offer(q), lambda: test_crashes(q), lambda: test_found(q),
+                lambda: test_commands(q))
 
 
 main()

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "queue/control.h"
+#include "queue/queue_control.h"
 
 #include <string.h>
 
 #include "base/check.h"
 
-static const char *const ops[CONTROL_OPS] = { "flush", "delete", "hold", "release" };
+static const char *const ops[QUEUE_CONTROL_OPS] = { "flush", "delete", "hold", "release" };
 
-void control_request_write(struct msg_out *m, const struct control_request *request)
+void queue_control_write(struct msg_out *m, const struct queue_control *request)
 {
 	msg_begin(m, "CONTROL");
 	msg_add_str(m, "op", ops[request->op]);
@@ -38,18 +38,18 @@ static bool take_queues(const struct msg *m, bool queues[SPOOL_QUEUES])
 	return true;
 }
 
-bool control_request_parse(const struct msg *m, struct control_request *request)
+bool queue_control_parse(const struct msg *m, struct queue_control *request)
 {
 	struct slice op, id;
 	uint64_t all;
 
-	*request = (struct control_request){ .op = CONTROL_OPS };
+	*request = (struct queue_control){ .op = QUEUE_CONTROL_OPS };
 	if (!msg_is(m, "CONTROL") || !msg_get(m, "op", &op))
 		return false;
-	for (int i = 0; i < CONTROL_OPS; i++)
+	for (int i = 0; i < QUEUE_CONTROL_OPS; i++)
 		if (slice_eq_str(op, ops[i]))
-			request->op = (enum control_op)i;
-	if (request->op == CONTROL_OPS || !take_queues(m, request->queues))
+			request->op = (enum queue_control_op)i;
+	if (request->op == QUEUE_CONTROL_OPS || !take_queues(m, request->queues))
 		return false;
 	if (!msg_get(m, "id", &id))
 		return msg_get_u64(m, "all", &all) && all == 1;

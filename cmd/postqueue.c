@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * postqueue: show and flush the queue; called as mailq it shows.  Layouts and exit statuses are the
+ * peer's (postfix.md 2.6): whatever goes wrong is 69.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "cmd/queue_client.h"
+#include "log/log.h"
+#include "queue/showq.h"
+#include "sys/socket.h"
+
+#define FATAL_STATUS	 69
+#define READ_LIMIT_MS	 300000
+#define REASON_COLUMN	 76
+#define RECIPIENT_INDENT 41
+
+struct listing {
+	const struct postfix_params *params;
+	bool json;
+	unsigned long count;
+	long long bytes;
+};
+
+/* ---- for people ---- */
+
+static char status_of(const struct showq_message *m)
+{
+	if (strcmp(m->queue, "active") == 0)
+		return '*';
+	if (strcmp(m->queue, "hold") == 0)
+		return '!';
+	return m->forced_expire ? '#' : ' ';
+}
+
+static void print_head(const struct listing *list)
+{
+	puts(list->params->enable_long_queue_ids
+		 ? "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------"
+		 : "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------");
+}
+
+static void print_message(struct listing *list, const struct showq_message *m)
+{
+	time_t when = (time_t)m->arrival_s;
+	char id[QUEUE_ID_SIZE + 1], date[32];
+	const char *reason = "";
+
+	snprintf(id, sizeof(id), "%s%c", m->id, status_of(m));
+	if (!ctime_r(&when, date))
+		snprintf(date, sizeof(date), "?");
+	if (list->params->enable_long_queue_ids)
+		printf("%-17s %8lld %19.19s %s\n", id, (long long)m->size, date, m->sender);
+	else
+		printf("%-11s %7lld %20.20s %s\n", id, (long long)m->size, date, m->sender);
+	for (size_t i = 0; i < m->count; i++) {
+		const struct showq_recipient *r = &m->recipients[i];
+
+		if (*r->reason && strcmp(r->reason, reason) != 0) {
+			int blanks = REASON_COLUMN - (int)strlen(r->reason);
+
+			printf("%*s(%s)\n", blanks > 0 ? blanks : 0, "", r->reason);
+			reason = r->reason;
+		}
+		printf("%*s%s\n", RECIPIENT_INDENT, "", r->address);
+	}
+	putchar('\n');
+}
+
+/* ---- for programs ---- */
+
+static void print_json_text(const char *text)
+{
+	putchar('"');
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\')
+			printf("\\%c", c);
+		else if (c < ' ' || c == 0x7f)
+			printf("\\u%04X", c);
+		else
+			putchar(c);
+	}
+	putchar('"');
+}
+
+static void print_json_member(const char *name, const char *value)
+{
+	printf("\"%s\": ", name);
+	print_json_text(value);
+}
+
+static void print_json(const struct showq_message *m)
+{
+	putchar('{');
+	print_json_member("queue_name", m->queue);
+	fputs(", ", stdout);
+	print_json_member("queue_id", m->id);
+	printf(", \"arrival_time\": %lld, \"message_size\": %lld, \"forced_expire\": %s, ",
+	    (long long)m->arrival_s, (long long)m->size, m->forced_expire ? "true" : "false");
+	print_json_member("sender", m->sender);
+	fputs(", \"recipients\": [", stdout);
+	for (size_t i = 0; i < m->count; i++) {
+		const struct showq_recipient *r = &m->recipients[i];
+
+		fputs(i ? ", {" : "{", stdout);
+		print_json_member("orig_address", r->original);
+		fputs(", ", stdout);
+		print_json_member("address", r->address);
+		if (*r->reason) {
+			fputs(", ", stdout);
+			print_json_member(r->failed ? "bounce_reason" : "delay_reason", r->reason);
+		}
+		putchar('}');
+	}
+	puts("]}");
+}
+
+/* ---- the listing ---- */
+
+static void on_message(struct listing *list, const struct showq_message *m)
+{
+	if (list->json) {
+		print_json(m);
+	} else {
+		if (list->count == 0)
+			print_head(list);
+		print_message(list, m);
+	}
+	list->count++;
+	list->bytes += m->size;
+}
+
+static void finish_listing(const struct listing *list)
+{
+	if (!list->json && list->count == 0)
+		puts("Mail queue is empty");
+	else if (!list->json)
+		printf("-- %lld Kbytes in %lu Request%s.\n", list->bytes / 1024, list->count,
+		    list->count == 1 ? "" : "s");
+	if (fflush(stdout) != 0)
+		queue_client_fatal("write output: %s", strerror(errno));
+}
+
+static void list_from_qmgr(struct listing *list, int fd)
+{
+	struct showq_reader reader;
+	struct showq_message m;
+	struct arena arena = ARENA_INIT;
+	char bytes[16384];
+
+	showq_reader_init(&reader);
+	while (!reader.ended && !reader.failed) {
+		ssize_t got;
+
+		if (socket_wait(fd, POLLIN, deadline_in(READ_LIMIT_MS)) <= 0)
+			queue_client_fatal("malformed showq server response: timeout");
+		got = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		if (got == -1 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (got <= 0)
+			break;
+		showq_reader_feed(&reader, slice_mem(bytes, (size_t)got));
+		while (showq_reader_next(&reader, &arena, &m)) {
+			on_message(list, &m);
+			arena_release(&arena);
+		}
+	}
+	if (!reader.ended)
+		queue_client_fatal("malformed showq server response");
+	showq_reader_release(&reader);
+}
+
+struct file_scan {
+	struct listing *list;
+	struct spool *spool;
+	enum spool_queue queue;
+};
+
+static bool list_file(const char *id, int dirfd, void *arg)
+{
+	struct file_scan *scan = arg;
+	struct arena arena = ARENA_INIT;
+	struct showq_message m;
+
+	(void)dirfd;
+	if (showq_read_file(scan->spool, scan->queue, id,
+		scan->list->params->empty_address_recipient, &arena, &m))
+		on_message(scan->list, &m);
+	arena_release(&arena);
+	return true;
+}
+
+/* qmgr is down: who may read the files sees them. */
+static void list_from_files(struct listing *list)
+{
+	static const enum spool_queue order[] = { SPOOL_MAILDROP, SPOOL_ACTIVE, SPOOL_INCOMING,
+		SPOOL_DEFERRED, SPOOL_HOLD };
+	struct file_scan scan = { .list = list };
+
+	if (access(list->params->queue_directory, R_OK) == -1 ||
+	    (geteuid() != 0 && getegid() != getgid()))
+		queue_client_fatal("Queue report unavailable - mail system is down");
+	scan.spool = queue_client_spool(list->params);
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		scan.queue = order[i];
+		spool_scan(scan.spool, order[i], list_file, &scan);
+	}
+	spool_free(scan.spool);
+}
+
+static void show_queue(const struct postfix_params *params, bool json)
+{
+	struct listing list = { .params = params, .json = json };
+	int fd = queue_client_connect(params, "showq");
+
+	if (fd == -1) {
+		list_from_files(&list);
+	} else {
+		list_from_qmgr(&list, fd);
+		close(fd);
+	}
+	finish_listing(&list);
+}
+
+/* ---- flushing ---- */
+
+static void flush_queue(const struct postfix_params *params)
+{
+	static const char triggers[] = { QUEUE_TRIGGER_FLUSH, QUEUE_TRIGGER_SCAN_ALL,
+		QUEUE_TRIGGER_SCAN_DEFERRED, QUEUE_TRIGGER_SCAN_INCOMING };
+	int fd = queue_client_connect(params, "qmgr");
+
+	if (fd == -1 || send(fd, triggers, sizeof(triggers), MSG_NOSIGNAL) == -1)
+		queue_client_fatal("Cannot flush mail queue - mail system is down");
+	close(fd);
+}
+
+static void flush_one(const struct postfix_params *params, const char *id)
+{
+	struct queue_control request = { .op = QUEUE_CONTROL_FLUSH };
+
+	if (!queue_id_is_valid(slice_of(id)))
+		queue_client_fatal("Flush request rejected: invalid queue ID \"%s\"", id);
+	snprintf(request.id, sizeof(request.id), "%s", id);
+	if (!queue_client_control(params, &request, NULL, NULL))
+		queue_client_fatal("Cannot flush mail queue - mail system is down");
+}
+
+static _Noreturn void usage(void)
+{
+	queue_client_fatal("usage: postqueue -f | postqueue -i queueid | postqueue -j | "
+			   "postqueue -p | postqueue -s site");
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = strrchr(argv[0], '/');
+	const char *dir = NULL, *argument = NULL;
+	const struct postfix_params *params;
+	int mode = 0, opt;
+
+	name = name ? name + 1 : argv[0];
+	log_command("postqueue");
+	queue_client_status = FATAL_STATUS;
+	if (strcmp(name, "mailq") == 0)
+		mode = 'p';
+	while ((opt = getopt(argc, argv, "c:fi:jps:v")) != -1) {
+		if (opt == 'c') {
+			dir = optarg;
+		} else if (opt == '?' || (mode && mode != opt && opt != 'v')) {
+			usage();
+		} else if (opt != 'v') { /* our messages say all that we know */
+			mode = opt;
+			argument = optarg;
+		}
+	}
+	if (!mode || optind < argc)
+		usage();
+	params = queue_client_params(dir);
+	if (mode == 'p' || mode == 'j')
+		show_queue(params, mode == 'j');
+	else if (mode == 'f')
+		flush_queue(params);
+	else if (mode == 'i')
+		flush_one(params, argument);
+	else
+		queue_client_fatal(
+		    "Flush service is not configured for destination \"%s\"", argument);
+	return 0;
+}

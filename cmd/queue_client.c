@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "cmd/queue_client.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "ipc/channel.h"
+#include "log/log.h"
+#include "sys/socket.h"
+
+#define CONNECT_LIMIT_MS 10000
+#define ANSWER_LIMIT_MS	 300000
+
+int queue_client_status = 1;
+
+void queue_client_fatal(const char *format, ...)
+{
+	va_list args;
+	char *text = NULL;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) == -1)
+		text = NULL;
+	va_end(args);
+	log_as(NULL, LOG_LEVEL_FATAL, "%s", text ? text : format);
+	exit(queue_client_status);
+}
+
+/* A set-gid program must not be led to another configuration by who calls it. */
+static void check_directory(const char *dir)
+{
+	if (getegid() != getgid() && getuid() != 0 && (dir || getenv("MAIL_CONFIG")))
+		queue_client_fatal("not permitted: another configuration directory");
+}
+
+static void report(enum conf_severity severity, const char *line, void *arg)
+{
+	(void)arg;
+	if (severity == CONF_ERROR)
+		log_as(NULL, LOG_LEVEL_ERROR, "%s", line);
+}
+
+const struct postfix_params *queue_client_params(const char *dir)
+{
+	struct conf_errors errors = CONF_ERRORS_INIT;
+	struct postfix_source *source;
+	const struct postfix_params *params;
+
+	check_directory(dir);
+	dir = postfix_conf_dir(dir);
+	source = postfix_source_read(dir, &errors);
+	if (!source)
+		queue_client_fatal("open %s/main.cf: %s", dir, strerror(errno));
+	params = postfix_params_new(source, NULL, &errors);
+	conf_errors_each(&errors, report, NULL);
+	if (errors.error_count > 0)
+		queue_client_fatal("%s/main.cf has errors", dir);
+	conf_errors_release(&errors);
+	return params;
+}
+
+struct spool *queue_client_spool(const struct postfix_params *params)
+{
+	struct spool_config config = { .directory = params->queue_directory,
+		.hash_names = params->hash_queue_names,
+		.hash_depth = (int)params->hash_queue_depth };
+	struct reason why = { .dsn = "" };
+	struct spool *spool = spool_open(&config, &why);
+
+	if (!spool)
+		queue_client_fatal("%s", why.text);
+	return spool;
+}
+
+int queue_client_connect(const struct postfix_params *params, const char *name)
+{
+	char *path = xasprintf("%s/public/%s", params->queue_directory, name);
+	int fd = socket_unix_connect(path, deadline_in(CONNECT_LIMIT_MS));
+
+	free(path);
+	return fd;
+}
+
+/* One answer; false at the last one. */
+static bool take_answer(const struct msg_in *in, void (*each)(const char *id, void *arg), void *arg)
+{
+	struct slice value;
+	size_t index = 0;
+	uint64_t end;
+
+	while (msg_each(&in->msg, "id", &index, &value)) {
+		char id[QUEUE_ID_SIZE];
+
+		if (!queue_id_is_valid(value))
+			continue;
+		snprintf(id, sizeof(id), "%.*s", SLICE_ARG(value));
+		if (each)
+			each(id, arg);
+	}
+	return !msg_get_u64(&in->msg, "end", &end);
+}
+
+bool queue_client_control(const struct postfix_params *params, const struct queue_control *request,
+    void (*each)(const char *id, void *arg), void *arg)
+{
+	int fd = queue_client_connect(params, "qmgr");
+	struct msg_out out = { 0 };
+	struct channel *channel;
+	struct msg_in in;
+	bool more, answered = false;
+
+	if (fd == -1)
+		return false;
+	channel = channel_new(fd, "postsuper");
+	queue_control_write(&out, request);
+	more = channel_send(channel, &out, NULL, 0, deadline_in(CONNECT_LIMIT_MS)) == 0;
+	msg_release(&out);
+	while (more && channel_recv(channel, &in, deadline_in(ANSWER_LIMIT_MS)) == CHANNEL_RECORD) {
+		more = take_answer(&in, each, arg);
+		answered = !more;
+		msg_in_release(&in);
+	}
+	channel_free(channel);
+	return answered;
+}
