@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "cmd/control.h"
+#include "cmd/dovecot_show.h"
 #include "cmd/programs.h"
 #include "conf/dovecot_conf.h"
 #include "log/log.h"
@@ -95,15 +96,6 @@ static int reload(const struct dovecot_command *dc)
 	return 0;
 }
 
-/* -n and -a are doveconf's, whose name is in every report that they end up in. */
-static int settings(const struct dovecot_command *dc, const char *option)
-{
-	char *argv[] = { "doveconf", "-c", (char *)(uintptr_t)dc->path, (char *)(uintptr_t)option,
-		NULL };
-
-	programs_exec(programs_command("doveconf"), argv);
-}
-
 static int usage(int status)
 {
 	fprintf(status ? stderr : stdout,
@@ -129,7 +121,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = { { "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
 	struct dovecot_command dc = { .path = PC_SYSCONFDIR "/dovecot/dovecot.conf" };
-	const char *list = NULL;
+	int list = 0;
 	bool foreground = false;
 	int option;
 
@@ -142,11 +134,9 @@ int main(int argc, char **argv)
 		case 'c':
 			dc.path = optarg;
 			break;
-		case 'n':
-			list = "-n";
-			break;
 		case 'a':
-			list = "-a";
+		case 'n':
+			list = option;
 			break;
 		case 'V':
 			puts(VERSION);
@@ -159,7 +149,10 @@ int main(int argc, char **argv)
 	}
 	if (argc - optind > 1)
 		return usage(EXIT_CONFIG);
-	if (list != NULL)
-		return settings(&dc, list);
+	if (list != 0) {
+		open_configuration(&dc);
+		dovecot_show(dc.source, VERSION, list == 'a');
+		return 0;
+	}
 	return run_verb(&dc, argv[optind], foreground);
 }

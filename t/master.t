@@ -477,6 +477,14 @@ def dovecot_shape():
                  r"uid=\d+ code=kill\)", "stop in the log")
         tap.equal(s.pids(), [], "nothing is left")
         tap.ok(not os.path.exists(s.path("run/master.pid")), "no pid file is left")
+        result = s.dovecot("-n")
+        tap.like(result.stdout, rf"\A# 2\.3\.\S+ \(postcote\): {s.dir}/etc/dovecot/dovecot.conf\n"
+                 r"# OS: .*\n# Hostname: .*\nbase_dir = ", "dovecot -n begins as the peer's")
+        tap.like(result.stdout, rf"^service auth \{{\n  unix_listener {s.dir}/late/auth \{{\n"
+                 r"    mode = 0666\n  \}\n\}$", "and has blocks")
+        tap.unlike(result.stdout, "service_count|auth_cache_ttl", "without defaults")
+        tap.like(s.dovecot("-a").stdout, r"^auth_cache_ttl = .*\n(.*\n)*service imap \{$",
+                 "dovecot -a has them")
         tap.like(s.dovecot("--version").stdout, r"\A2\.3\.\d+ \(postcote\)\n\Z", "--version")
 
 
