@@ -11,6 +11,7 @@
 #include "server/pid_file.h"
 
 #define HARDER_MS 5000
+#define EXIT_MS	  2000
 
 pid_t control_running(const char *pid_file)
 {
@@ -25,28 +26,33 @@ void control_signal(pid_t pid, int signo)
 		fatal("cannot send a signal to process %ld: %s", (long)pid, strerror(errno));
 }
 
-bool control_wait_end(const char *pid_file, int64_t deadline)
+bool control_wait_end(const char *pid_file, pid_t pid, int64_t deadline)
 {
 	const struct timespec pause = { .tv_nsec = 10000000 };
+	int64_t exit_deadline;
 
 	while (pid_file_is_locked(pid_file)) {
 		if (deadline_left(deadline) == 0)
 			return false;
 		nanosleep(&pause, NULL);
 	}
+	/* It has let go of everything and is about to exit; or its own parent does not look. */
+	exit_deadline = deadline_in(EXIT_MS);
+	while (kill(pid, 0) == 0 && deadline_left(exit_deadline) > 0)
+		nanosleep(&pause, NULL);
 	return true;
 }
 
 void control_stop(const char *pid_file, pid_t pid, int signo, int64_t patience_ms)
 {
 	control_signal(pid, signo);
-	if (control_wait_end(pid_file, deadline_in(patience_ms)))
+	if (control_wait_end(pid_file, pid, deadline_in(patience_ms)))
 		return;
 	/* master kills its processes; and daemons without a master end by themselves. */
 	control_signal(pid, SIGQUIT);
-	if (control_wait_end(pid_file, deadline_in(HARDER_MS)))
+	if (control_wait_end(pid_file, pid, deadline_in(HARDER_MS)))
 		return;
 	control_signal(pid, SIGKILL);
-	if (!control_wait_end(pid_file, deadline_in(HARDER_MS)))
+	if (!control_wait_end(pid_file, pid, deadline_in(HARDER_MS)))
 		fatal("process %ld does not end", (long)pid);
 }

@@ -11,8 +11,8 @@
 pid_t control_running(const char *pid_file);
 /* fatal() when the signal may not be sent. */
 void control_signal(pid_t pid, int signo);
-/* True when it is gone before DEADLINE (clock_ms). */
-bool control_wait_end(const char *pid_file, int64_t deadline);
+/* True when the master PID has let PID_FILE go before DEADLINE (clock_ms). */
+bool control_wait_end(const char *pid_file, pid_t pid, int64_t deadline);
 /* Stops it: SIGNO, then after PATIENCE_MS harder.  fatal() when it does not go. */
 void control_stop(const char *pid_file, pid_t pid, int signo, int64_t patience_ms);
 

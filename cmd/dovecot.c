@@ -104,16 +104,25 @@ static int usage(int status)
 	return status;
 }
 
+static void release(struct dovecot_command *dc)
+{
+	free(dc->pid_file);
+	dovecot_settings_free(dc->settings);
+	dovecot_source_free(dc->source);
+}
+
 static int run_verb(struct dovecot_command *dc, const char *verb, bool foreground)
 {
-	if (verb == NULL) {
-		open_configuration(dc);
-		return start(dc, foreground);
-	}
-	if (strcmp(verb, "stop") != 0 && strcmp(verb, "reload") != 0)
+	int rc;
+
+	if (verb != NULL && strcmp(verb, "stop") != 0 && strcmp(verb, "reload") != 0)
 		give_up("Unknown argument: %s", verb);
 	open_configuration(dc);
-	return strcmp(verb, "stop") == 0 ? stop(dc) : reload(dc);
+	if (verb == NULL)
+		return start(dc, foreground);
+	rc = strcmp(verb, "stop") == 0 ? stop(dc) : reload(dc);
+	release(dc);
+	return rc;
 }
 
 int main(int argc, char **argv)
@@ -152,6 +161,7 @@ int main(int argc, char **argv)
 	if (list != 0) {
 		open_configuration(&dc);
 		dovecot_show(dc.source, VERSION, list == 'a');
+		release(&dc);
 		return 0;
 	}
 	return run_verb(&dc, argv[optind], foreground);

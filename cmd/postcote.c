@@ -20,18 +20,27 @@ struct suite {
 	bool has_postfix, has_dovecot; /* a half without configuration is not wanted */
 };
 
+static int run(const char *command, char *const argv[])
+{
+	char *path = programs_command(command);
+	int status = programs_run(path, argv);
+
+	free(path);
+	return status;
+}
+
 static int run_postfix(const struct suite *suite, char *verb)
 {
 	char *argv[] = { "postfix", "-c", suite->postfix_dir, verb, NULL };
 
-	return programs_run(programs_command("postfix"), argv);
+	return run("postfix", argv);
 }
 
 static int run_dovecot(const struct suite *suite, char *verb)
 {
 	char *argv[] = { "dovecot", "-c", suite->dovecot_conf, verb, NULL };
 
-	return programs_run(programs_command("dovecot"), argv);
+	return run("dovecot", argv);
 }
 
 /* Postfix first: its spool has the directory where Dovecot makes the socket for smtpd. */
@@ -167,7 +176,7 @@ int main(int argc, char **argv)
 {
 	const char *dir = PC_SYSCONFDIR;
 	struct suite suite = { 0 };
-	int option;
+	int option, rc;
 
 	log_command("postcote");
 	while ((option = getopt(argc, argv, "c:")) != -1) {
@@ -182,7 +191,10 @@ int main(int argc, char **argv)
 			continue;
 		if (verbs[i].needs_configuration)
 			find_configuration(&suite, dir);
-		return verbs[i].run(&suite);
+		rc = verbs[i].run(&suite);
+		free(suite.postfix_dir);
+		free(suite.dovecot_conf);
+		return rc;
 	}
 	usage();
 }

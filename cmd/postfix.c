@@ -167,14 +167,27 @@ static _Noreturn void usage(void)
 	fatal("usage: postfix [-c config_dir] [-Dv] command");
 }
 
+static void release(struct postfix_command *pf)
+{
+	free(pf->pid_file);
+	postfix_params_free(pf->params);
+	postfix_source_free(pf->source);
+	conf_errors_release(&pf->errors);
+}
+
 static int run_verb(struct postfix_command *pf, const char *verb)
 {
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		if (strcmp(verbs[i].name, verb) == 0) {
-			open_configuration(pf);
-			open_log(pf);
-			return verbs[i].run(pf);
-		}
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		int rc;
+
+		if (strcmp(verbs[i].name, verb) != 0)
+			continue;
+		open_configuration(pf);
+		open_log(pf);
+		rc = verbs[i].run(pf);
+		release(pf);
+		return rc;
+	}
 	log_command(LOG_NAME);
 	log_error("unknown command: '%s'", verb);
 	fatal("usage: postfix start (or stop, reload, abort, flush, check, status, start-fg)");

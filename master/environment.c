@@ -5,8 +5,8 @@
 
 #include "base/check.h"
 #include "base/strbuf.h"
-#include "server/contract.h"
 #include "master/supervisor.h"
+#include "server/contract.h"
 
 #define MAX_VARIABLES 100
 

@@ -17,8 +17,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "log/log.h"
-#include "server/contract.h"
 #include "master/supervisor.h"
+#include "server/contract.h"
 
 #define SOCKET_RETRY_MS 5000
 

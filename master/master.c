@@ -19,8 +19,8 @@
 #include "base/check.h"
 #include "log/log.h"
 #include "master/run.h"
-#include "server/shared.h"
 #include "master/supervisor.h"
+#include "server/shared.h"
 #include "sys/file.h"
 
 struct master master = { .log_fd = -1,

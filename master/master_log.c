@@ -10,8 +10,8 @@
 
 #include "base/check.h"
 #include "log/log.h"
-#include "server/contract.h"
 #include "master/supervisor.h"
+#include "server/contract.h"
 
 #define LOG_MODE 0600
 
@@ -23,6 +23,25 @@ static int open_file(const char *path)
 	if (strcmp(path, "/dev/stderr") == 0)
 		return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, LOG_MODE);
+}
+
+static void tell_processes(void)
+{
+	struct msg_out m = { { 0 } };
+
+	msg_begin(&m, CONTRACT_LOG_TO);
+	list_for_each(gl, &master.generations) {
+		struct generation *g = list_entry(gl, struct generation, link);
+
+		list_for_each(sl, &g->services) {
+			struct service *s = list_entry(sl, struct service, link);
+
+			list_for_each(pl, &s->processes)
+				process_send(
+				    list_entry(pl, struct process, link), &m, master.log_fd);
+		}
+	}
+	msg_release(&m);
 }
 
 bool master_log_open(const struct generation *g, bool to_stderr, bool debug)
@@ -45,26 +64,9 @@ bool master_log_open(const struct generation *g, bool to_stderr, bool debug)
 		close(master.log_fd);
 	master.log_fd = config.fd = fd;
 	log_open(&config);
+	if (fd >= 0)
+		tell_processes();
 	return true;
-}
-
-static void tell_processes(void)
-{
-	struct msg_out m = { { 0 } };
-
-	msg_begin(&m, CONTRACT_LOG_TO);
-	list_for_each(gl, &master.generations) {
-		struct generation *g = list_entry(gl, struct generation, link);
-
-		list_for_each(sl, &g->services) {
-			struct service *s = list_entry(sl, struct service, link);
-
-			list_for_each(pl, &s->processes)
-				process_send(
-				    list_entry(pl, struct process, link), &m, master.log_fd);
-		}
-	}
-	msg_release(&m);
 }
 
 void master_log_reopen(void)

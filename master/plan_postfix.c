@@ -114,6 +114,10 @@ static void add_inet(struct plan *plan, struct service *s, const struct postfix_
 	}
 	ok = host == NULL || host[0] == '\0' ? add_interfaces(plan, &list, port, why)
 					     : bind_add(&list, host, port, why);
+	if (ok && list.count == 0) {
+		snprintf(why, sizeof(why), "inet_interfaces and inet_protocols leave no address");
+		ok = false;
+	}
 	if (!ok)
 		conf_report(plan->errors, CONF_ERROR, plan->master_cf, entry->line, "%s: %s",
 		    entry->name, why);

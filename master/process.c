@@ -11,8 +11,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "log/log.h"
-#include "server/contract.h"
 #include "master/supervisor.h"
+#include "server/contract.h"
 
 #define START_TIMEOUT_MS 100000
 #define KILL_AGAIN_MS	 5000

@@ -23,8 +23,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "log/log.h"
-#include "server/pid_file.h"
 #include "master/supervisor.h"
+#include "server/pid_file.h"
 
 #define DOVECOT_VERSION "2.3.21"
 #define ORPHANS_MS	5000

@@ -11,8 +11,8 @@
 #include "base/clock.h"
 #include "log/log.h"
 #include "master/run.h"
-#include "server/contract.h"
 #include "master/supervisor.h"
+#include "server/contract.h"
 #include "sys/socket.h"
 
 #define SEND_TIMEOUT_MS 1000

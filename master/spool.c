@@ -13,9 +13,9 @@
 
 #include "base/check.h"
 #include "log/log.h"
+#include "master/supervisor.h"
 #include "server/pid_file.h"
 #include "server/spool_layout.h"
-#include "master/supervisor.h"
 #include "sys/file.h"
 #include "sys/priv.h"
 

@@ -430,7 +430,7 @@ def uid_workers():
             tap.like(c.ask("work three"), r"^three from pid \d+", "and a new one comes")
             tap.equal(c.ask("work crash"), "nothing", "a worker crashes")
             tap.like(c.ask("work four"), r"^four from pid \d+", "and a new one comes")
-            s.wait_for_log(r"process virtual worker pid \d+ killed by signal 11")
+            s.wait_for_log(r"process virtual worker pid \d+ killed by signal 9")
         with open(f"/proc/{front}/task/{front}/children", encoding="ascii") as f:
             parent = int(f.read())
         os.kill(parent, signal.SIGKILL)

@@ -31,7 +31,7 @@ static void worker_serve(struct msg_in *in)
 
 	(void)msg_get(&in->msg, "word", &word);
 	if (slice_eq_str(word, "crash"))
-		raise(SIGSEGV);
+		raise(SIGKILL);
 	dprintf(in->fds[0], "%.*s from pid %ld uid %ld\n", SLICE_ARG(word), (long)getpid(),
 	    (long)getuid());
 }
@@ -85,7 +85,7 @@ static enum session_next answer(struct session *s, struct slice line)
 	const struct server_context *ctx = server_context();
 
 	if (slice_starts(line, "crash"))
-		raise(SIGSEGV);
+		raise(SIGKILL);
 	if (slice_starts(line, "hang"))
 		for (;;)
 			pause();

@@ -114,9 +114,10 @@ static void reload_in_place(struct msg_in *in)
 	p->server->reload(&p->ctx);
 }
 
+/* Without a log file the number is something else by now. */
 static void log_to(struct msg_in *in)
 {
-	if (in->fd_count == 0)
+	if (in->fd_count == 0 || !server_process.log_file)
 		return;
 	(void)dup3(in->fds[0], CONTRACT_LOG, O_CLOEXEC);
 	uid_workers_log_to(in->fds[0]);

@@ -487,7 +487,7 @@ static bool has_application_input(struct session *session, enum session_wake *wh
 {
 	struct session_state *slot = session->state;
 
-	if (stream_error(session->stream) != STREAM_OK || stream_poll_input(session->stream)) {
+	if (stream_poll_input(session->stream)) {
 		slot->empty = 0;
 		return true;
 	}
