@@ -275,16 +275,30 @@ static int cmd_user(int argc, char **argv)
 
 static const char auth_usage[] = "auth test [-a <auth socket path>] <user> [<password>]";
 
+static int print_auth(const char *user, const struct auth_request *request, enum auth_status status)
+{
+	if (status == AUTH_TEMPORARY && !*auth_request_code(request)) {
+		fprintf(stderr, "Error: auth-client: %s\n", auth_request_reason(request));
+		return EX_NOPERM;
+	}
+	printf("passdb: %s auth %s\n", user, status == AUTH_OK ? "succeeded" : "failed");
+	printf("extra fields:\n  user=%s\n", auth_request_user(request));
+	if (*auth_request_code(request))
+		printf("  code=%s\n", auth_request_code(request));
+	return status == AUTH_OK ? 0 : EX_NOPERM;
+}
+
 static int cmd_auth(int argc, char **argv)
 {
 	struct strbuf plain = STRBUF_INIT(4096), coded = STRBUF_INIT(8192);
 	struct auth_params params = { .mechanism = "PLAIN", .service = "doveadm", .nologin = true };
 	const char *socket = "auth-client", *password;
+	char *path;
 	struct dovecot_settings *settings;
 	struct auth_request *request;
 	struct auth_client *client;
 	enum auth_status status;
-	int option;
+	int option, code;
 
 	if (argc < 2 || strcmp(argv[1], "test") != 0)
 		usage(auth_usage);
@@ -299,7 +313,8 @@ static int cmd_auth(int argc, char **argv)
 		usage(auth_usage);
 	password = argc - optind == 2 ? argv[optind + 1] : getpass("Password: ");
 	settings = read_settings("doveadm");
-	client = auth_client_new(socket_path(settings, socket));
+	path = socket_path(settings, socket);
+	client = auth_client_new(path);
 	strbuf_addch(&plain, '\0');
 	strbuf_addstr(&plain, argv[optind]);
 	strbuf_addch(&plain, '\0');
@@ -309,20 +324,14 @@ static int cmd_auth(int argc, char **argv)
 	request = auth_request_start(client, &params, deadline_in(LOOKUP_MS), &status);
 	if (status == AUTH_CONTINUE)
 		die(EX_TEMPFAIL, "auth-client: the server asks for more");
-	if (status == AUTH_TEMPORARY && !*auth_request_code(request)) {
-		fprintf(stderr, "Error: auth-client: %s\n", auth_request_reason(request));
-		return EX_NOPERM;
-	}
-	printf("passdb: %s auth %s\n", argv[optind], status == AUTH_OK ? "succeeded" : "failed");
-	printf("extra fields:\n  user=%s\n", auth_request_user(request));
-	if (*auth_request_code(request))
-		printf("  code=%s\n", auth_request_code(request));
+	code = print_auth(argv[optind], request, status);
 	auth_request_free(request);
 	auth_client_free(client);
+	free(path);
 	dovecot_settings_free(settings);
 	strbuf_release(&plain);
 	strbuf_release(&coded);
-	return status == AUTH_OK ? 0 : EX_NOPERM;
+	return code;
 }
 
 /* --- pw --- */
@@ -337,14 +346,14 @@ static int list_schemes(void)
 	return 0;
 }
 
-static int test_password(const char *hash, const char *plain)
+static void test_password(const char *hash, const char *plain)
 {
 	struct reason why;
 
 	switch (password_verify(hash, "CRYPT", slice_of(plain), &why)) {
 	case PASSWORD_MATCH:
 		printf("%s (verified)\n", hash);
-		return 0;
+		return;
 	case PASSWORD_MISMATCH:
 		die(EX_TEMPFAIL, "reverse password verification check failed: Password mismatch");
 	default:
@@ -380,6 +389,7 @@ static int cmd_pw(int argc, char **argv)
 		case 'l':
 			return list_schemes();
 		case 'p':
+			free(plain);
 			plain = xstrdup(optarg);
 			break;
 		case 'r':
@@ -403,13 +413,14 @@ static int cmd_pw(int argc, char **argv)
 		usage(pw_usage);
 	if (!plain)
 		plain = ask_password(!hash);
-	if (hash)
-		return test_password(hash, plain);
-	if (!password_make(scheme, slice_of(plain), rounds, &out, &why))
+	if (!hash && !password_make(scheme, slice_of(plain), rounds, &out, &why))
 		die(EX_TEMPFAIL, "%s", why.text);
-	if (verify)
-		return test_password(out.ptr, plain);
-	printf("%s\n", out.ptr);
+	if (hash || verify)
+		test_password(hash ? hash : out.ptr, plain);
+	else
+		printf("%s\n", out.ptr);
+	strbuf_release(&out);
+	free(plain);
 	return 0;
 }
 
