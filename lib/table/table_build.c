@@ -31,7 +31,7 @@
 #define VALUE_FILE_MAX (10u << 20)
 
 struct entry {
-	uint64_t prefix; /* the first 8 bytes of the key, big-endian */
+	uint64_t prefix; /* 8 bytes of the key behind what all keys share, big-endian */
 	size_t at;	 /* offset of the key in DATA; the value follows it */
 	uint32_t key_len, value_len;
 	uint32_t order; /* which came first */
@@ -108,8 +108,7 @@ static void add_entry(struct builder *b, struct slice key, struct slice value, u
 		.value_len = (uint32_t)(value.len + nul),
 		.order = (uint32_t)b->count,
 		.line = line };
-	e->prefix = prefix_of((const unsigned char *)b->data.ptr + at, e->key_len);
-	if (b->count && compare_keys(b, e - 1, e) >= 0)
+	if (!b->unsorted && b->count && compare_keys(b, e - 1, e) >= 0)
 		b->unsorted = true;
 	b->count++;
 }
@@ -182,13 +181,41 @@ static void report_duplicate(struct builder *b, const struct entry *e)
 	    (int)(e->key_len - b->build->with_nul), b->data.ptr + e->at, number);
 }
 
+static struct slice stored_key(const struct builder *b, const struct entry *e)
+{
+	return slice_mem(b->data.ptr + e->at, e->key_len);
+}
+
+/* "user1@...", "user2@...": the first bytes say nothing where they are the same for all. */
+static void set_prefixes(struct builder *b)
+{
+	struct slice first = stored_key(b, b->entries);
+	size_t shared = first.len;
+
+	for (size_t i = 1; shared && i < b->count; i++) {
+		struct slice key = stored_key(b, &b->entries[i]);
+		size_t same = 0;
+
+		while (same < shared && same < key.len && key.ptr[same] == first.ptr[same])
+			same++;
+		shared = same;
+	}
+	for (size_t i = 0; i < b->count; i++) {
+		struct slice rest = slice_from(stored_key(b, &b->entries[i]), shared);
+
+		b->entries[i].prefix = prefix_of((const unsigned char *)rest.ptr, rest.len);
+	}
+}
+
 /* Sorts, and leaves one entry of each key. */
 static void settle(struct builder *b)
 {
 	size_t kept = 0;
 
-	if (b->unsorted)
+	if (b->unsorted) {
+		set_prefixes(b);
 		qsort_r(b->entries, b->count, sizeof(*b->entries), compare_entries, b);
+	}
 	for (size_t i = 0; i < b->count; i++) {
 		struct entry *e = &b->entries[i];
 
