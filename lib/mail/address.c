@@ -66,10 +66,14 @@ static bool take_quoted(struct parse *p)
 	return true;
 }
 
-/* RFC 5321 4.1.3; the opening bracket is taken, the literal must end the address. */
+/*
+ * RFC 5321 4.1.3; the opening bracket is taken, the literal must end the address.  Nothing but what
+ * addresses are made of: with an '@' in it the internal form would end elsewhere.
+ */
 static bool take_literal(struct parse *p)
 {
-	struct slice inner = cursor_until(&p->c, "[]\\\" ");
+	struct slice inner = cursor_span(
+	    &p->c, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.:-_");
 
 	if (!inner.len || !cursor_skip(&p->c, "]") || !cursor_at_end(&p->c))
 		return fail(p, ADDRESS_SYNTAX);
@@ -155,8 +159,12 @@ static bool check_whole(struct parse *p, struct slice text)
 {
 	struct slice whole, domain;
 
-	if (!p->has_at)
+	if (!p->has_at) {
 		p->local_end = p->out.len;
+		/* "a@b" alone: the internal form would have a domain. */
+		if (slice_find(strbuf_slice(&p->out), '@') >= 0)
+			return fail(p, ADDRESS_SYNTAX);
+	}
 	whole = strbuf_slice(&p->out);
 	domain = p->has_at ? slice_from(whole, p->local_end + 1) : SLICE_NULL;
 	if (p->out.overflow || domain.len > ADDRESS_DOMAIN_MAX)

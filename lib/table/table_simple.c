@@ -20,7 +20,7 @@ static void *static_open(const char *name, unsigned flags, char **error)
 		*error = xasprintf("bad static table: \"static:%s\": unbalanced {}", name);
 		return NULL;
 	}
-	return xstrndup(text.ptr, text.len);
+	return xstrndup(text.len ? text.ptr : "", text.len);
 }
 
 static enum table_result static_get(void *impl, struct slice key, struct strbuf *value)

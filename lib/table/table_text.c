@@ -63,7 +63,7 @@ static bool text_add(struct text_table *t, struct slice key, struct slice value,
 		free(e);
 		return false;
 	}
-	e->value = xstrndup(value.ptr, value.len);
+	e->value = xstrndup(value.len ? value.ptr : "", value.len);
 	e->value_len = value.len;
 	map_put(&t->map, e->key, e);
 	*t->end = e;

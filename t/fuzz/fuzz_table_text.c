@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Texts of tables: the source of postmap and of postalias, a regexp table, an inline one, and a
- * list of tables.  Regular expressions are the administrator's, so inputs are short.
+ * list of tables.  Regular expressions are the administrator's: glibc's regcomp takes all memory
+ * for "a+++++++++++", and is not what is tested here.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -30,9 +31,12 @@ static void read_source(struct slice text, bool aliases)
 static void read_regexp(struct slice text)
 {
 	struct strbuf value = STRBUF_INIT(TABLE_VALUE_MAX);
+	unsigned repeats = 0;
 	void *table;
 
-	if (text.len > 300)
+	for (size_t i = 0; i < text.len; i++)
+		repeats += slice_find(SLICE_LIT("+*?{"), text.ptr[i]) >= 0;
+	if (text.len > 300 || repeats > 6)
 		return;
 	table = table_regexp_parse("fuzz", text, 0);
 	table_type_regexp.get(table, SLICE_LIT("user+ext@example.com"), &value);

@@ -39,6 +39,7 @@ static void test_path(void **state)
 		{ "<\"a>b\"@c>", STRICT, ADDRESS_OK, "a>b@c", "" },
 		{ "<\"a\\\"b\\\\\"@c>", STRICT, ADDRESS_OK, "a\"b\\@c", "" },
 		{ "<\"a@b\"@c>", STRICT, ADDRESS_OK, "a@b@c", "" },
+		{ "<\"a@b\">", 0, ADDRESS_SYNTAX, NULL, NULL },
 		{ "<\"a\"b@c>", 0, ADDRESS_OK, "ab@c", "" },
 		{ "<b\"a\"@c>", 0, ADDRESS_SYNTAX, NULL, NULL },
 		{ "<\"a@c>", 0, ADDRESS_SYNTAX, NULL, NULL },
@@ -68,6 +69,8 @@ static void test_path(void **state)
 		{ "<a@[IPv6:::1]>", STRICT, ADDRESS_OK, "a@[IPv6:::1]", "" },
 		{ "<a@[1.2.3.4]x>", 0, ADDRESS_SYNTAX, NULL, NULL },
 		{ "<a@x[1.2.3.4]>", 0, ADDRESS_SYNTAX, NULL, NULL },
+		/* Its internal form would end in an other domain. */
+		{ "<a@[x@y]>", 0, ADDRESS_SYNTAX, NULL, NULL },
 		{ "<a@[]>", 0, ADDRESS_SYNTAX, NULL, NULL },
 		{ "<a@[1.2.3.4>", 0, ADDRESS_SYNTAX, NULL, NULL },
 		{ "<[1.2.3.4]>", 0, ADDRESS_SYNTAX, NULL, NULL },
