@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -131,6 +132,11 @@ class Auth:
     def write(self, name, text):
         with open(self.path(name), "w", encoding="utf-8") as f:
             f.write(text)
+
+    def replace(self, name, text):
+        """As an editor does: a new file under the old name."""
+        self.write(name + ".new", text)
+        os.rename(self.path(name + ".new"), self.path(name))
 
     @staticmethod
     def as_user(argv):
@@ -414,6 +420,46 @@ def test_changes(auth):
     tap.equal(c.plain("new@a.test", "new")[0], "OK", "back again")
 
 
+def test_many(auth):
+    """Many at a time, on connections of their own, while the file changes: no answer is mixed up."""
+    wrong = []
+
+    def log_in(number):
+        try:
+            c = Client(auth.path("run/login/login"), cpid=100000 + number)
+            m = master(auth)
+            for i in range(10):
+                user = f"user{number}-{i}@many.test"
+                c.say("AUTH", str(i + 1), "LOGIN", "service=pop3")
+                c.read()
+                c.ask("CONT", str(i + 1), b64(user))
+                answer = c.ask("CONT", str(i + 1), b64(f"pw{number}-{i}"))
+                if answer != ["OK", str(i + 1), "user=" + user]:
+                    wrong.append((user, answer))
+                answer = m.ask("REQUEST", str(i + 1), str(100000 + number), str(i + 1), c.cookie)
+                if answer[:3] != ["USER", str(i + 1), user]:
+                    wrong.append((user, answer))
+                if c.plain(user, "wrong")[0] != "FAIL":
+                    wrong.append((user, "accepted"))
+                c.last = i + 1
+        except (OSError, RuntimeError) as error:
+            wrong.append((number, repr(error)))
+
+    with open(auth.path("users"), encoding="utf-8") as f:
+        before = f.read()
+    many = "".join(f"user{n}-{i}@many.test:pw{n}-{i}:1:1::::\n" for n in range(16) for i in range(10))
+    auth.replace("users", before + many)
+    threads = [threading.Thread(target=log_in, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for i in range(20):
+        auth.replace("users", before + many + f"# {i}\n")
+    for thread in threads:
+        thread.join()
+    auth.replace("users", before)
+    tap.equal(wrong, [], "160 logins at 16 connections")
+
+
 def test_doveadm(auth):
     r = auth.doveadm("user", "alice@a.test")
     tap.equal((r.stdout, r.stderr, r.returncode),
@@ -497,7 +543,8 @@ def test_absent_driver():
 
 
 SHARED = [test_hello, test_passwords, test_log_line, test_exchanges, test_dropped, test_request,
-          test_master, test_strangers, test_changes, test_doveadm, test_reload_and_stop]
+          test_master, test_strangers, test_changes, test_many, test_doveadm,
+          test_reload_and_stop]
 
 
 def test_shared():
