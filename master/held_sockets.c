@@ -135,9 +135,21 @@ static void adjust(const struct held_socket *h)
 		log_warning("cannot give %s its owner and mode: %s", h->path, strerror(errno));
 }
 
+/*
+ * A directory may come, and an address of IPv6 too: names such as localhost have one on hosts where
+ * IPv6 is switched off.
+ */
+static bool may_come(const struct held_socket *h, int error)
+{
+	if (h->path != NULL)
+		return error == ENOENT;
+	return error == EADDRNOTAVAIL && h->addr.ss.ss_family == AF_INET6;
+}
+
 enum held_result held_open(struct held_socket *h, char why[256])
 {
 	char name[300];
+	int error;
 
 	if (h->fd >= 0) {
 		adjust(h);
@@ -146,10 +158,11 @@ enum held_result held_open(struct held_socket *h, char why[256])
 	h->fd = open_one(h);
 	if (h->fd >= 0)
 		return HELD_OPEN;
+	error = errno;
 	snprintf(why, 256,
 	    master.language == MASTER_POSTFIX ? "bind %.180s: %s" : "bind(%.180s) failed: %s",
-	    held_name(h, name), strerror(errno));
-	return h->path != NULL && errno == ENOENT ? HELD_LATER : HELD_FAILED;
+	    held_name(h, name), strerror(error));
+	return may_come(h, error) ? HELD_LATER : HELD_FAILED;
 }
 
 /* The same byte that Postfix's master sends. */

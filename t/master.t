@@ -224,6 +224,13 @@ def configuration_errors_come_at_once():
         tap.equal(result.returncode, 1, "start with an unknown port fails")
         tap.like(result.stderr, r"error: .*master\.cf: line \d+: .*nosuchport", "it is told")
         tap.equal(s.pids(), [], "nothing runs")
+        if ROOT:
+            s.master()
+            s.main("mail_owner = nosuchuser\nsetgid_group = nosuchgroup\n")
+            result = s.postfix("start")
+            tap.equal(result.returncode, 1, "root needs the accounts")
+            tap.like(result.stderr, 'mail_owner: there is no account "nosuchuser"', "told")
+            tap.like(result.stderr, 'setgid_group: there is no group "nosuchgroup"', "told too")
         s.dovecot_conf("nosuchsetting = 1\nmail_max_userip_connections = x\n")
         result = s.dovecot()
         tap.equal(result.returncode, 89, "dovecot fails as the peer does")
@@ -385,6 +392,26 @@ def sessions_are_limited():
         s.postfix("stop")
 
 
+def slow_clients_hold_nobody_up():
+    with Suite() as s:
+        s.postfix("start")
+        slow = []
+        for _ in range(300):
+            c = s.client(0)
+            c.line()
+            c.sock.sendall(b"ec")
+            slow.append(c)
+        # Each of them has a thread that reads on.
+        with s.client(0) as c:
+            tap.equal(c.ask("echo"), "echo", "a new client is served while 300 crawl")
+        for c in slow:
+            c.sock.sendall(b"ho\n")
+        tap.equal({c.line() for c in slow}, {"echo"}, "and all of them get their answer")
+        for c in slow:
+            c.__exit__()
+        s.postfix("stop")
+
+
 def stop_does_not_wait_for_ever():
     with Suite() as s:
         s.postfix("start")
@@ -402,7 +429,9 @@ def stop_does_not_wait_for_ever():
 
 def triggers_and_logs():
     with Suite() as s:
+        s.main(f"master_service_disable = {s.ports[1]}/inet\n")
         s.postfix("start")
+        tap.ok(not _connects(s.ports[1]), "master_service_disable works")
         s.wait_for_log(r"postfix/pickup\[\d+\]: trigger received")
         tap.ok(True, "the wakeup column works")
         os.rename(s.path("mail.log"), s.path("mail.log.1"))
@@ -583,6 +612,6 @@ def check():
 if len(sys.argv) > 1:
     tap.run(*[globals()[name] for name in sys.argv[1:]])
 tap.run(configuration_errors_come_at_once, start_status_stop, killed_child_is_replaced,
-        reload_makes_a_generation, a_service_that_does_not_start, sessions_are_limited,
+        reload_makes_a_generation, a_service_that_does_not_start, sessions_are_limited, slow_clients_hold_nobody_up,
         stop_does_not_wait_for_ever, triggers_and_logs, uid_workers, dovecot_shape,
         one_process_per_connection, both_at_once, foreground, port_in_use, check)
