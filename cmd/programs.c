@@ -2,6 +2,7 @@
 #include "cmd/programs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,17 @@ char *programs_command(const char *name)
 char *programs_daemon(const char *name)
 {
 	return find("../libexec/postcote", PC_LIBEXECDIR, name);
+}
+
+void programs_standard_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
 }
 
 _Noreturn void programs_exec(const char *path, char *const argv[])

@@ -7,6 +7,9 @@
 char *programs_command(const char *name);
 char *programs_daemon(const char *name);
 
+/* Whoever started us without descriptors 0 to 2 must not get a file of ours as one of them. */
+void programs_standard_files(void);
+
 /* Replaces the process; fatal() when that fails.  ARGV[0] is what the program is called. */
 _Noreturn void programs_exec(const char *path, char *const argv[]);
 /* Runs it and waits: its exit status, or 1. */

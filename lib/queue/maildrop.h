@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 
+#include "base/reason.h"
 #include "base/slice.h"
 
 enum maildrop_section {
@@ -26,5 +27,12 @@ enum maildrop_section {
  * May a record of TYPE with DATA stand in *SECTION?  Moves *SECTION on at M, X and E.
  */
 bool maildrop_accept(enum maildrop_section *section, int type, struct slice data);
+
+/*
+ * Reads the whole file FD (with pread): are the records complete, is nothing behind them, is there
+ * a sender and at least one recipient, and are these addresses?  CONTENT_MAX: bytes with CRLF line
+ * ends, 0: no limit.  False with WHY: 5.3.4 "message file too big", 5.6.0 what is wrong, 4.3.0.
+ */
+bool maildrop_check(int fd, long long content_max, struct reason *why);
 
 #endif
