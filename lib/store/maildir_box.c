@@ -21,6 +21,10 @@
 #define TRIES	   10
 #define READ_BYTES 65536
 
+/* Dovecot's lock of one POP3 session. */
+#define SESSION_LOCK	   "dovecot-pop3-session.lock"
+#define SESSION_LOCK_STALE 300
+
 static struct maildir_box *maildir_of(struct store_box *box)
 {
 	return (struct maildir_box *)(void *)box;
@@ -30,10 +34,8 @@ static void close_box(struct store_box *box)
 {
 	struct maildir_box *m = maildir_of(box);
 
-	if (m->session_lock) {
-		m->session_lock = false;
-		maildir_unlock(m);
-	}
+	if (m->session_lock && dotlock_drop(m->root_fd, SESSION_LOCK) < 0)
+		log_warning("%s/" SESSION_LOCK ": %s", m->path, strerror(errno));
 	if (m->root_fd >= 0)
 		close(m->root_fd);
 	for (size_t i = 0; i < ARRAY_LEN(m->dir_fd); i++)
@@ -310,8 +312,10 @@ static bool lock_box(struct store_box *box, int64_t deadline, struct reason *why
 {
 	struct maildir_box *m = maildir_of(box);
 
-	if (!maildir_lock(m, deadline, why))
+	if (dotlock_take(m->root_fd, SESSION_LOCK, SESSION_LOCK_STALE, deadline) < 0) {
+		maildir_reason(why, m, "cannot lock the mailbox");
 		return false;
+	}
 	m->session_lock = true;
 	return true;
 }
@@ -321,7 +325,7 @@ static void lock_touch(struct store_box *box)
 	struct maildir_box *m = maildir_of(box);
 
 	if (m->session_lock)
-		(void)utimensat(m->root_fd, MAILDIR_LOCK, NULL, AT_SYMLINK_NOFOLLOW);
+		(void)utimensat(m->root_fd, SESSION_LOCK, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
 const struct store_driver maildir_driver = { .name = "maildir",

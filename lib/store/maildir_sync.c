@@ -43,8 +43,7 @@ void maildir_reason(struct reason *why, const struct maildir_box *m, const char 
 
 bool maildir_lock(const struct maildir_box *m, int64_t deadline, struct reason *why)
 {
-	if (m->session_lock ||
-	    dotlock_take(m->root_fd, MAILDIR_LOCK, MAILDIR_LOCK_STALE, deadline) == 0)
+	if (dotlock_take(m->root_fd, MAILDIR_LOCK, MAILDIR_LOCK_STALE, deadline) == 0)
 		return true;
 	maildir_reason(
 	    why, m, errno == ETIMEDOUT ? "mailbox is locked" : "cannot lock the mailbox");
@@ -53,7 +52,7 @@ bool maildir_lock(const struct maildir_box *m, int64_t deadline, struct reason *
 
 void maildir_unlock(const struct maildir_box *m)
 {
-	if (!m->session_lock && dotlock_drop(m->root_fd, MAILDIR_LOCK) < 0)
+	if (dotlock_drop(m->root_fd, MAILDIR_LOCK) < 0)
 		log_warning("%s/" MAILDIR_LOCK ": %s", m->path, strerror(errno));
 }
 

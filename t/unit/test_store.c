@@ -356,6 +356,7 @@ static void locked(void **state)
 	want_str("dsn", why.dsn, "4.2.0");
 	path_of(path, "l/dovecot-uidlist.lock");
 	assert_int_equal(unlink(path), 0);
+	path_of(path, "l/dovecot-pop3-session.lock");
 	box = store_open(&location, 0, deadline_in(300), &why);
 	assert_non_null(box);
 	assert_true(store_lock(box, deadline_in(300), &why));

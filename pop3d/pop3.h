@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The mailbox half.  Front: takes logins from the login half, and passes them on.  Parent: asks
+ * authd who that is.  Worker: one per uid, runs the sessions; it has no network.
+ */
+#ifndef PC_POP3D_POP3_H
+#define PC_POP3D_POP3_H
+
+#include "base/arena.h"
+#include "server/server.h"
+#include "server/uid_workers.h"
+#include "store/store.h"
+
+#define POP3_IDLE_MS (600 * INT64_C(1000))
+#define POP3_MAX_BAD 20
+
+/* From the worker to the front, over a pipe. */
+struct pop3_answer {
+	uint32_t ok; /* 1: the client is the worker's now */
+	int32_t pid;
+	char text[400];
+};
+
+/* The evaluated settings of protocol pop3; made before the parent is forked. */
+extern const struct dovecot_settings *pop3_settings;
+
+extern const struct session_class pop3_front_class;
+extern const struct uid_workers_class pop3_workers;
+
+/* ---- sessions in a worker ---- */
+
+struct pop3_message {
+	size_t index; /* in the box */
+	bool deleted, seen;
+};
+
+struct pop3 {
+	struct session session; /* first */
+	struct arena arena;
+	const char *user;
+	char *log_name;	    /* "pop3(user)<pid><session>" */
+	struct slice input; /* what came with the login and was not read yet */
+	struct strbuf line; /* one that began there */
+	struct store_box *box;
+	struct pop3_message *messages;
+	size_t count;
+	uint64_t total;	  /* virtual size at login */
+	size_t last_seen; /* message number, for LAST */
+	unsigned bad_commands;
+	int64_t idle_since; /* clock_ms */
+	/* for pop3_logout_format */
+	uint64_t top_bytes, retr_bytes, deleted_bytes;
+	unsigned top_count, retr_count;
+	size_t deleted_count;
+	bool quit, expunged;
+	const char *end; /* for the log */
+};
+
+extern const struct session_class pop3_session_class;
+
+/* pop3_open.c: the location of the user's INBOX; false with a text for the log. */
+bool pop3_location(struct store_location *location, const char *user, const char *home,
+    const char *mail, struct reason *why);
+/* Opens it, sizes and all; what goes wrong is told to the client and logged. */
+bool pop3_open(struct pop3 *p, const struct store_location *location);
+
+/* pop3_commands.c: runs one line.  False: the session is over. */
+bool pop3_command(struct pop3 *p, struct slice line);
+/* What is to happen at QUIT: removes what was marked.  False when something could not be removed.
+ */
+bool pop3_expunge(struct pop3 *p);
+/* Marks retrieved messages as seen, whatever ended the session. */
+void pop3_mark_seen(struct pop3 *p);
+
+/* pop3_message.c: sends a message, its header and LINES lines of its body (UINT64_MAX: all).  The
+ * bytes sent, without the final dot; 0 when it could not be opened (the client was told). */
+uint64_t pop3_send_message(struct pop3 *p, size_t number, uint64_t lines, const char *reply);
+
+/* pop3_format.c: pop3_uidl_format and pop3_logout_format.  False: bad format. */
+bool pop3_uidl(const struct pop3 *p, size_t number, struct strbuf *out);
+bool pop3_statistics(const struct pop3 *p, struct strbuf *out);
+
+#endif

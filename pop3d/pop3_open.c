@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Where a user's INBOX is, and opening it for a session. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "log/log.h"
+#include "pop3d/pop3.h"
+
+#define OPEN_MS	  (120 * INT64_C(1000))
+#define LOCK_MS	  (10 * INT64_C(1000))
+#define VALUE_MAX 4096
+
+struct variables {
+	const char *user, *home;
+	char uid[16], pid[16];
+};
+
+static struct slice lookup(const char *name, void *arg)
+{
+	const struct variables *v = arg;
+	struct slice user = slice_of(v->user);
+	ptrdiff_t at = slice_find(user, '@');
+
+	if (strcmp(name, "user") == 0)
+		return user;
+	if (strcmp(name, "username") == 0)
+		return at < 0 ? user : slice_first(user, (size_t)at);
+	if (strcmp(name, "domain") == 0)
+		return at < 0 ? SLICE_LIT("") : slice_from(user, (size_t)at + 1);
+	if (strcmp(name, "home") == 0 && v->home != NULL)
+		return slice_of(v->home);
+	if (strcmp(name, "uid") == 0)
+		return slice_of(v->uid);
+	if (strcmp(name, "pid") == 0)
+		return slice_of(v->pid);
+	if (strcmp(name, "service") == 0)
+		return SLICE_LIT("pop3");
+	return SLICE_NULL;
+}
+
+/* A name is part of a path: it must not be one. */
+static bool is_safe(const char *user)
+{
+	struct slice rest = slice_of(user), part;
+
+	if (strchr(user, '/') != NULL || user[0] == '\0')
+		return false;
+	while (slice_token(&rest, "@", &part))
+		if (slice_eq_str(part, ".") || slice_eq_str(part, ".."))
+			return false;
+	return true;
+}
+
+static bool expand(
+    struct strbuf *out, const char *name, const char *text, struct variables *v, struct reason *why)
+{
+	char *error = NULL;
+	bool ok = dovecot_var_expand(out, text, lookup, v, &error);
+
+	if (!ok)
+		reason_set(why, "5.3.5", "%s: %s", name, error != NULL ? error : "bad variable");
+	free(error);
+	return ok;
+}
+
+bool pop3_location(struct store_location *location, const char *user, const char *home,
+    const char *mail, struct reason *why)
+{
+	struct strbuf own_home = STRBUF_INIT(VALUE_MAX), text = STRBUF_INIT(VALUE_MAX);
+	struct variables v = { .user = user, .home = home };
+	bool ok = is_safe(user);
+
+	(void)snprintf(v.uid, sizeof(v.uid), "%lu", (unsigned long)getuid());
+	(void)snprintf(v.pid, sizeof(v.pid), "%ld", (long)getpid());
+	if (!ok)
+		reason_set(why, "5.3.5", "user name %s cannot be part of a path", user);
+	if (ok && home == NULL && pop3_settings->mail_home[0] != '\0') {
+		ok = expand(&own_home, "mail_home", pop3_settings->mail_home, &v, why);
+		v.home = own_home.ptr;
+	}
+	if (mail == NULL || mail[0] == '\0')
+		mail = pop3_settings->mail_location;
+	if (ok && mail[0] == '\0') {
+		reason_set(why, "5.3.5", "mail_location is not set");
+		ok = false;
+	}
+	ok = ok && expand(&text, "mail_location", mail, &v, why) &&
+	     store_location_parse(location, text.ptr, v.home, why);
+	strbuf_release(&own_home);
+	strbuf_release(&text);
+	return ok;
+}
+
+/* By the order that was recorded when a mailbox was taken over (the others behind), then by UID. */
+static int by_order(const void *a, const void *b, void *arg)
+{
+	const struct pop3 *p = arg;
+	size_t i = ((const struct pop3_message *)a)->index,
+	       j = ((const struct pop3_message *)b)->index;
+	uint32_t x = store_message(p->box, i)->pop3_order - 1;
+	uint32_t y = store_message(p->box, j)->pop3_order - 1;
+
+	if (x != y)
+		return x < y ? -1 : 1;
+	return i < j ? -1 : i > j;
+}
+
+static void list_messages(struct pop3 *p)
+{
+	p->count = store_count(p->box);
+	p->messages = xcalloc(p->count + 1, sizeof(p->messages[0]));
+	for (size_t i = 0; i < p->count; i++) {
+		p->messages[i].index = i;
+		p->total += store_message(p->box, i)->vsize;
+	}
+	qsort_r(p->messages, p->count, sizeof(p->messages[0]), by_order, p);
+}
+
+static bool refuse(struct pop3 *p, const char *code, const struct reason *why, const char *text)
+{
+	log_as(p->log_name, LOG_LEVEL_ERROR, "%s", why->text);
+	stream_printf(p->session.stream, "-ERR [%s] %s\r\n", code, text);
+	p->end = "Internal error";
+	return false;
+}
+
+bool pop3_open(struct pop3 *p, const struct store_location *location)
+{
+	static const char *const internal =
+	    "Internal error occurred. Refer to server log for more information.";
+	struct strbuf format = STRBUF_INIT(1024);
+	struct reason why;
+	bool ok;
+
+	stream_set_deadline(p->session.stream, deadline_in(10000));
+	p->box = store_open(location, STORE_CREATE, deadline_in(OPEN_MS), &why);
+	if (p->box == NULL)
+		return refuse(p, why.dsn[0] == '5' ? "SYS/PERM" : "SYS/TEMP", &why, internal);
+	if (pop3_settings->pop3_lock_session && !store_lock(p->box, deadline_in(LOCK_MS), &why))
+		return refuse(p, "IN-USE", &why, "Mailbox is locked by another POP3 session.");
+	if (!store_measure(p->box, deadline_in(OPEN_MS), &why))
+		return refuse(p, "SYS/TEMP", &why, internal);
+	list_messages(p);
+	ok = p->count == 0 || pop3_uidl(p, 0, &format);
+	strbuf_release(&format);
+	if (!ok) {
+		reason_set(&why, "5.3.5", "pop3_uidl_format: \"%s\" is not supported",
+		    pop3_settings->pop3_uidl_format);
+		return refuse(p, "SYS/PERM", &why, internal);
+	}
+	stream_puts(p->session.stream, "+OK Logged in.\r\n");
+	return true;
+}
