@@ -43,7 +43,7 @@ struct request {
 	struct arena arena;
 	struct subject subject;
 	struct sasl_exchange *exchange;
-	enum db_result result; /* after the check */
+	enum db_result result;	/* after the check */
 	const char *name_error; /* why nobody can have this name */
 };
 
@@ -173,9 +173,21 @@ static void send_fail(struct request *request)
 	request->due = request->step_began + (request->subject.nodelay ? 0 : delay);
 }
 
+/* Whose mailbox is not to be opened here: the client is told, and no REQUEST may be made of it. */
+static bool opens_no_mailbox(const struct subject *subject)
+{
+	static const char *const fields[] = { "nologin", "proxy", "proxy_maybe" };
+
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		if (pairs_find(&subject->extra, fields[i]))
+			return true;
+	return false;
+}
+
 static void send_ok(struct request *request)
 {
 	struct client_session *client = request->client;
+	bool keep = client->is_login && !opens_no_mailbox(&request->subject);
 	struct strbuf line = STRBUF_INIT(AUTH_REPLY_MAX);
 
 	strbuf_addf(&line, "OK\t%u", request->id);
@@ -183,7 +195,7 @@ static void send_ok(struct request *request)
 	pairs_write(&request->subject.extra, &line);
 	strbuf_addch(&line, '\n');
 	if (line.overflow ||
-	    (client->is_login && !login_keep(&client->login, request->id, &request->subject))) {
+	    (keep && !login_keep(&client->login, request->id, &request->subject))) {
 		subject_log(&request->subject, LOG_LEVEL_ERROR, "auth",
 		    line.overflow ? "too many extra fields" : "too many logins wait");
 		request->result = DB_FAILED;
@@ -457,9 +469,6 @@ static enum session_next serve(struct session *session, enum session_wake why)
 		send_hello(client);
 	if (is_idle && !client->request_count && list_is_empty(&client->login.logins))
 		return SESSION_CLOSE;
-	/* At a reload clients connect to the new process; answers that are owed are still given. */
-	if (why == SESSION_DRAINING && !client->request_count)
-		return SESSION_CLOSE;
 	if (why == SESSION_HAS_INPUT) {
 		do {
 			if (!handle_line(client))
@@ -468,6 +477,9 @@ static enum session_next serve(struct session *session, enum session_wake why)
 	}
 	stream_set_deadline(session->stream, deadline_in(AUTHD_LINE_MS));
 	session->deadline = work_off(client);
+	/* At a reload clients connect to the new process; answers that are owed are still given. */
+	if (session_draining(session) && !client->request_count)
+		return SESSION_CLOSE;
 	return SESSION_INPUT;
 }
 

@@ -82,6 +82,7 @@ free@a.test::1:1::::nopassword
 net@a.test:{{PLAIN}}net:1:1::::allow_nets=192.0.2.0/24,2001:db8::/32
 nodelay@a.test:{{PLAIN}}x:1:1::::nodelay
 denied@a.test:{{PLAIN}}denied:1:1::::
+nologin@a.test:{{PLAIN}}x:1:1::::nologin reason=Closed
 renamed@a.test:{{PLAIN}}x:1:1::::user=real@a.test reason=why
 """
 
@@ -343,8 +344,12 @@ def test_request(auth):
               ["USER", "5", "alice@a.test", f"uid={USER.pw_uid}", f"gid={USER.pw_gid}",
                "home=/home/alice", "quota=big"], "right")
     tap.equal(m.ask("REQUEST", "6", "4242", "1", c.cookie), ["FAIL", "6"], "only once")
+    tap.equal(c.plain("nologin@a.test", "x")[2:],
+              ["user=nologin@a.test", "nologin", "reason=Closed"], "nologin is told")
+    tap.equal(m.ask("REQUEST", "11", "4242", str(c.last), c.cookie), ["FAIL", "11"],
+              "and opens no mailbox")
     c.plain("alice@a.test", "wrong")
-    tap.equal(m.ask("REQUEST", "7", "4242", "2", c.cookie), ["FAIL", "7"], "not a failed one")
+    tap.equal(m.ask("REQUEST", "7", "4242", str(c.last), c.cookie), ["FAIL", "7"], "not a failed one")
     c.say("AUTH", "77", "LOGIN", "service=x")
     c.read()
     tap.equal(m.ask("REQUEST", "8", "4242", "77", c.cookie), ["FAIL", "8"], "not an open one")
@@ -508,6 +513,7 @@ def test_reload_and_stop(auth):
     wait_until(lambda: Client(auth.path("run/smtp-auth")).plain("alice@a.test", "alice")[0] == "OK",
                "the new process answers")
     tap.ok(True, "a reload ends idle connections and serves new ones")
+    tap.unlike(auth.log(), "Sanitizer|runtime error", "no sanitizer complained")
     tap.equal(auth.doveadm("stop").returncode, 0, "stop")
     tap.equal(auth.process.wait(20), 0, "master is gone")
     r = auth.doveadm("stop")

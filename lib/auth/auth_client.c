@@ -39,7 +39,6 @@ struct auth_client {
 	pthread_mutex_t mutex; /* over all that follows; never held over a wait */
 	struct connection *idle;
 	size_t idle_count;
-	bool knows_mechanisms;
 	size_t mechanism_count;
 	struct auth_mechanism mechanisms[AUTH_MECHANISMS_MAX];
 };
@@ -191,14 +190,6 @@ static void remember_mechanisms(struct auth_client *client, const struct hello *
 	pthread_mutex_lock(&client->mutex);
 	memcpy(client->mechanisms, hello->mechanisms, sizeof(client->mechanisms));
 	client->mechanism_count = hello->mechanism_count;
-	client->knows_mechanisms = true;
-	pthread_mutex_unlock(&client->mutex);
-}
-
-static void forget_mechanisms(struct auth_client *client)
-{
-	pthread_mutex_lock(&client->mutex);
-	client->knows_mechanisms = false;
 	pthread_mutex_unlock(&client->mutex);
 }
 
@@ -211,7 +202,6 @@ static struct connection *connect_new(
 
 	if (fd < 0) {
 		reason_set(why, "4.7.0", "cannot connect to %s: %s", client->path, strerror(errno));
-		forget_mechanisms(client);
 		return NULL;
 	}
 	c = xcalloc(1, sizeof(*c));
@@ -220,7 +210,6 @@ static struct connection *connect_new(
 	stream_set_deadline(c->stream, deadline);
 	if (!exchange_hello(c, &hello, why)) {
 		connection_free(c);
-		forget_mechanisms(client);
 		return NULL;
 	}
 	remember_mechanisms(client, &hello);
@@ -262,18 +251,14 @@ static void give_back(struct auth_client *client, struct connection *c)
 bool auth_client_mechanisms(struct auth_client *client, int64_t deadline,
     struct auth_mechanism *list, size_t *count, struct reason *why)
 {
-	bool known;
+	/* One that still stands vouches for what its hello said. */
+	struct connection *c = take_idle(client);
 
-	pthread_mutex_lock(&client->mutex);
-	known = client->knows_mechanisms;
-	pthread_mutex_unlock(&client->mutex);
-	if (!known) {
-		struct connection *c = connect_new(client, deadline, why);
-
-		if (!c)
-			return false;
-		give_back(client, c);
-	}
+	if (!c)
+		c = connect_new(client, deadline, why);
+	if (!c)
+		return false;
+	give_back(client, c);
 	pthread_mutex_lock(&client->mutex);
 	memcpy(list, client->mechanisms, client->mechanism_count * sizeof(list[0]));
 	*count = client->mechanism_count;

@@ -32,8 +32,8 @@ struct auth_mechanism {
 	unsigned flags; /* enum auth_mechanism_flag */
 };
 /*
- * What the server offers, without private mechanisms; at most AUTH_MECHANISMS_MAX.  Asks when
- * no answer is known yet or the last connection failed.  False with WHY (4.7.0).
+ * What the server offers, without private mechanisms; at most AUTH_MECHANISMS_MAX.  As the
+ * server said it on a connection that still stands, or on a new one.  False with WHY (4.7.0).
  */
 bool auth_client_mechanisms(struct auth_client *client, int64_t deadline,
     struct auth_mechanism *list, size_t *count, struct reason *why);

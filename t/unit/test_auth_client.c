@@ -243,6 +243,33 @@ static void test_reconnects(void **state)
 	fake_stop(&fake);
 }
 
+/* A server that went away and came back may offer others. */
+static void test_mechanisms_again(void **state)
+{
+	static const char *const steps[] = { HELLO, "|",
+		"VERSION\t1\t2\nMECH\tPLAIN\nMECH\tLOGIN\nDONE\n", NULL };
+	int64_t deadline = deadline_in(5000);
+	struct auth_mechanism list[AUTH_MECHANISMS_MAX];
+	struct auth_client *client;
+	struct reason why;
+	struct fake fake;
+	size_t count = 0;
+
+	(void)state;
+	fake_start(&fake, steps);
+	client = auth_client_new(fake.path);
+	want_int("first", auth_client_mechanisms(client, deadline, list, &count, &why), true);
+	want_int("one", count, 1);
+	while (count == 1 && deadline_left(deadline) > 0) {
+		want_int(
+		    "again", auth_client_mechanisms(client, deadline, list, &count, &why), true);
+		usleep(1000);
+	}
+	want_int("two", count, 2);
+	auth_client_free(client);
+	fake_stop(&fake);
+}
+
 static void test_bad_hello(void **state)
 {
 	static const char *const hellos[] = { "VERSION\t2\t0\n", "DONE\n", "COOKIE\ta b\nDONE\n",
@@ -379,6 +406,7 @@ int main(void)
 		cmocka_unit_test(test_continue),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_reconnects),
+		cmocka_unit_test(test_mechanisms_again),
 		cmocka_unit_test(test_bad_hello),
 		cmocka_unit_test(test_no_server),
 		cmocka_unit_test(test_users),
