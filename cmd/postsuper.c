@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/map.h"
 #include "cmd/queue_client.h"
 #include "log/log.h"
 
@@ -30,7 +31,7 @@ struct operation {
 	const char *total; /* "Deleted: 2 messages" */
 	const char *ids[1000];
 	size_t id_count;
-	unsigned long count;
+	struct map told; /* a message that moves meanwhile may be met twice */
 };
 
 static struct operation operations[] = {
@@ -49,8 +50,8 @@ static void tell(const char *id, void *arg)
 {
 	struct operation *o = arg;
 
-	log_info("%s: %s", id, o->done);
-	o->count++;
+	if (!map_put_str(&o->told, id, o))
+		log_info("%s: %s", id, o->done);
 }
 
 /* ---- by hand ---- */
@@ -79,12 +80,14 @@ static bool apply_to_file(
 	return true;
 }
 
-/* May the files of this queue be touched by us, and does the operation concern it? */
-static bool is_for_us(const struct work *work, const struct operation *o, enum spool_queue queue)
+/* Does the operation concern this queue? */
+static bool concerns(const struct work *work, const struct operation *o, enum spool_queue queue)
 {
-	if (!work->queues[queue] || (o->op == QUEUE_CONTROL_RELEASE) != (queue == SPOOL_HOLD))
-		return queue == SPOOL_HOLD && o->op == QUEUE_CONTROL_DELETE && work->queues[queue];
-	return work->by_hand || queue == SPOOL_HOLD;
+	if (!work->queues[queue])
+		return false;
+	if (o->op == QUEUE_CONTROL_DELETE)
+		return true;
+	return (o->op == QUEUE_CONTROL_RELEASE) == (queue == SPOOL_HOLD);
 }
 
 struct id_list {
@@ -122,7 +125,7 @@ static void apply_to_files(struct work *work, struct operation *o, const char *i
 	for (int i = 0; i < SPOOL_QUEUES; i++) {
 		enum spool_queue queue = (enum spool_queue)i;
 
-		if (!is_for_us(work, o, queue))
+		if (!concerns(work, o, queue))
 			continue;
 		if (!id)
 			apply_to_queue(work, o, queue);
@@ -152,16 +155,10 @@ static void apply(struct work *work, struct operation *o, const char *id)
 		log_warning("invalid mail queue id: %s", id);
 		return;
 	}
-	if (o->op == QUEUE_CONTROL_RELEASE) {
-		/* First move, then let qmgr notice. */
+	if (work->by_hand)
 		apply_to_files(work, o, id);
-		if (!work->by_hand)
-			ask_qmgr(work, o, id);
-		return;
-	}
-	if (!work->by_hand)
+	else
 		ask_qmgr(work, o, id);
-	apply_to_files(work, o, id);
 }
 
 static void apply_from_stdin(struct work *work, struct operation *o)
@@ -187,7 +184,8 @@ static void perform(struct work *work, struct operation *o)
 			apply(work, o, o->ids[i]);
 	}
 	if (o->id_count > 0)
-		log_info("%s: %lu message%s", o->total, o->count, o->count == 1 ? "" : "s");
+		log_info(
+		    "%s: %zu message%s", o->total, o->told.count, o->told.count == 1 ? "" : "s");
 }
 
 /* Is qmgr there?  If not, it stays away while we work. */

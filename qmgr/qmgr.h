@@ -101,6 +101,7 @@ struct message {
 	struct envelope *env;
 	int fd;
 	struct arena arena;
+	const char *sender;		   /* external form */
 	struct qmgr_recipient *recipients; /* as many as the envelope has */
 	struct list batches;
 	unsigned queued, running; /* batches waiting for a slot, and with agents */
@@ -126,6 +127,8 @@ bool message_hold(struct message *m);
 /* The answer for message_notify. */
 void message_notified(struct message *m, bool durable, const struct reason *why);
 
+/* RFC 5321's form of an address; in ARENA. */
+const char *external_form(struct arena *arena, const char *internal);
 /* The request's part that is the same for all agents. */
 void message_fill_request(const struct message *m, struct delivery_request *request);
 
@@ -184,6 +187,8 @@ void intake_violation(struct intake_connection *conn);
 void walk_prepare(void); /* before the jail */
 void walk_start(void);
 void walk_now(void);
+/* Runs JOB once the first walk no longer finishes moves that a crash interrupted. */
+void walk_run_settled(struct disk_job *job);
 
 /* ---- public/showq: qmgr_showq.c ---- */
 

@@ -31,6 +31,7 @@ struct intake_connection {
 	bool trusted;		 /* root, or the mail owner */
 	struct list offers, given;
 	uint64_t done_count;
+	struct hold_job *hold_job; /* of a command that waits for it */
 };
 
 static void on_first_byte(struct loop_watch *watch, uint32_t events);
@@ -65,6 +66,8 @@ void intake_accept(int fd)
 	loop_timer_set(qm.loop, &conn->timer, deadline_in(FIRST_BYTE_MS));
 }
 
+static void forget_connection(struct hold_job *job);
+
 /* Every offer meets GONE; none of them asks for the connection afterwards. */
 static void end_connection(struct intake_connection *conn)
 {
@@ -79,6 +82,8 @@ static void end_connection(struct intake_connection *conn)
 			message_offer_event(m, OWNER_GONE);
 		}
 	}
+	if (conn->hold_job)
+		forget_connection(conn->hold_job);
 	channel_free(conn->channel);
 	free(conn);
 }
@@ -240,11 +245,140 @@ static void control_all(
 	free(ids);
 }
 
+/* The hold queue is not in memory: a worker does it. */
+struct hold_job {
+	struct disk_job job;
+	struct intake_connection *conn; /* NULL: gone meanwhile */
+	struct queue_control request;
+	struct msg_out out; /* the answer as far as it goes */
+	char **ids;
+	size_t count;
+};
+
+static void forget_connection(struct hold_job *job)
+{
+	job->conn = NULL;
+}
+
+static bool apply_to_held(const struct queue_control *request, const char *id)
+{
+	int result =
+	    request->op == QUEUE_CONTROL_DELETE
+		? spool_unlink(qm.spool, SPOOL_HOLD, id)
+		: spool_move(qm.spool, id, SPOOL_HOLD, SPOOL_DEFERRED, clock_wall_us() / 1000000);
+
+	if (result == -1 && errno != ENOENT)
+		log_warning("%s: hold queue: %s", id, strerror(errno));
+	if (result == 0 && request->op == QUEUE_CONTROL_DELETE) {
+		spool_unlink(qm.spool, SPOOL_DEFER, id);
+		log_info("%s: removed", id);
+	}
+	return result == 0;
+}
+
+static bool add_held(const char *id, int dirfd, void *arg)
+{
+	struct hold_job *job = arg;
+
+	(void)dirfd;
+	job->ids = xreallocarray(job->ids, job->count + 1, sizeof(*job->ids));
+	job->ids[job->count++] = xstrdup(id);
+	return true;
+}
+
+static void hold_work(struct disk_job *base)
+{
+	struct hold_job *job = (struct hold_job *)base;
+	size_t kept = 0;
+
+	if (job->request.id[0])
+		add_held(job->request.id, -1, job);
+	else if (spool_scan(qm.spool, SPOOL_HOLD, add_held, job) == -1)
+		log_warning("scan hold: %s", strerror(errno));
+	for (size_t i = 0; i < job->count; i++) {
+		if (apply_to_held(&job->request, job->ids[i]))
+			job->ids[kept++] = job->ids[i];
+		else
+			free(job->ids[i]);
+	}
+	job->count = kept;
+}
+
+static void hold_done(struct disk_job *base)
+{
+	struct hold_job *job = (struct hold_job *)base;
+
+	for (size_t i = 0; i < job->count; i++) {
+		if (job->request.op == QUEUE_CONTROL_RELEASE)
+			message_found(job->ids[i], SPOOL_DEFERRED, 0);
+		msg_add_str(&job->out, "id", job->ids[i]);
+		if (job->conn && (i + 1) % CONTROLLED_IDS == 0)
+			send_controlled(job->conn, &job->out, false);
+		free(job->ids[i]);
+	}
+	if (job->conn) {
+		job->conn->hold_job = NULL;
+		send_controlled(job->conn, &job->out, true);
+	}
+	msg_release(&job->out);
+	free(job->ids);
+	free(job);
+}
+
+static bool concerns_hold(const struct queue_control *request)
+{
+	bool any = false;
+
+	for (int i = 0; i < SPOOL_QUEUES; i++)
+		any |= request->queues[i];
+	return request->op != QUEUE_CONTROL_HOLD && (!any || request->queues[SPOOL_HOLD]);
+}
+
+/* Takes OUT over when it returns true: the answer follows. */
+static bool control_held(
+    struct intake_connection *conn, const struct queue_control *request, struct msg_out *out)
+{
+	struct hold_job *job;
+
+	if (!concerns_hold(request) || conn->hold_job)
+		return false;
+	job = xcalloc(1, sizeof(*job));
+	job->job = (struct disk_job){ hold_work, hold_done };
+	job->conn = conn;
+	job->request = *request;
+	job->out = *out;
+	conn->hold_job = job;
+	/* What goes back from hold to deferred must not look like a move the other way. */
+	walk_run_settled(&job->job);
+	return true;
+}
+
+/* True when the answer follows, and OUT was taken over. */
+static bool control_queue(
+    struct intake_connection *conn, const struct queue_control *request, struct msg_out *out)
+{
+	struct message *m;
+
+	if (!conn->trusted) {
+		log_warning("%s: not permitted to change the queue", channel_peer(conn->channel));
+		return false;
+	}
+	if (request->op != QUEUE_CONTROL_RELEASE && request->id[0]) {
+		m = message_find(request->id);
+		if (m && control_one(request, m)) {
+			msg_add_str(out, "id", request->id);
+			return false;
+		}
+	} else if (request->op != QUEUE_CONTROL_RELEASE) {
+		control_all(conn, request, out);
+	}
+	return control_held(conn, request, out);
+}
+
 static bool on_control(struct intake_connection *conn, const struct msg *msg)
 {
 	struct queue_control request;
 	struct msg_out out = { 0 };
-	struct message *m;
 
 	if (!queue_control_parse(msg, &request))
 		return false;
@@ -252,16 +386,8 @@ static bool on_control(struct intake_connection *conn, const struct msg *msg)
 	if (request.op == QUEUE_CONTROL_FLUSH) {
 		transport_forgive();
 		message_flush(request.id[0] ? request.id : NULL);
-	} else if (!conn->trusted) {
-		log_warning("%s: not permitted to change the queue", channel_peer(conn->channel));
-	} else if (request.op == QUEUE_CONTROL_RELEASE) {
-		walk_now(); /* postsuper has moved it: we only have to notice */
-	} else if (request.id[0]) {
-		m = message_find(request.id);
-		if (m && control_one(&request, m))
-			msg_add_str(&out, "id", request.id);
-	} else {
-		control_all(conn, &request, &out);
+	} else if (control_queue(conn, &request, &out)) {
+		return true;
 	}
 	send_controlled(conn, &out, true);
 	msg_release(&out);

@@ -174,14 +174,21 @@ static void attempt_ended(struct message *m);
 
 /* ---- loaded ---- */
 
+const char *external_form(struct arena *arena, const char *internal)
+{
+	struct strbuf text = STRBUF_INIT(4096);
+	const char *copy;
+
+	address_external(slice_of(internal), &text);
+	copy = arena_slicedup(arena, strbuf_slice(&text));
+	strbuf_release(&text);
+	return copy;
+}
+
 static void log_active(struct message *m)
 {
-	struct strbuf sender = STRBUF_INIT(4096);
-
-	address_external(slice_of(m->env->sender), &sender);
-	log_info("%s: from=<%s>, size=%lld, nrcpt=%zu (queue active)", m->id, sender.ptr,
+	log_info("%s: from=<%s>, size=%lld, nrcpt=%zu (queue active)", m->id, m->sender,
 	    (long long)m->env->size, m->env->recipient_count - m->env->done_count);
-	strbuf_release(&sender);
 }
 
 /* How soon qmgr will know is what decides whether intake waits for it. */
@@ -239,6 +246,7 @@ void message_loaded(struct message *m, struct loaded *loaded)
 	m->fd = loaded->fd;
 	m->arena = loaded->arena;
 	m->recipients = loaded->recipients;
+	m->sender = external_form(&m->arena, m->env->sender);
 	m->has_bounce_log = loaded->has_bounce_log;
 	m->arrival_us = m->env->arrival_us;
 	m->found = false;
@@ -266,7 +274,7 @@ void message_fill_request(const struct message *m, struct delivery_request *requ
 
 	memcpy(request->id, m->id, sizeof(request->id));
 	request->queue = "active";
-	request->sender = env->sender;
+	request->sender = m->sender;
 	request->envelope_id = env->envelope_id;
 	request->ret = env->ret;
 	request->sendopts = env->sendopts;
@@ -344,7 +352,6 @@ static bool is_expired(const struct message *m)
 /* Its recipients that are still deferred have had their time. */
 static bool expire(struct message *m)
 {
-	struct strbuf sender = STRBUF_INIT(4096);
 	bool any = false;
 
 	if (count_in(m, RCPT_DEFERRED) == 0 || !is_expired(m))
@@ -357,9 +364,7 @@ static bool expire(struct message *m)
 		r->state = RCPT_BOUNCED;
 		any = true;
 	}
-	address_external(slice_of(m->env->sender), &sender);
-	log_info("%s: from=<%s>, status=expired, returned to sender", m->id, sender.ptr);
-	strbuf_release(&sender);
+	log_info("%s: from=<%s>, status=expired, returned to sender", m->id, m->sender);
 	return any;
 }
 

@@ -133,7 +133,7 @@ static bool wants_notice(const struct message *m, size_t i)
 }
 
 /* The next request's recipients, from *NEXT on. */
-static size_t fill(const struct message *m, size_t *next, struct notice_recipient *out)
+static size_t fill(struct message *m, size_t *next, struct notice_recipient *out)
 {
 	size_t count = 0;
 
@@ -143,13 +143,14 @@ static size_t fill(const struct message *m, size_t *next, struct notice_recipien
 
 		if (!wants_notice(m, *next))
 			continue;
-		out[count++] = (struct notice_recipient){ .address = from->address,
-			.original = from->original,
-			.orcpt = from->orcpt,
-			.notify = from->notify,
-			.why = *r->why,
-			.remote_mta = r->remote_mta ? r->remote_mta : "",
-			.diagnostic = r->diagnostic ? r->diagnostic : "" };
+		out[count++] =
+		    (struct notice_recipient){ .address = external_form(&m->arena, from->address),
+			    .original = external_form(&m->arena, from->original),
+			    .orcpt = from->orcpt,
+			    .notify = from->notify,
+			    .why = *r->why,
+			    .remote_mta = r->remote_mta ? r->remote_mta : "",
+			    .diagnostic = r->diagnostic ? r->diagnostic : "" };
 	}
 	return count;
 }
@@ -161,7 +162,7 @@ static bool send_request(
 	const char *encoding = envelope_attribute(env, "encoding");
 	struct notice_request request = { .number = bounce.next_number++,
 		.kind = NOTICE_FAILED,
-		.sender = env->sender,
+		.sender = m->sender,
 		.envelope_id = env->envelope_id,
 		.ret = env->ret,
 		.sendopts = env->sendopts,

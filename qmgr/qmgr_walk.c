@@ -32,22 +32,29 @@ struct name {
 struct look_job {
 	struct disk_job job;
 	enum spool_queue queue;
+	bool first; /* of the walk at the start: nobody moves anything yet */
 	size_t count;
 	struct name names[CHUNK];
 };
 
 static struct {
 	struct loop_timer next;
-	bool running, again;
+	bool running, again, first_done;
+	unsigned first_looks; /* jobs of the first walk that look at names */
+	struct list waiting;  /* disk jobs for when that is over */
 	int inotify_fd;
 	struct loop_watch watch;
 	struct loop_timer rest; /* inotify is read at most once a second */
-} walk = { .inotify_fd = -1 };
+} walk = { .inotify_fd = -1, .waiting = LIST_INIT(walk.waiting) };
 
 /* ---- looking at unknown names ---- */
 
-/* A move that a crash interrupted (doc/QUEUE.md D3): it is finished, and the later name counts. */
-static bool finish_move(const char *id, enum spool_queue queue, const struct stat *st)
+/*
+ * Two names of one file.  At the start that is a move that a crash interrupted (doc/QUEUE.md D3):
+ * it is finished, and the later name counts.  Afterwards it is a move that is under way, and
+ * finishing it from here could end with no name at all.
+ */
+static bool finish_move(const char *id, enum spool_queue queue, const struct stat *st, bool first)
 {
 	static const enum spool_queue later[] = { SPOOL_CORRUPT, SPOOL_HOLD, SPOOL_DEFERRED };
 	struct stat other;
@@ -57,7 +64,7 @@ static bool finish_move(const char *id, enum spool_queue queue, const struct sta
 			continue;
 		if (other.st_ino != st->st_ino || other.st_dev != st->st_dev)
 			log_warning("%s: two messages have this queue id", id);
-		else if (spool_move(qm.spool, id, queue, later[i], -1) == -1)
+		else if (first && spool_move(qm.spool, id, queue, later[i], -1) == -1)
 			log_warning("%s: %s", id, strerror(errno));
 		return true;
 	}
@@ -74,9 +81,44 @@ static void look_work(struct disk_job *base)
 
 		n->due_s = -1;
 		if (spool_stat(qm.spool, job->queue, n->id, &st) == -1 || !(st.st_mode & S_IXUSR) ||
-		    finish_move(n->id, job->queue, &st))
+		    finish_move(n->id, job->queue, &st, job->first))
 			continue;
 		n->due_s = job->queue == SPOOL_DEFERRED ? (int64_t)st.st_mtime : 0;
+	}
+}
+
+struct waiting_job {
+	struct list node;
+	struct disk_job *job;
+};
+
+static bool is_settled(void)
+{
+	return walk.first_done && walk.first_looks == 0;
+}
+
+void walk_run_settled(struct disk_job *job)
+{
+	struct waiting_job *waiting;
+
+	if (is_settled()) {
+		disk_run(job);
+		return;
+	}
+	waiting = xcalloc(1, sizeof(*waiting));
+	waiting->job = job;
+	list_add_tail(&walk.waiting, &waiting->node);
+}
+
+static void run_waiting(void)
+{
+	while (is_settled() && !list_is_empty(&walk.waiting)) {
+		struct waiting_job *waiting =
+		    list_entry(walk.waiting.next, struct waiting_job, node);
+
+		disk_run(waiting->job);
+		list_del(&waiting->node);
+		free(waiting);
 	}
 }
 
@@ -84,10 +126,13 @@ static void look_done(struct disk_job *base)
 {
 	struct look_job *job = (struct look_job *)base;
 
+	walk.first_looks -= job->first;
+
 	for (size_t i = 0; i < job->count; i++)
 		if (job->names[i].due_s >= 0)
 			message_found(job->names[i].id, job->queue, job->names[i].due_s);
 	free(job);
+	run_waiting();
 }
 
 /* Takes JOB over. */
@@ -104,6 +149,7 @@ static void look_at_unknown(struct look_job *job)
 		return;
 	}
 	job->job = (struct disk_job){ look_work, look_done };
+	walk.first_looks += job->first;
 	disk_run(&job->job);
 }
 
@@ -137,19 +183,26 @@ static bool on_name(const char *id, int dirfd, void *arg)
 		struct look_job *full = *job;
 
 		*job = look_job_new(full->queue);
+		(*job)->first = full->first;
 		loop_post(qm.loop, take_chunk, full);
 	}
 	return true;
 }
 
+struct walk_job {
+	struct disk_job job;
+	bool first;
+};
+
 static void walk_work(struct disk_job *base)
 {
+	struct walk_job *job_of_walk = (struct walk_job *)base;
 	static const enum spool_queue queues[] = { SPOOL_DEFERRED, SPOOL_INCOMING, SPOOL_ACTIVE };
 
-	(void)base;
 	for (size_t i = 0; i < ARRAY_LEN(queues); i++) {
 		struct look_job *job = look_job_new(queues[i]);
 
+		job->first = job_of_walk->first;
 		if (spool_scan(qm.spool, queues[i], on_name, &job) == -1)
 			log_warning("scan %s: %s", spool_queue_name(queues[i]), strerror(errno));
 		loop_post(qm.loop, take_chunk, job);
@@ -160,13 +213,15 @@ static void walk_done(struct disk_job *base)
 {
 	free(base);
 	walk.running = false;
+	walk.first_done = true;
+	run_waiting();
 	if (walk.again)
 		walk_now();
 }
 
 void walk_now(void)
 {
-	struct disk_job *job;
+	struct walk_job *job;
 
 	walk.again = walk.running;
 	if (walk.running || qm.draining)
@@ -174,8 +229,9 @@ void walk_now(void)
 	walk.running = true;
 	loop_timer_set(qm.loop, &walk.next, deadline_in(qm.params->queue_run_delay * 1000));
 	job = xcalloc(1, sizeof(*job));
-	*job = (struct disk_job){ walk_work, walk_done };
-	disk_run(job);
+	job->job = (struct disk_job){ walk_work, walk_done };
+	job->first = !walk.first_done;
+	disk_run(&job->job);
 }
 
 static void on_time(struct loop_timer *timer)

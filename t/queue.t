@@ -62,7 +62,8 @@ class Queue(Instance):
     def serve(self, what, name):
         path = self.path("spool/private", name)
         # pylint: disable=consider-using-with
-        child = subprocess.Popen(self.as_user([TOOL, what, path, self.path("log", name + ".txt")]))
+        child = subprocess.Popen(self.as_user([TOOL, what, path, self.path("log", name + ".txt")]),
+                                 stderr=subprocess.DEVNULL)
         self.children.append(child)
 
         def listens():
@@ -271,6 +272,8 @@ def test_commands(q):
     q.command("postfix", "start")
     wait_until(lambda: q.command("postqueue", "-f").returncode == 0, "flush")
     result = q.command("postsuper", "-H", held)
+    tap.equal(result.stderr, f"postsuper: {held}: released from hold\n"
+              "postsuper: Released from hold: 1 message\n", "postsuper -H")
     wait_until(lambda: q.is_removed(held), "released and delivered")
     result = q.command("postsuper", "-h", ident)
     tap.like(result.stderr, rf"^postsuper: {ident}: placed on hold$", "postsuper -h")

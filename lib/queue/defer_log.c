@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * An entry is "<ADDR>: reason" for people, then name=value lines for programs, then an empty line.
- * The reader only takes name=value lines.
+ * An entry is an empty line, "<ADDR>: reason" for people, then name=value lines for programs, then
+ * an empty line. The reader only takes name=value lines.
  */
 #include "queue/defer_log.h"
 
@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/cursor.h"
+#include "mail/address.h"
 
 /* What a line of the log may hold: the readers of it split at line ends. */
 static void add_clean(struct strbuf *out, const char *text)
@@ -27,15 +28,21 @@ static void add_line(struct strbuf *out, const char *name, const char *value)
 	strbuf_addch(out, '\n');
 }
 
+static void add_address(
+    struct strbuf *out, const char *before, const char *address, const char *after)
+{
+	strbuf_addstr(out, before);
+	address_external(slice_of(address), out);
+	strbuf_addstr(out, after);
+}
+
 void defer_log_add(struct strbuf *out, const struct defer_entry *e)
 {
-	strbuf_addstr(out, "<");
-	add_clean(out, e->recipient);
-	strbuf_addstr(out, ">: ");
+	add_address(out, "\n<", e->recipient, ">: ");
 	add_clean(out, e->why.text);
-	strbuf_addch(out, '\n');
-	add_line(out, "recipient", e->recipient);
-	add_line(out, "original_recipient", e->original);
+	add_address(out, "\nrecipient=", e->recipient, "\n");
+	if (e->original && *e->original)
+		add_address(out, "original_recipient=", e->original, "\n");
 	if (e->offset > 0)
 		strbuf_addf(out, "offset=%lld\n", (long long)e->offset);
 	add_line(out, "dsn_orig_rcpt", e->orcpt);

@@ -16,8 +16,10 @@
 #include "base/strbuf.h"
 
 struct defer_entry {
-	const char *recipient, *original; /* external form; original "" when the same */
-	const char *orcpt;		  /* "" */
+	/* Internal form for defer_log_add, which writes the external one; as the log has it from
+	 * defer_log_parse.  Original "" when the same. */
+	const char *recipient, *original;
+	const char *orcpt; /* "" */
 	unsigned notify;
 	off_t offset; /* of the recipient's record; 0 when the log has none */
 	struct reason why;

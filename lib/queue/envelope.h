@@ -23,7 +23,7 @@
 #define ENVELOPE_MAX_ATTRIBUTES 1000
 
 struct envelope_recipient {
-	const char *address;  /* as the file has it (external form) */
+	const char *address;  /* internal form, as the file has it */
 	const char *original; /* "" when the same */
 	const char *orcpt;    /* "rfc822;...", or "" */
 	unsigned notify;      /* enum dsn_notify bits; 0: not asked */
@@ -38,7 +38,7 @@ struct envelope_attribute {
 struct envelope {
 	struct arena arena;
 	char id[QUEUE_ID_SIZE];
-	const char *sender; /* external form; "": the null sender */
+	const char *sender; /* internal form; "": the null sender */
 	const char *full_name;
 	const char *envelope_id; /* ENVID, decoded; "" */
 	unsigned ret;		 /* enum dsn_ret; 0: not asked */

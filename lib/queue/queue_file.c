@@ -16,7 +16,7 @@
 #define BUFFER_FULL   (64 * 1024)
 #define LINE_PIECE    2048
 #define SIZE_DATA_LEN (6 * 15 + 5)
-#define SIZE_FORMAT   "%15lld %15lld %15lu %15d %15llu %15u"
+#define SIZE_FORMAT   "%15lld %15lld %15lu %15d %15lld %15u"
 
 void queue_writer_init(struct queue_writer *w, int fd)
 {
@@ -61,7 +61,7 @@ static void put_size(struct queue_writer *w, unsigned sendopts, char text[SIZE_D
 	/* A number that does not fit would move everything behind it: impossible below 10^15. */
 	int len = snprintf(text, SIZE_DATA_LEN + 1, SIZE_FORMAT,
 	    (long long)(w->data_end - w->data_offset), (long long)w->data_offset,
-	    w->recipient_count, 0, (unsigned long long)w->content_len, sendopts);
+	    w->recipient_count, 0, (long long)(w->data_end - w->data_offset), sendopts);
 
 	ASSERT(len == SIZE_DATA_LEN);
 }
@@ -129,7 +129,6 @@ void queue_writer_content(struct queue_writer *w)
 void queue_writer_line(struct queue_writer *w, struct slice line, bool complete)
 {
 	ASSERT(w->data_offset > 0 && w->data_end == 0);
-	w->content_len += line.len + complete;
 	while (line.len > LINE_PIECE) {
 		put(w, QR_PARTIAL, slice_first(line, LINE_PIECE));
 		line = slice_from(line, LINE_PIECE);

@@ -26,10 +26,9 @@ enum queue_sendopts { QUEUE_SENDOPT_SMTPUTF8 = 1, QUEUE_SENDOPT_REQUIRETLS = 2 }
 struct queue_writer {
 	int fd; /* borrowed, at offset 0 */
 	struct strbuf buf;
-	off_t written;	      /* bytes of the file before buf */
-	off_t data_offset;    /* of the first content record; 0 before queue_writer_content */
-	off_t data_end;	      /* of the X record; 0 before queue_writer_extracted */
-	uint64_t content_len; /* bytes of content, LF counting as one */
+	off_t written;	   /* bytes of the file before buf */
+	off_t data_offset; /* of the first content record; 0 before queue_writer_content */
+	off_t data_end;	   /* of the X record; 0 before queue_writer_extracted */
 	unsigned long recipient_count;
 	uint32_t crc;
 	int error; /* errno of the first failure */
@@ -38,7 +37,8 @@ void queue_writer_init(struct queue_writer *w, int fd);
 void queue_writer_release(struct queue_writer *w);
 
 /*
- * ARRIVAL_US: microseconds since the epoch.  SENDER is in external form (empty: the null sender).
+ * ARRIVAL_US: microseconds since the epoch.  SENDER is in internal form (empty: the null sender),
+ * as all addresses in queue files are.
  * Writes C (a placeholder), T, A create_time=, and S.  Attributes that Postfix has before S
  * (rewrite_context, sasl_..., the full name) may be added afterwards as well: readers do not care.
  */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/strbuf.h"
+#include "queue/defer_log.h"
 #include "queue/envelope.h"
 #include "queue/queue_file.h"
 #include "queue/spool.h"
@@ -278,6 +279,58 @@ static void test_records(void **state)
 	}
 }
 
+/* A file and a log that Postfix 3.7 made. */
+static void test_postfix(void **state)
+{
+	const char *source = getenv("PC_SRCDIR");
+	char *path = xasprintf("%s/t/data/postfix-3.7-queue-file", source ? source : ".");
+	char *log_path = xasprintf("%s/t/data/postfix-3.7-defer-log", source ? source : ".");
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct strbuf log = STRBUF_INIT(100000), again = STRBUF_INIT(100000);
+	struct arena arena = ARENA_INIT;
+	struct defer_entry *entries;
+	struct reason why = { .dsn = "" };
+	struct envelope *env;
+
+	(void)state;
+	assert_true(fd != -1);
+	env = envelope_read(fd, "E5890A74441", ENVELOPE_VERIFY, &why);
+	if (!env)
+		fail_msg("%s", why.text);
+	want_str("sender", env->sender, "joe smith@virt.test");
+	want_int("arrival", env->arrival_us, INT64_C(1795170908935028));
+	want_int("size", env->size, 3306);
+	want_int("ours", env->ours, false);
+	want_int("recipients", env->recipient_count, 2);
+	want_str("first", env->recipients[0].address, "a b@virt.test");
+	want_str("orcpt", env->recipients[0].orcpt, "rfc822;\"a b\"@virt.test");
+	want_int("notify", env->recipients[0].notify, 0);
+	want_str("second", env->recipients[1].address, "one@refuse.test");
+	want_int("notify", env->recipients[1].notify, 12);
+	want_str("helo", envelope_attribute(env, "log_helo_name"), "x");
+
+	want_int("log", file_read(AT_FDCWD, log_path, &log), 0);
+	want_int("entries", defer_log_parse(strbuf_slice(&log), &arena, &entries), 2);
+	want_str("recipient", entries[1].recipient, "\"a b\"@virt.test");
+	want_int("offset", entries[1].offset, env->recipients[0].offset);
+	want_int("offset", entries[0].offset, env->recipients[1].offset);
+	want_str("dsn", entries[0].why.dsn, "4.3.0");
+	want_str("reason", entries[0].why.text, "mail transport unavailable");
+	want_int("notify", entries[0].notify, 12);
+	/* We write the very same. */
+	entries[1].recipient = env->recipients[0].address;
+	for (size_t i = 0; i < 2; i++)
+		defer_log_add(&again, &entries[i]);
+	want_slice("log", strbuf_slice(&again), strbuf_slice(&log));
+	arena_release(&arena);
+	strbuf_release(&log);
+	strbuf_release(&again);
+	envelope_free(env);
+	close(fd);
+	free(path);
+	free(log_path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -285,6 +338,7 @@ int main(void)
 		cmocka_unit_test(test_done),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_postfix),
 	};
 
 	return cmocka_run_group_tests_name("queue_file", tests, NULL, NULL);
