@@ -319,15 +319,18 @@ enum check restrict_eval_list(struct eval *e, const struct rule_list *list)
 	return check;
 }
 
-enum check restrict_eval_text(struct eval *e, const char *text)
+enum check restrict_eval_text(struct eval *e, enum subject subject, const char *text)
 {
+	enum subject outer = e->list_subject;
 	/* The classes are looked at only; nothing of R is changed. */
 	struct reader reader = { .r = (struct restrictions *)e->r };
 	struct rule_list list = { NULL, 0 };
 	enum check check;
 
 	read_list(&reader, text, &list);
+	e->list_subject = subject;
 	check = restrict_eval_list(e, &list);
+	e->list_subject = outer;
 	list_release(&list);
 	return check;
 }
@@ -411,6 +414,33 @@ static enum check eval_etrn(struct eval *e)
 	return settle(e, eval_for(e, &e->r->etrn, SUBJECT_ETRN));
 }
 
+/* An address that can be delivered nowhere, whatever the lists say. */
+static enum check check_syntax(struct eval *e)
+{
+	bool sender = e->stage == RESTRICT_MAIL;
+	struct slice address = sender ? e->facts->sender : e->facts->recipient;
+	struct restrict_verdict *v = e->verdict;
+	char line[1200];
+
+	if (e->stage != RESTRICT_MAIL && e->stage != RESTRICT_RCPT && e->stage != RESTRICT_VRFY)
+		return CHECK_DUNNO;
+	if (!address.len || resolve_syntax(e->r->resolver, address))
+		return CHECK_DUNNO;
+	snprintf(line, sizeof(line), "Illegal address syntax from %s[%s] in %s command: <%.*s>",
+	    e->facts->client_name ? e->facts->client_name : "unknown",
+	    e->facts->client_address ? e->facts->client_address : "unknown",
+	    sender ? "MAIL" : "RCPT", SLICE_ARG(slice_first(address, 512)));
+	if (e->facts->log)
+		e->facts->log(line, e->facts->log_arg);
+	else
+		log_warning("%s", line);
+	v->code = 501;
+	snprintf(v->dsn, sizeof(v->dsn), "%s", sender ? "5.1.7" : "5.1.3");
+	snprintf(
+	    v->text, sizeof(v->text), "Bad %s address syntax", sender ? "sender" : "recipient");
+	return CHECK_REJECT;
+}
+
 static enum check eval_stage(struct eval *e)
 {
 	bool delayed = e->r->params->smtpd_delay_reject;
@@ -485,7 +515,9 @@ bool restrict_check(const struct restrictions *r, enum restrict_stage stage,
 	inherit(&e.if_reject, transaction, false);
 	inherit(&e.if_permit, session, true);
 	inherit(&e.if_reject, session, false);
-	check = session->discard ? CHECK_DUNNO : eval_stage(&e);
+	check = check_syntax(&e);
+	if (check == CHECK_DUNNO && !session->discard)
+		check = eval_stage(&e);
 	keep_deferrals(&e);
 	for (size_t i = 0; i < ARRAY_LEN(e.resolved); i++) {
 		if (e.resolved[i].state != NOT_ASKED) {

@@ -16,8 +16,9 @@
  *verdict at DATA and BDAT, and after the last byte	the same
  *
  * restrict_check itself knows smtpd_delay_reject: at CONNECT, HELO and MAIL it then accepts at once
- * and does the work at RCPT (ETRN, VRFY).  With it off, a verdict against the client at CONNECT is
- * to be remembered by the caller ("503 5.7.0 Error: access denied for client" to what follows).
+ * (but for the syntax of the sender) and does the work at RCPT (ETRN, VRFY).  With it off, a
+ *verdict against the client at CONNECT is to be remembered by the caller ("503 5.7.0 Error: access
+ *denied for client" to what follows).
  */
 #ifndef PC_SMTPD_RESTRICT_H
 #define PC_SMTPD_RESTRICT_H

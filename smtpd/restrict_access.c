@@ -270,7 +270,7 @@ enum check restrict_access_result(
 			dsn_take(&c.text, c.dsn);
 		return actions[i].apply(&c);
 	}
-	return restrict_eval_text(e, c.value);
+	return restrict_eval_text(e, subject, c.value);
 }
 
 /* ---- what is looked up ---- */
@@ -351,17 +351,15 @@ static enum check look_up(
 enum check restrict_check_access(struct eval *e, const struct rule *rule)
 {
 	enum subject subject = (enum subject)rule->row->number;
-	struct strbuf value = STRBUF_INIT(65536), name = STRBUF_INIT(4096);
+	struct strbuf value = STRBUF_INIT(65536);
 	enum table_result found;
 	enum check check = look_up(e, rule, &value, &found);
 
-	if (check == CHECK_DUNNO && found == TABLE_ERROR) {
-		restrict_subject_name(e, subject, &name);
-		check = restrict_lookup_error(e, strbuf_slice(&name));
-	} else if (check == CHECK_DUNNO && found == TABLE_FOUND) {
+	if (check == CHECK_DUNNO && found == TABLE_ERROR)
+		check =
+		    restrict_reject_subject(e, 451, "4.3.5", subject, "Server configuration error");
+	else if (check == CHECK_DUNNO && found == TABLE_FOUND)
 		check = restrict_access_result(e, subject, tables_last(), value.ptr);
-	}
-	strbuf_release(&name);
 	strbuf_release(&value);
 	return check;
 }

@@ -122,8 +122,9 @@ static enum check unlisted(struct eval *e, int who, enum subject subject)
 	case RECIPIENT_UNKNOWN:
 		break;
 	}
-	return restrict_reject_subject(
-	    e, resolver_unknown_code(e->r->resolver, once->res.class), why.dsn, subject, why.text);
+	/* 5.1.1 is about a destination; RFC 3463 has no code for a sender that is unknown. */
+	return restrict_reject_subject(e, resolver_unknown_code(e->r->resolver, once->res.class),
+	    who == WHO_SENDER ? "5.1.0" : why.dsn, subject, why.text);
 }
 
 enum check restrict_unlisted_recipient(struct eval *e, const struct rule *rule)

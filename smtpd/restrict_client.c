@@ -73,8 +73,8 @@ enum check restrict_plaintext(struct eval *e, const struct rule *rule)
 	(void)rule;
 	if (e->facts->tls)
 		return CHECK_DUNNO;
-	return restrict_reject_subject(e, (unsigned)e->r->params->plaintext_reject_code, "4.7.1",
-	    e->list_subject, "Session encryption is required");
+	return restrict_reject(e, (unsigned)e->r->params->plaintext_reject_code, "4.7.1",
+	    "Session encryption is required");
 }
 
 enum check restrict_pipelining(struct eval *e, const struct rule *rule)

@@ -101,7 +101,8 @@ enum check restrict_reject(struct eval *e, unsigned code, const char *dsn, const
 /* "<NAME>: SUBJECT rejected: TEXT", with the DSN code fitting the subject. */
 enum check restrict_reject_subject(
     struct eval *e, unsigned code, const char *dsn, enum subject subject, const char *text);
-/* 451 4.3.5, and WHY as a warning in the log; warn_if_reject does not soften it. */
+/* 451 4.3.5 Server configuration error, and WHY as a warning in the log; warn_if_reject does not
+ * soften it. */
 enum check restrict_server_error(struct eval *e, const char *why);
 /* 451 4.3.0 <NAME>: Temporary lookup failure */
 enum check restrict_lookup_error(struct eval *e, struct slice name);
@@ -114,8 +115,8 @@ void restrict_log(const struct eval *e, const char *what, const char *text);
 /* ---- restrict.c ---- */
 
 enum check restrict_eval_list(struct eval *e, const struct rule_list *list);
-/* A list that an access table gave. */
-enum check restrict_eval_text(struct eval *e, const char *text);
+/* A list that an access table gave: in the words of what was looked up there. */
+enum check restrict_eval_text(struct eval *e, enum subject subject, const char *text);
 /* CHECK_DUNNO: look at resolved[...].state, which is RESOLVED or RESOLVE_BAD. */
 enum { WHO_RECIPIENT, WHO_SENDER };
 enum check restrict_resolve(struct eval *e, int who, struct resolved_once **once);

@@ -161,33 +161,28 @@ enum check restrict_reject(struct eval *e, unsigned code, const char *dsn, const
 }
 
 /*
- * Codes about an address differ for senders and recipients (RFC 3463 3.2), and mean nothing for
- * anything else.
+ * Codes about an address (x.1.N) differ for senders and recipients (RFC 3463 3.2), and mean nothing
+ * for anything else.
  */
 static void fit_dsn(char dsn[DSN_CODE_TEXT], enum subject subject)
 {
-	static const struct {
-		const char *code, *sender, *recipient, *other;
-	} rows[] = {
-		{ ".1.0", ".1.0", ".1.0", ".0.0" },
-		{ ".1.1", ".1.0", ".1.1", ".0.0" },
-		{ ".1.2", ".1.8", ".1.2", ".0.0" },
-		{ ".1.3", ".1.7", ".1.3", ".5.4" },
-		{ ".1.6", ".1.0", ".1.6", ".0.0" },
-		{ ".1.7", ".1.7", ".1.3", ".5.4" },
-		{ ".1.8", ".1.8", ".1.2", ".0.0" },
-	};
+	static const char sender[] = "0787707780", recipient[] = "0123456320";
+	char was[DSN_CODE_TEXT];
+	unsigned detail;
 
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		const char *want = subject == SUBJECT_SENDER	  ? rows[i].sender
-				   : subject == SUBJECT_RECIPIENT ? rows[i].recipient
-								  : rows[i].other;
-
-		if (strcmp(dsn + 1, rows[i].code) == 0) {
-			memcpy(dsn + 1, want, strlen(want) + 1);
-			return;
-		}
-	}
+	if (strncmp(dsn + 1, ".1.", 3) != 0 || !ascii_isdigit(dsn[4]) || dsn[5])
+		return;
+	memcpy(was, dsn, sizeof(was));
+	detail = (unsigned)(dsn[4] - '0');
+	if (subject == SUBJECT_SENDER)
+		dsn[4] = sender[detail];
+	else if (subject == SUBJECT_RECIPIENT)
+		dsn[4] = recipient[detail];
+	else
+		memcpy(dsn + 1, ".0.0", 5);
+	if (strcmp(was, dsn) != 0)
+		log_info(
+		    "mapping DSN status %s into %s status %s", was, subject_words[subject], dsn);
 }
 
 /* "<NAME>: SUBJECT rejected: TEXT" */
@@ -207,6 +202,7 @@ enum check restrict_reject_subject(
 	char fitting[DSN_CODE_TEXT], whole[1024];
 
 	ASSERT(strlen(dsn) < sizeof(fitting));
+	memset(fitting, 0, sizeof(fitting));
 	memcpy(fitting, dsn, strlen(dsn) + 1);
 	fit_dsn(fitting, subject);
 	subject_text(e, subject, text, whole, sizeof(whole));
@@ -215,11 +211,8 @@ enum check restrict_reject_subject(
 
 enum check restrict_server_error(struct eval *e, const char *why)
 {
-	char whole[1024];
-
 	log_warning("%s", why);
-	subject_text(e, e->list_subject, "Server configuration error", whole, sizeof(whole));
-	return reject_text(e, 451, "4.3.5", whole, false);
+	return reject_text(e, 451, "4.3.5", "Server configuration error", false);
 }
 
 enum check restrict_lookup_error(struct eval *e, struct slice name)

@@ -169,6 +169,8 @@ static bool check_whole(struct parse *p, struct slice text)
 	domain = p->has_at ? slice_from(whole, p->local_end + 1) : SLICE_NULL;
 	if (p->out.overflow || domain.len > ADDRESS_DOMAIN_MAX)
 		return fail(p, ADDRESS_TOO_LONG);
+	if (p->has_at && !domain.len)
+		return fail(p, ADDRESS_SYNTAX);
 	/* An empty local part has to be said: ""@example.com. */
 	if (!p->local_end && !slice_starts(text, "\"\""))
 		return fail(p, ADDRESS_SYNTAX);

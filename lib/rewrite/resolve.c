@@ -368,6 +368,20 @@ static bool check_address(const struct resolver *r, struct slice address, struct
 	return true;
 }
 
+bool resolve_syntax(const struct resolver *r, struct slice address)
+{
+	struct strbuf canonical = STRBUF_INIT(2 * ADDRESS_MAX);
+	struct reason why;
+	bool ok;
+
+	if (!address.len)
+		return true;
+	rewrite_address(r->rewriter, REWRITE_LOCAL, address, &canonical);
+	ok = !canonical.overflow && check_address(r, strbuf_slice(&canonical), &why);
+	strbuf_release(&canonical);
+	return ok;
+}
+
 bool resolve(const struct resolver *r, struct slice address, struct slice sender,
     struct resolved *res, struct reason *why)
 {

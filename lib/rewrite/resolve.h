@@ -53,6 +53,11 @@ const struct address_rules *resolver_rules(const struct resolver *resolver);
 bool resolve(const struct resolver *resolver, struct slice address, struct slice sender,
     struct resolved *result, struct reason *why);
 
+/*
+ * Is ADDRESS (internal form) one that resolve() would not refuse with 5.1.3?  The empty one is.
+ */
+bool resolve_syntax(const struct resolver *resolver, struct slice address);
+
 /* The class alone, by domain (SLICE_NULL: a bare name, local); MATCH_ERROR when a table failed. */
 enum match_result resolve_domain_class(
     const struct resolver *resolver, struct slice domain, enum resolve_class *class);

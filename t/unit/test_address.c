@@ -63,7 +63,7 @@ static void test_path(void **state)
 		{ "<\"a..b\"@c>", STRICT, ADDRESS_OK, "a..b@c", "" },
 		{ "<a@c.>", 0, ADDRESS_OK, "a@c.", "" },
 		{ "<a@c..d>", STRICT, ADDRESS_SYNTAX, NULL, NULL },
-		{ "<a@>", 0, ADDRESS_OK, "a@", "" },
+		{ "<a@>", 0, ADDRESS_SYNTAX, NULL, NULL },
 		{ "<a@>", STRICT, ADDRESS_SYNTAX, NULL, NULL },
 		{ "<a@[1.2.3.4]>", STRICT, ADDRESS_OK, "a@[1.2.3.4]", "" },
 		{ "<a@[IPv6:::1]>", STRICT, ADDRESS_OK, "a@[IPv6:::1]", "" },
