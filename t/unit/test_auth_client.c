@@ -19,8 +19,8 @@
 	"COOKIE\td1fbc09ea5724a49d56346c34dac9245\nDONE\n"
 
 /*
- * A step with "<" waits for a line that begins with what follows, any other is sent as it is; "|"
- * closes and takes the next connection.
+ * A step with "<" waits for a line that begins with what follows, any other is sent as it is; "^"
+ * reads the client's VERSION and CPID, "|" closes and takes the next connection.
  */
 struct fake {
 	const char *const *steps;
@@ -61,6 +61,7 @@ static void *run_fake(void *arg)
 {
 	struct fake *fake = arg;
 	struct stream *s = next_connection(fake);
+	struct slice line;
 	bool good = true;
 
 	for (const char *const *step = fake->steps; good && s && *step; step++) {
@@ -68,6 +69,9 @@ static void *run_fake(void *arg)
 		if (**step == '|') {
 			stream_free(s);
 			s = next_connection(fake);
+		} else if (**step == '^') {
+			good = stream_read_line(s, 100, &line) == STREAM_READ_LINE &&
+			       stream_read_line(s, 100, &line) == STREAM_READ_LINE;
 		} else if (**step == '<') {
 			good = expect_line(fake, s, *step + 1);
 		} else {
@@ -246,8 +250,8 @@ static void test_reconnects(void **state)
 /* A server that went away and came back may offer others. */
 static void test_mechanisms_again(void **state)
 {
-	static const char *const steps[] = { HELLO, "|",
-		"VERSION\t1\t2\nMECH\tPLAIN\nMECH\tLOGIN\nDONE\n", NULL };
+	static const char *const steps[] = { HELLO, "^", "|",
+		"VERSION\t1\t2\nMECH\tPLAIN\nMECH\tLOGIN\nDONE\n", "^", NULL };
 	int64_t deadline = deadline_in(5000);
 	struct auth_mechanism list[AUTH_MECHANISMS_MAX];
 	struct auth_client *client;
