@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "log/log.h"
@@ -26,6 +28,15 @@ void control_signal(pid_t pid, int signo)
 		fatal("cannot send a signal to process %ld: %s", (long)pid, strerror(errno));
 }
 
+/* A zombie counts as gone: its parent may never look at it. */
+static bool is_gone(pid_t pid)
+{
+	char path[64], exe[8];
+
+	snprintf(path, sizeof(path), "/proc/%ld/exe", (long)pid);
+	return readlink(path, exe, sizeof(exe)) < 0 && errno == ENOENT;
+}
+
 bool control_wait_end(const char *pid_file, pid_t pid, int64_t deadline)
 {
 	const struct timespec pause = { .tv_nsec = 10000000 };
@@ -36,9 +47,9 @@ bool control_wait_end(const char *pid_file, pid_t pid, int64_t deadline)
 			return false;
 		nanosleep(&pause, NULL);
 	}
-	/* It has let go of everything and is about to exit; or its own parent does not look. */
+	/* It has let go of everything and is about to exit. */
 	exit_deadline = deadline_in(EXIT_MS);
-	while (kill(pid, 0) == 0 && deadline_left(exit_deadline) > 0)
+	while (!is_gone(pid) && deadline_left(exit_deadline) > 0)
 		nanosleep(&pause, NULL);
 	return true;
 }

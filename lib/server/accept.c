@@ -75,11 +75,23 @@ static bool is_full(const struct server_process *p)
 	return p->session_limit != 0 && sessions_count() >= p->session_limit;
 }
 
+/* True: it stays full until a session that closes tells. */
+static bool rest_while_full(struct server_process *p)
+{
+	sessions_tell_closed(true);
+	if (!is_full(p)) {
+		sessions_tell_closed(false);
+		return false;
+	}
+	rest(p);
+	return true;
+}
+
 static void rest_is_over(struct loop_timer *timer)
 {
 	struct server_process *p = timer->arg;
 
-	if (!p->draining && !is_full(p))
+	if (!p->draining && !(is_full(p) && rest_while_full(p)))
 		go_on(p);
 }
 
@@ -121,6 +133,7 @@ static void retire(struct server_process *p)
 	msg_release(&m);
 	p->draining = true;
 	accept_end(p);
+	sessions_tell_closed(true);
 	server_check_drained();
 }
 
@@ -156,10 +169,9 @@ static bool accept_one(struct server_process *p, const struct acceptor *a)
 	socklen_t len = sizeof(ss);
 	int fd;
 
-	if (is_full(p)) {
+	if (is_full(p) && rest_while_full(p)) {
 		if (somebody_waits())
 			warn_full(p);
-		rest(p);
 		return false;
 	}
 	fd = socket_accept(a->watch.fd, &ss, &len);
@@ -239,6 +251,7 @@ void accept_session_closed(struct server_process *p)
 	    !heap_contains(&acceptors.rest.node)) {
 		if (somebody_waits())
 			warn_full(p);
+		sessions_tell_closed(false);
 		go_on(p);
 	}
 }

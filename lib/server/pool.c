@@ -3,6 +3,10 @@
  * Idle threads lie on a stack: the one that worked last, whose stack is warm, works next, and those
  * at the bottom run into their time limit and go.  A job is handed to a thread directly; only when
  * the system refuses another thread does it queue for the next one that ends its work.
+ *
+ * A thread is woken after the lock was let go, so that it does not run into it; by then it may have
+ * woken by itself, worked and gone.  So the structs of threads are kept for later ones and never
+ * freed: a late signal is at worst a wake-up for nothing.
  */
 #include "config.h"
 
@@ -46,12 +50,14 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t drained;
 	struct list idle;    /* newest first */
+	struct list unused;  /* structs of threads that have gone */
 	struct list waiting; /* oldest first */
 	size_t threads;
 	size_t jobs; /* that have not ended yet */
 } pool = { .lock = PTHREAD_MUTEX_INITIALIZER,
 	.drained = PTHREAD_COND_INITIALIZER,
 	.idle = LIST_INIT(pool.idle),
+	.unused = LIST_INIT(pool.unused),
 	.waiting = LIST_INIT(pool.waiting) };
 
 /* Waits until DEADLINE (clock_ms); false when it has passed. */
@@ -119,9 +125,8 @@ static void *thread_main(void *arg)
 		run_jobs(self);
 	while (wait_for_job(self));
 	pool.threads--;
+	list_add_head(&pool.unused, &self->link);
 	pthread_mutex_unlock(&pool.lock);
-	pthread_cond_destroy(&self->wake);
-	free(self);
 	return NULL;
 }
 
@@ -153,22 +158,34 @@ static int thread_create(struct pool_thread *thread)
 	return rc;
 }
 
+/* With the lock. */
+static struct pool_thread *thread_struct(void)
+{
+	struct pool_thread *thread;
+
+	if (!list_is_empty(&pool.unused)) {
+		thread = list_entry(pool.unused.next, struct pool_thread, link);
+		list_del(&thread->link);
+		return thread;
+	}
+	thread = xcalloc(1, sizeof(*thread));
+	list_init(&thread->link);
+	pthread_cond_init(&thread->wake, NULL);
+	return thread;
+}
+
 /* A new thread with JOB (whose fn may be NULL: it waits for one); with the lock. */
 static int thread_new(struct pool_job job)
 {
-	struct pool_thread *thread = xcalloc(1, sizeof(*thread));
+	struct pool_thread *thread = thread_struct();
 	int rc;
 
 	thread->job = job;
-	list_init(&thread->link);
-	pthread_cond_init(&thread->wake, NULL);
 	rc = thread_create(thread);
-	if (rc == 0) {
+	if (rc == 0)
 		pool.threads++;
-		return 0;
-	}
-	pthread_cond_destroy(&thread->wake);
-	free(thread);
+	else
+		list_add_head(&pool.unused, &thread->link);
 	return rc;
 }
 
@@ -183,19 +200,20 @@ static void add_waiting(struct pool_job job)
 void pool_run(void (*fn)(void *arg), void *arg)
 {
 	const struct pool_job job = { fn, arg };
+	struct pool_thread *idle = NULL;
 
 	pthread_mutex_lock(&pool.lock);
 	pool.jobs++;
 	if (!list_is_empty(&pool.idle)) {
-		struct pool_thread *t = list_entry(pool.idle.next, struct pool_thread, link);
-
-		list_del(&t->link);
-		t->job = job;
-		pthread_cond_signal(&t->wake);
+		idle = list_entry(pool.idle.next, struct pool_thread, link);
+		list_del(&idle->link);
+		idle->job = job;
 	} else if (thread_new(job) != 0) {
 		add_waiting(job);
 	}
 	pthread_mutex_unlock(&pool.lock);
+	if (idle != NULL)
+		pthread_cond_signal(&idle->wake);
 }
 
 bool pool_start(void)

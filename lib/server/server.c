@@ -94,6 +94,7 @@ void server_drain(bool reload)
 	accept_end(p);
 	if (p->server->drain != NULL)
 		p->server->drain(&p->ctx, reload);
+	sessions_tell_closed(true);
 	sessions_drain();
 	server_check_drained();
 }

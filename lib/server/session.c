@@ -69,7 +69,7 @@ static struct {
 	void (*closed)(void);
 	atomic_size_t count;
 	atomic_int draining; /* 0, 1 (reload or stop), 2 (first reload, then stop) */
-	atomic_bool close_posted;
+	atomic_bool close_posted, tell_closed;
 	atomic_int lingering;
 	_Atomic(struct session_state *) chunks[MAX_CHUNKS];
 
@@ -241,6 +241,11 @@ void sessions_init(struct loop *loop, void (*closed)(void))
 	loop_on_tagged(loop, on_input, NULL);
 }
 
+void sessions_tell_closed(bool wanted)
+{
+	atomic_store(&parker.tell_closed, wanted);
+}
+
 size_t sessions_count(void)
 {
 	return atomic_load(&parker.count);
@@ -338,7 +343,7 @@ static void session_close(struct session *session)
 	free(session);
 	slot_put(slot);
 	atomic_fetch_sub(&parker.count, 1);
-	if (parker.closed != NULL && !atomic_exchange(&parker.close_posted, true))
+	if (atomic_load(&parker.tell_closed) && !atomic_exchange(&parker.close_posted, true))
 		loop_post(parker.loop, closed_posted, NULL);
 }
 

@@ -84,8 +84,13 @@ void session_start(struct session *session);
 
 /* For server.c and uid_workers.c. ---------------------------------------------------------- */
 
-/* Sets the process's parker up; CLOSED runs in LOOP's thread some time after sessions closed. */
+/*
+ * Sets the process's parker up; CLOSED runs in LOOP's thread some time after sessions closed, while
+ * somebody wants to hear of that.
+ */
 void sessions_init(struct loop *loop, void (*closed)(void));
+/* After this, look at sessions_count once more: those that closed before have not told. */
+void sessions_tell_closed(bool wanted);
 /* Sessions that have been made and not closed. */
 size_t sessions_count(void);
 /* In LOOP's thread: wakes all who are parked for input, and tells the others at their parking. */

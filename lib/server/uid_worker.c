@@ -65,6 +65,7 @@ static void parent_ready(struct loop_watch *watch, uint32_t events)
 	if (result == CHANNEL_CLOSED) {
 		loop_unwatch(worker.process->ctx.loop, watch);
 		worker.process->draining = true;
+		sessions_tell_closed(true);
 		sessions_drain();
 		server_check_drained();
 	}

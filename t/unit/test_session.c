@@ -38,6 +38,7 @@ static int group_setup(void **state)
 	(void)state;
 	loop = loop_new();
 	sessions_init(loop, on_closed);
+	sessions_tell_closed(true);
 	pthread_create(&loop_thread, NULL, run_loop, NULL);
 	return 0;
 }
