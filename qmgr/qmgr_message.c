@@ -517,8 +517,8 @@ static void act(struct message *m, enum owner_action action)
 	case OWNER_SEND_DONE:
 		log_info("%s: removed", m->id);
 		stop_waiting_for_durable(m);
-		unload(m);
 		intake_answer(m, true);
+		unload(m);
 		return;
 	case OWNER_SEND_SPOOL:
 		stop_waiting_for_durable(m);

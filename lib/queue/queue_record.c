@@ -124,7 +124,7 @@ static int fill(struct queue_reader *r, size_t want)
 	struct slice have = window_from(r, r->at);
 	ssize_t got;
 
-	if (have.len >= want)
+	if (have.len >= want || (r->end > 0 && r->at + (off_t)have.len >= r->end))
 		return 0;
 	if (have.len > 0)
 		strbuf_consume(&r->window, (size_t)(r->at - r->window_at));
@@ -143,10 +143,15 @@ static int fill(struct queue_reader *r, size_t want)
 			got = pread(r->fd, r->window.ptr + r->window.len, room,
 			    r->window_at + (off_t)r->window.len);
 		while (got == -1 && errno == EINTR);
-		if (got <= 0)
-			return got == 0 ? 0 : -1;
+		if (got == -1)
+			return -1;
 		r->window.len += (size_t)got;
 		r->window.ptr[r->window.len] = '\0';
+		/* Complete files do not grow: a short read has seen the end. */
+		if ((size_t)got < room) {
+			r->end = r->window_at + (off_t)r->window.len;
+			return 0;
+		}
 	}
 	return 0;
 }
