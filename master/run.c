@@ -239,12 +239,12 @@ static void start(const struct run_options *options)
 	if (is_postfix())
 		compile_tables(g->postfix);
 	daemon_output_open();
+	if (g->absent != NULL)
+		log_warning("%s", g->absent);
 	/* From here on the terminal hears what does not start, and nothing else. */
 	(void)master_log_open(g, false, debug);
 	log_started(g, "daemon started");
 	log_user();
-	if (g->absent != NULL)
-		log_warning("%s", g->absent);
 	generation_install(g);
 }
 

@@ -204,8 +204,8 @@ def test_configure():
 def test_start():
     started = sh("dovecot")
     tap.equal(started.returncode, 0, "dovecot starts") or tap.note(started.stdout)
-    tap.equal(len(re.findall(r"(?i)imap", started.stdout)) > 0, True,
-              "the missing IMAP is a warning") or tap.note(started.stdout)
+    tap.equal(len(re.findall(r"(?im)^.*warning.*imap.*$", started.stdout)), 1,
+              "the missing IMAP is one warning") or tap.note(started.stdout)
     started = sh("postfix start")
     tap.equal(started.returncode, 0, "postfix starts") or tap.note(started.stdout)
     tap.equal(sh("postfix status").returncode, 0, "postfix status")
@@ -234,7 +234,6 @@ def test_first_mail():
     tap.like(said, r"^235 2\.7\.0 Authentication successful", "alice logs in")
     tap.like(said, r"^250-AUTH=PLAIN LOGIN", "AUTH= for old clients")
     tap.like(said, r"^250 2\.0\.0 Ok: queued as \w+", "alice to test1 is accepted")
-    tap.like(said, r"^221 2\.0\.0 Bye", "the session ends")
     wait_until(lambda: re.search(r"^1 \d+", sh(POP3.format(user="test1", command="list")).stdout, re.M),
                "the mail in the mailbox")
     said = sh(POP3.format(user="test1", command="list")).stdout

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/cursor.h"
+#include "conf/postfix_conf.h"
 #include "log/log.h"
 #include "table/table_build.h"
 #include "table/table_type.h"
@@ -35,7 +36,8 @@ struct rule {
 
 struct regexp_table {
 	char *path;
-	struct table_stamp stamp;
+	struct table_stamp stamp; /* of the file */
+	bool is_inline;		  /* there is no file */
 	struct rule *rules;
 	size_t count;
 };
@@ -267,13 +269,32 @@ void *table_regexp_parse(const char *path, struct slice text, unsigned flags)
 	return t;
 }
 
+/* regexp:{ {/pattern/ result} ... }: each group is a line of the file that is not there. */
+static void add_inline_rules(const char *name, struct strbuf *text)
+{
+	struct strbuf all = STRBUF_INIT(TABLE_TEXT_MAX), rule = STRBUF_INIT(TABLE_TEXT_MAX);
+	const char *rest = name;
+
+	if (postfix_list_next(&rest, &all))
+		for (rest = all.ptr; postfix_list_next(&rest, &rule);) {
+			strbuf_addslice(text, slice_trim(strbuf_slice(&rule), " \t"));
+			strbuf_addch(text, '\n');
+		}
+	strbuf_release(&all);
+	strbuf_release(&rule);
+}
+
 static void *regexp_open(const char *path, unsigned flags, char **error)
 {
 	struct strbuf text = STRBUF_INIT(TABLE_TEXT_MAX);
 	struct table_stamp stamp;
 	struct regexp_table *t = NULL;
 
-	if (table_read_file(path, &text, &stamp, error)) {
+	if (path[0] == '{') {
+		add_inline_rules(path, &text);
+		t = table_regexp_parse(path, strbuf_slice(&text), flags);
+		t->is_inline = true;
+	} else if (table_read_file(path, &text, &stamp, error)) {
 		t = table_regexp_parse(path, strbuf_slice(&text), flags);
 		t->stamp = stamp;
 	}
@@ -353,6 +374,8 @@ static enum table_change regexp_refresh(void *impl)
 	const struct regexp_table *t = impl;
 	struct table_stamp now;
 
+	if (t->is_inline)
+		return TABLE_SAME;
 	if (!table_stamp_at(AT_FDCWD, t->path, &now) || table_stamp_equal(&now, &t->stamp))
 		return TABLE_SAME;
 	return TABLE_CHANGED;

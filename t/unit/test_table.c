@@ -358,6 +358,17 @@ static void test_regexp(void **state)
 	free(spec);
 }
 
+static void test_inline_regexp(void **state)
+{
+	struct table *t = table_open("regexp:{{/^[^A-Z]/ Bogus}, { /^x/ an x }}", 0);
+
+	(void)state;
+	want_lookup(t, "<html>", "Bogus");
+	want_lookup(t, "xyz", "an x");
+	want_int("refresh", table_refresh_all(), true);
+	table_free(t);
+}
+
 static void test_list(void **state)
 {
 	struct tables *list = tables_open(
@@ -441,6 +452,7 @@ int main(void)
 		cmocka_unit_test(test_mode),
 		cmocka_unit_test(test_inline),
 		cmocka_unit_test(test_regexp),
+		cmocka_unit_test(test_inline_regexp),
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_unix),
 		cmocka_unit_test(test_aliases),
