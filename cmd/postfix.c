@@ -14,6 +14,7 @@
 #include "cmd/control.h"
 #include "cmd/programs.h"
 #include "log/log.h"
+#include "table/table_build.h"
 
 #define LOG_NAME      "postfix/postfix-script"
 #define STOP_GRACE_MS 10000
@@ -72,6 +73,21 @@ static void need_sound_configuration(struct postfix_command *pf, const char *wha
 	fatal("the configuration has errors, %s", what);
 }
 
+/*
+ * Defaults may name a table, too.  Names come sorted, so alias_database, which says of /etc/aliases
+ * what it is, comes before all others that name the same file.
+ */
+static void build_tables(const struct postfix_command *pf)
+{
+	for (size_t i = 0; i < postfix_param_count(); i++) {
+		const char *name = postfix_param_row(i)->name;
+		const char *value = postfix_param_lookup(pf->params, name);
+
+		if (value != NULL)
+			table_build_missing(value, strncmp(name, "alias_", 6) == 0);
+	}
+}
+
 static int exec_master(const struct postfix_command *pf, const char *option)
 {
 	char *path = programs_daemon("master");
@@ -86,6 +102,7 @@ static int start(struct postfix_command *pf)
 	if (control_running(pf->pid_file) != 0)
 		fatal("the Postfix mail system is already running");
 	need_sound_configuration(pf, "not started");
+	build_tables(pf);
 	log_info("starting the Postfix mail system");
 	return exec_master(pf, "-w");
 }
@@ -95,6 +112,7 @@ static int start_foreground(struct postfix_command *pf)
 	if (control_running(pf->pid_file) != 0)
 		fatal("the Postfix mail system is already running");
 	need_sound_configuration(pf, "not started");
+	build_tables(pf);
 	log_info("starting the Postfix mail system");
 	return exec_master(pf, getpid() == 1 ? "-i" : "-s");
 }

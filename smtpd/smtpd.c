@@ -11,6 +11,7 @@
 #include "net/dns.h"
 #include "server/shared.h"
 #include "smtpd/smtpd.h"
+#include "table/table.h"
 
 struct smtpd_server smtpd_server;
 
@@ -154,7 +155,8 @@ static void prepare(struct server_context *ctx)
  */
 static void walls(const struct server_context *ctx, struct sandbox *walls)
 {
-	static struct sandbox_path paths[12];
+	static struct sandbox_path paths[40];
+	const char *dir;
 	size_t n = 0;
 
 	paths[n++] = (struct sandbox_path){ "/etc", SANDBOX_READ };
@@ -166,6 +168,8 @@ static void walls(const struct server_context *ctx, struct sandbox *walls)
 
 	paths[n++] = (struct sandbox_path){ incoming, SANDBOX_WRITE };
 	paths[n++] = (struct sandbox_path){ "/proc/self/fd", SANDBOX_READ };
+	for (size_t i = 0; (dir = table_directory(i)) != NULL && n < ARRAY_LEN(paths) - 1; i++)
+		paths[n++] = (struct sandbox_path){ dir, SANDBOX_READ };
 	paths[n] = (struct sandbox_path){ NULL, SANDBOX_READ };
 	walls->paths = paths;
 	walls->landlock = true;

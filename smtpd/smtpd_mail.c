@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* HELO, EHLO, MAIL and RCPT: the envelope. */
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -10,6 +13,7 @@
 #include "log/log.h"
 #include "mail/address.h"
 #include "smtpd/smtpd.h"
+#include "table/table.h"
 
 /* Bytes that would end a comment, a word or an address in Received:. */
 #define NEUTER " <>()\\\";@"
@@ -224,9 +228,20 @@ static bool mail_is_acceptable(struct smtpd *s, struct slice sender, struct slic
 	return true;
 }
 
+/* A changed table that cannot be opened anew: master starts another process. */
+static void refresh_tables(void)
+{
+	static atomic_bool told;
+
+	if (!table_refresh_all() && !atomic_exchange(&told, true))
+		(void)kill(getpid(), SIGTERM);
+}
+
 void smtpd_mail(struct smtpd *s, struct slice args)
 {
 	struct strbuf sender = STRBUF_INIT(ADDRESS_MAX);
+
+	refresh_tables();
 
 	if (!take_keyword(&args, "FROM") || args.len == 0) {
 		smtpd_reply(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");

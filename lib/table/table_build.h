@@ -47,6 +47,12 @@ struct table_build {
 bool table_build(struct table_build *build, struct slice source, char **error);
 /* The same from the file build->path, whose owner and mode the new table gets. */
 bool table_build_file(struct table_build *build, char **error);
+/*
+ * Builds what is missing: for each "hash:FILE" (btree, lmdb) in a parameter's VALUE the table, if
+ * FILE is there and FILE.lmdb is not, or is older.  Says so in the log; a failure is a warning
+ * there (the table will be an error for who needs it).  Returns the number of tables built.
+ */
+size_t table_build_missing(const char *value, bool aliases);
 /* Removes keys; *REMOVED is their number. */
 bool table_remove(struct table_build *build, const struct slice *keys, size_t count,
     size_t *removed, char **error);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 
 #include "config.h"
@@ -199,6 +201,46 @@ static void test_many(void **state)
 	free(spec);
 }
 
+#define ROUNDS 200
+
+static void *look_up_again(void *arg)
+{
+	struct strbuf value = STRBUF_INIT(TABLE_VALUE_MAX);
+	size_t bad = 0;
+
+	for (int i = 0; i < 20 * ROUNDS; i++) {
+		bad += table_get(arg, SLICE_LIT("bob"), &value) != TABLE_FOUND || value.len != 3;
+		if (i % 50 == 0)
+			bad += !table_refresh_all();
+	}
+	strbuf_release(&value);
+	return (void *)bad;
+}
+
+/* Lookups go on while the file is replaced, and each sees the old or the new one. */
+static void test_threads(void **state)
+{
+	struct table_build b = { .with_nul = true };
+	char *spec = spec_of("lmdb", "t9");
+	pthread_t threads[3];
+	struct table *t;
+	void *bad;
+
+	(void)state;
+	build("t9", "bob one\n", &b);
+	t = table_open(spec, 0);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, look_up_again, t), 0);
+	for (int i = 0; i < 10; i++)
+		build("t9", i % 2 ? "bob one\n" : "bob two\n", &b);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
+		assert_int_equal(pthread_join(threads[i], &bad), 0);
+		want_int("wrong answers", (size_t)bad, 0);
+	}
+	table_free(t);
+	free(spec);
+}
+
 static void test_incremental(void **state)
 {
 	struct table_build b = { .with_nul = true };
@@ -229,6 +271,27 @@ static void test_incremental(void **state)
 	table_free(t);
 	free(path);
 	free(spec);
+}
+
+/* Only what is not there, or is older than its text. */
+static void test_missing(void **state)
+{
+	char *value =
+	    xasprintf("static:x, proxy:hash:%s/m1 {lmdb:x} btree:%s/m2, hash:/nonexistent/x "
+		      "hash:",
+		dir.dir, dir.dir);
+	char *path = xasprintf("%s/m1", dir.dir);
+	const struct timespec times[] = { { 0, UTIME_OMIT }, { 4000000000, 0 } };
+
+	(void)state;
+	config_write(&dir, "m1", "a b\n");
+	config_write(&dir, "m2", "a b\n");
+	want_int("both", table_build_missing(value, false), 2);
+	want_int("none", table_build_missing(value, false), 0);
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+	want_int("the newer", table_build_missing(value, false), 1);
+	free(path);
+	free(value);
 }
 
 static void test_empty(void **state)
@@ -446,7 +509,9 @@ int main(void)
 		cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_cut_file),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_incremental),
+		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_build_errors),
 		cmocka_unit_test(test_mode),
