@@ -20,8 +20,8 @@
 #include "conf/dovecot_conf.h"
 #include "conf/postfix_conf.h"
 #include "ipc/channel.h"
-#include "net/addr.h"
 #include "master/process_matrix.h"
+#include "net/addr.h"
 #include "server/loop.h"
 #include "server/server.h"
 
