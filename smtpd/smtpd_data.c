@@ -84,6 +84,8 @@ static void keep(struct smtpd *s, struct body *b, struct slice line, bool comple
 	b->held_cr = false;
 	if (!b->refused && !intake_line(s->transaction->intake, line, complete, &b->why))
 		b->refused = true;
+	if (b->refused && strcmp(b->why.text, "message file too big") == 0)
+		log_warning("%s: queue file size limit exceeded", smtpd_queue_id(s));
 }
 
 /* A whole line (or its last piece), LF included.  True: it was the end of the message. */
@@ -200,7 +202,7 @@ static bool has_unsupported_finding(const struct restrict_findings *f)
 	return f->filter != NULL || f->redirect != NULL || f->bcc != NULL;
 }
 
-static bool is_ready_for_data(struct smtpd *s)
+static bool is_ready_for_data(struct smtpd *s, struct slice args)
 {
 	struct smtpd_transaction *t = s->transaction;
 	struct restrict_verdict verdict;
@@ -210,6 +212,10 @@ static bool is_ready_for_data(struct smtpd *s)
 			smtpd_reply(s, 554, "5.5.1", "Error: no valid recipients");
 		else
 			smtpd_reply(s, 503, "5.5.1", "Error: need RCPT command");
+		return false;
+	}
+	if (args.len > 0) {
+		smtpd_reply(s, 501, "5.5.4", "Syntax: DATA");
 		return false;
 	}
 	if (!smtpd_check(s, RESTRICT_DATA, SLICE_NULL, &verdict)) {
@@ -233,8 +239,7 @@ void smtpd_data(struct smtpd *s, struct slice args)
 		.bare_allowed = bare_newline_is_allowed(s),
 	};
 
-	(void)args;
-	if (!is_ready_for_data(s))
+	if (!is_ready_for_data(s, args))
 		return;
 	if (s->findings.hold || s->transaction->findings.hold)
 		intake_set_hold(s->transaction->intake);

@@ -91,12 +91,12 @@ void smtpd_ehlo(struct smtpd *s, struct slice args)
 	smtpd_reply(s, 250, NULL, "OK");
 }
 
-/* "FROM:" or "TO:" with blanks where clients put them. */
+/* "FROM:" or "TO:", behind which clients put blanks. */
 static bool take_keyword(struct slice *args, const char *keyword)
 {
 	if (!slice_casestarts(*args, keyword))
 		return false;
-	*args = slice_trim(slice_from(*args, strlen(keyword)), " \t");
+	*args = slice_from(*args, strlen(keyword));
 	if (args->len == 0 || args->ptr[0] != ':')
 		return false;
 	*args = slice_trim(slice_from(*args, 1), " \t");
@@ -111,6 +111,10 @@ static bool take_path(struct smtpd *s, struct slice *args, bool sender, struct s
 			 (sender ? ADDRESS_ALLOW_EMPTY : 0);
 	enum address_status status = address_take_path(args, flags, out);
 
+	/* `""` is nobody, and "user@" is at no place. */
+	if (status == ADDRESS_OK &&
+	    ((out->len == 0 && !sender) || slice_ends(strbuf_slice(out), "@")))
+		status = ADDRESS_SYNTAX;
 	if (status == ADDRESS_OK && (args->len == 0 || args->ptr[0] == ' ' || args->ptr[0] == '\t'))
 		return true;
 	if (status == ADDRESS_NON_ASCII) {
@@ -143,17 +147,37 @@ static bool enough_space(void)
 	return false;
 }
 
+/* A refusal of our own, logged like one of the restrictions'. */
+static void refuse_sender(struct smtpd *s, unsigned code, const char *dsn, const char *text)
+{
+	struct strbuf line = STRBUF_INIT(4000);
+
+	strbuf_addf(&line, "NOQUEUE: reject: MAIL from %s: %u %s %s; from=<%s> proto=%s",
+	    s->name_addr, code, dsn, text, s->transaction->sender.ptr, s->esmtp ? "ESMTP" : "SMTP");
+	if (s->helo != NULL)
+		strbuf_addf(&line, " helo=<%s>", s->helo);
+	if (s->sasl_username != NULL)
+		strbuf_addf(&line, " sasl_username=<%s>", s->sasl_username);
+	log_info("%s", line.ptr);
+	strbuf_release(&line);
+	smtpd_reply(s, code, dsn, "%s", text);
+}
+
 /* RFC 1870 6.1; false when the refusal was sent. */
 static bool take_size(struct smtpd *s, struct smtpd_transaction *t, struct slice value)
 {
 	long long limit = smtpd_server.params->message_size_limit;
 
 	if (!slice_uint(value, INT64_MAX, &t->size)) {
-		smtpd_reply(s, 501, "5.5.4", "Bad message size syntax");
+		if (value.len > 0 && slice_trim(value, "0123456789").len == 0)
+			smtpd_reply(
+			    s, 552, "5.3.4", "Message size exceeds file system imposed limit");
+		else
+			smtpd_reply(s, 501, "5.5.4", "Bad message size syntax");
 		return false;
 	}
 	if (limit > 0 && t->size > (uint64_t)limit) {
-		smtpd_reply(s, 552, "5.3.4", "Message size exceeds fixed limit");
+		refuse_sender(s, 552, "5.3.4", "Message size exceeds fixed limit");
 		return false;
 	}
 	return true;
@@ -222,7 +246,7 @@ static bool mail_is_acceptable(struct smtpd *s, struct slice sender, struct slic
 		return false;
 	}
 	if (!enough_space()) {
-		smtpd_reply(s, 452, "4.3.1", "Insufficient system storage");
+		refuse_sender(s, 452, "4.3.1", "Insufficient system storage");
 		return false;
 	}
 	return true;

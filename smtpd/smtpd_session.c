@@ -43,15 +43,15 @@ struct command {
 
 /* RFC 5321 4.1, RFC 3207 4, RFC 4954 4. */
 static const struct command commands[VERB_UNKNOWN] = {
-	[VERB_HELO] = { "HELO", smtpd_helo, CMD_LAST | CMD_BEFORE_TLS },
-	[VERB_EHLO] = { "EHLO", smtpd_ehlo, CMD_LAST | CMD_BEFORE_TLS },
+	[VERB_HELO] = { "HELO", smtpd_helo, CMD_JUNK | CMD_LAST | CMD_BEFORE_TLS },
+	[VERB_EHLO] = { "EHLO", smtpd_ehlo, CMD_JUNK | CMD_LAST | CMD_BEFORE_TLS },
 	[VERB_STARTTLS] = { "STARTTLS", smtpd_starttls, CMD_NO_ARGS | CMD_LAST | CMD_BEFORE_TLS },
 	[VERB_AUTH] = { "AUTH", smtpd_auth, CMD_NEED_HELO | CMD_NEED_NO_MAIL },
 	[VERB_MAIL] = { "MAIL", smtpd_mail, CMD_NEED_HELO | CMD_NEED_NO_MAIL },
 	[VERB_RCPT] = { "RCPT", smtpd_rcpt, CMD_NEED_MAIL },
-	[VERB_DATA] = { "DATA", smtpd_data, CMD_NO_ARGS | CMD_LAST },
+	[VERB_DATA] = { "DATA", smtpd_data, CMD_LAST },
 	[VERB_RSET] = { "RSET", do_rset, CMD_NO_ARGS | CMD_JUNK },
-	[VERB_NOOP] = { "NOOP", do_noop, CMD_JUNK | CMD_BEFORE_TLS },
+	[VERB_NOOP] = { "NOOP", do_noop, CMD_JUNK | CMD_LAST | CMD_BEFORE_TLS },
 	[VERB_VRFY] = { "VRFY", do_vrfy, CMD_JUNK | CMD_LAST },
 	[VERB_ETRN] = { "ETRN", do_etrn, CMD_JUNK },
 	[VERB_QUIT] = { "QUIT", do_quit, CMD_BEFORE_TLS },
@@ -258,6 +258,7 @@ static void do_vrfy(struct smtpd *s, struct slice args)
 {
 	struct strbuf address = STRBUF_INIT(ADDRESS_MAX);
 	struct restrict_verdict verdict;
+	struct slice given = args;
 
 	if (smtpd_server.params->disable_vrfy_command)
 		smtpd_reply(s, 502, "5.5.1", "VRFY command is disabled");
@@ -269,7 +270,7 @@ static void do_vrfy(struct smtpd *s, struct slice args)
 	else if (!smtpd_check(s, RESTRICT_VRFY, strbuf_slice(&address), &verdict))
 		smtpd_reply_verdict(s, &verdict);
 	else
-		smtpd_reply(s, 252, "2.0.0", "%s", address.ptr);
+		smtpd_reply(s, 252, "2.0.0", "%.*s", SLICE_ARG(given));
 	strbuf_release(&address);
 }
 
@@ -335,6 +336,25 @@ static bool over_limits(struct smtpd *s)
 	return true;
 }
 
+static void log_pipelining(const struct smtpd *s, const char *verb)
+{
+	struct slice next = slice_first(stream_peek(s->session.stream), 100);
+	struct strbuf text = STRBUF_INIT(401);
+
+	for (size_t i = 0; i < next.len; i++) {
+		unsigned char c = (unsigned char)next.ptr[i];
+
+		if (c == '\r' || c == '\n')
+			strbuf_addstr(&text, c == '\r' ? "\\r" : "\\n");
+		else if (ascii_isprint((char)c) && c != '\\')
+			strbuf_addch(&text, (char)c);
+		else
+			strbuf_addf(&text, "\\%03o", c);
+	}
+	log_info("improper command pipelining after %s from %s: %s", verb, s->name_addr, text.ptr);
+	strbuf_release(&text);
+}
+
 /*
  * Input behind a command whose reply the client has to see first (logged once a session).  Who did
  * not say EHLO has no leave to pipeline at all; restrictions may mind that.
@@ -345,11 +365,8 @@ static bool refuse_pipelining(struct smtpd *s, enum smtpd_verb verb)
 	    stream_has_input(s->session.stream) && (!s->esmtp || (commands[verb].flags & CMD_LAST));
 	if (!s->pipelined || !(commands[verb].flags & CMD_LAST))
 		return false;
-	struct slice next = slice_first(stream_peek(s->session.stream), 100);
-
 	if (!s->pipelining_log)
-		log_info("improper command pipelining after %s from %s: %.*s", commands[verb].verb,
-		    s->name_addr, SLICE_ARG(next));
+		log_pipelining(s, commands[verb].verb);
 	s->pipelining_log = true;
 	if (!smtpd_server.params->smtpd_forbid_unauth_pipelining)
 		return false;
@@ -378,10 +395,12 @@ static void run_command(struct smtpd *s, struct slice line)
 	if (refuse_pipelining(s, number) || !is_legal(s, number, args))
 		return;
 	commands[number].run(s, args);
+	bool good = s->errors <= errors; /* DATA forgives */
+
 	if ((commands[number].flags & CMD_JUNK) &&
 	    s->junk++ > (unsigned)smtpd_server.params->smtpd_junk_command_limit)
 		s->errors++;
-	if (s->errors == errors)
+	if (good && stream_error(s->session.stream) == STREAM_OK)
 		s->counters[number].ok++;
 }
 
@@ -500,7 +519,7 @@ static void log_disconnect(const struct smtpd *s)
 			strbuf_addf(&line, "/%u", c->total);
 	}
 	strbuf_addf(&line, " commands=%u", ok);
-	if (ok != total)
+	if (ok != total || total == 0)
 		strbuf_addf(&line, "/%u", total);
 	if (s->bare_lf_seen && smtpd_server.bare_newline != BARE_NEWLINE_NO)
 		strbuf_addstr(&line, " notes=bare_lf");

@@ -285,6 +285,4 @@ def test_set_gid():
 with instance.Instance() as the_mail:
     tap.run(lambda: test_running(the_mail), lambda: test_refused(the_mail),
             lambda: test_postdrop(the_mail), lambda: test_pickup(the_mail),
-            lambda: test_down(the_mail), lambda: test_limits(the_mail))
-tap.run(test_set_gid)
-tap.done()
+            lambda: test_down(the_mail), lambda: test_limits(the_mail), test_set_gid)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A real Postfix with a private configuration and queue on a port of its own, for comparisons.
+
+It needs root and Debian's package; an installed Postcote is not taken for it.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+
+import instance
+import tap
+
+DAEMONS = "/usr/lib/postfix/sbin"
+
+
+def find():
+    """Skips the whole test where there is no real Postfix."""
+    if os.geteuid() != 0:
+        tap.skip_all("a real Postfix needs root")
+    if not os.path.exists(DAEMONS + "/smtpd") or not os.path.exists("/usr/sbin/postfix"):
+        tap.skip_all("no real Postfix is installed (package postfix)")
+
+
+class PeerPostfix:
+    """Configured by MAIN, a dictionary of main.cf parameters."""
+
+    def __init__(self, main):
+        self.dir = tempfile.mkdtemp(prefix="postcote-peer-")
+        os.chmod(self.dir, 0o755)
+        self.port = instance.free_ports(1)[0]
+        self.maildirs = self.path("mail")
+        for name in ("etc", "spool", "data", "mail"):
+            os.mkdir(self.path(name))
+        for name in ("data", "mail"):
+            shutil.chown(self.path(name), "postfix", "postfix")
+        values = {
+            "compatibility_level": "3.6", "queue_directory": self.path("spool"),
+            "data_directory": self.path("data"), "command_directory": "/usr/sbin",
+            "daemon_directory": DAEMONS, "mail_owner": "postfix", "setgid_group": "postdrop",
+            "maillog_file": self.path("mail.log"), "maillog_file_prefixes": self.dir,
+            "inet_interfaces": "127.0.0.1", "meta_directory": "/etc/postfix",
+            "shlib_directory": "/usr/lib/postfix", "alias_maps": "", "alias_database": "",
+            "virtual_mailbox_base": self.path("mail"),
+            "virtual_uid_maps": f"static:{shutil._get_uid('postfix')}",
+            "virtual_gid_maps": f"static:{shutil._get_gid('postfix')}",
+            "virtual_minimum_uid": "1", **main,
+        }
+        with open(self.path("etc/main.cf"), "w", encoding="ascii") as f:
+            f.writelines(f"{name} = {value}\n" for name, value in values.items())
+        with open(self.path("etc/master.cf"), "w", encoding="ascii") as f:
+            f.write(f"127.0.0.1:{self.port} inet n - n - - smtpd\n"
+                    "cleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\n"
+                    "rewrite unix - - n - - trivial-rewrite\nbounce unix - - n - 0 bounce\n"
+                    "defer unix - - n - 0 bounce\ntrace unix - - n - 0 bounce\n"
+                    "verify unix - - n - 1 verify\nproxymap unix - - n - - proxymap\n"
+                    "smtp unix - - n - - smtp\nerror unix - - n - - error\n"
+                    "retry unix - - n - - error\nvirtual unix - n n - - virtual\n"
+                    "anvil unix - - n - 1 anvil\ntlsmgr unix - - n 1000? 1 tlsmgr\n"
+                    "postlog unix-dgram n - n - 1 postlogd\n")
+
+    def path(self, *parts):
+        return os.path.join(self.dir, *parts)
+
+    def postfix(self, verb):
+        return subprocess.run(["/usr/sbin/postfix", "-c", self.path("etc"), verb], timeout=60,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+
+    def __enter__(self):
+        done = self.postfix("start")
+        try:
+            if done.returncode != 0:
+                raise RuntimeError(f"postfix start: {done.stdout}")
+            instance.wait_until(lambda: instance._listens(self.port), "the peer's port")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.postfix("stop")
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def log(self):
+        try:
+            with open(self.path("mail.log"), encoding="utf-8", errors="replace") as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""

@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""The same dialogues with our smtpd and with a real Postfix: replies and log lines are compared.
+
+DIFFERENT lists what is meant to differ, with the reason.
+"""
+
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import instance  # noqa: E402
+import peer_postfix  # noqa: E402
+import tap  # noqa: E402
+from smtp_dialogue import Dialogue  # noqa: E402
+
+MAIN = {
+    "myhostname": "mail.example.test", "mydomain": "example.test", "myorigin": "example.test",
+    "mydestination": "", "local_recipient_maps": "", "mynetworks": "192.0.2.0/24",
+    "virtual_mailbox_domains": "example.test",
+    "virtual_mailbox_maps": "inline:{alice@example.test=example.test/alice/ "
+                            "bob@example.test=example.test/bob/}",
+    "smtpd_relay_restrictions": "permit_sasl_authenticated, reject_unauth_destination",
+    "smtpd_recipient_restrictions": "", "smtpd_recipient_limit": "3",
+    "smtpd_error_sleep_time": "0", "smtpd_soft_error_limit": "100",
+    "smtpd_hard_error_limit": "8", "smtpd_junk_command_limit": "5",
+    "message_size_limit": "20000", "mailbox_size_limit": "20000", "virtual_mailbox_limit": "20000",
+    "hopcount_limit": "10", "smtputf8_enable": "no",
+    "smtpd_forbidden_commands": "CONNECT GET POST",
+    "smtpd_forbid_bare_newline": "normalize", "smtpd_forbid_bare_newline_exclusions": "",
+    "smtpd_forbid_unauth_pipelining": "yes", "smtpd_tls_security_level": "none",
+    "smtpd_client_connection_count_limit": "0", "smtpd_client_connection_rate_limit": "0",
+}
+START = ["EHLO client.example.net"]
+MAIL = START + ["MAIL FROM:<sender@example.net>"]
+RCPT = MAIL + ["RCPT TO:<bob@example.test>"]
+DATA = RCPT + ["DATA"]
+
+# Name, steps.  A step is a command whose reply is read, or bytes that are sent as they are and
+# whose replies are counted.
+CASES = {
+    "HELO": ["HELO client.example.net", "HELO", "HELO a b", "EHLO", "EHLO a b"],
+    "HELO with odd bytes": ["HELO a(b)c;<d>", "HELO \\\"@", "HELO [127.0.0.1]", "HELO [IPv6:::1]"],
+    "order": ["MAIL FROM:<a@example.net>", "RSET", "RCPT TO:<bob@example.test>", "DATA",
+              "DATA x", "EHLO x", "MAIL FROM:<a@example.net>", "MAIL FROM:<a@example.net>"],
+    "order 2": MAIL + ["DATA", "RCPT TO:<nobody@example.test>", "DATA", "RSET", "RCPT TO:<a@b.c>"],
+    "EHLO ends a transaction": MAIL + START + ["RCPT TO:<bob@example.test>"],
+    "HELO ends a transaction": MAIL + ["HELO x", "RCPT TO:<bob@example.test>"],
+    "MAIL syntax": START + ["MAIL", "MAIL FROM", "MAIL FROM:", "MAIL TO:<a@b>", "MAIL FROM <a@b>",
+                            "MAIL FROM:a b", "MAIL FROM:<a@b"],
+    "MAIL syntax 2": START + ["MAIL FROM:<a@b>>", "RSET", "MAIL FROM:<a b@c>", "MAIL FROM:<@>",
+                              "MAIL FROM:<a@>", "RSET", "MAIL FROM:<\"a b\"@example.net>", "RSET"],
+    "MAIL without brackets": START + ["MAIL FROM:a@example.net", "RSET", "MAIL FROM: <a@example.net>",
+                                      "RSET", "mail from:<>", "RSET", "MAIL FROM: <>", "RSET",
+                                      "MAIL FROM : <a@example.net>"],
+    "MAIL options": START + ["MAIL FROM:<a@b.c> SIZE=100", "RSET", "MAIL FROM:<a@b.c> SIZE=30000",
+                             "MAIL FROM:<a@b.c> SIZE=", "MAIL FROM:<a@b.c> SIZE=-1",
+                             "MAIL FROM:<a@b.c> SIZE=18446744073709551616",
+                             "MAIL FROM:<a@b.c> FOO=bar", "MAIL FROM:<a@b.c> SIZE"],
+    "MAIL options 2": START + ["MAIL FROM:<a@b.c> BODY=8BITMIME SIZE=1", "RSET",
+                               "MAIL FROM:<a@b.c> body=7bit", "RSET", "MAIL FROM:<a@b.c> BODY=x",
+                               "MAIL FROM:<a@b.c> AUTH=<>", "RSET"],
+    "RCPT syntax": MAIL + ["RCPT", "RCPT TO", "RCPT TO:", "RCPT TO:<>", "RCPT FROM:<a>",
+                           "RCPT TO:<bob@example.test> FOO"],
+    "RCPT syntax 2": MAIL + ["RCPT TO:<\"\">", "RCPT TO:<a@b@example.test>", "RCPT TO:<a b>",
+                             "RCPT TO:<\"a@example.test>", "RCPT TO:<bob@example.test>>"],
+    "RCPT": MAIL + ["RCPT TO:<bob@example.test>", "RCPT TO: bob@example.test", "rcpt to:<BOB@Example.Test>",
+                    "RCPT TO:<alice@example.test>"],
+    "RCPT source route": MAIL + ["RCPT TO:<@a.b,@c.d:bob@example.test>", "RCPT TO:<@a.b:x@y.z>"],
+    "RCPT refused": MAIL + ["RCPT TO:<nobody@example.test>", "RCPT TO:<x@example.org>",
+                            "RCPT TO:<x%example.org@example.test>", "RCPT TO:<postmaster>",
+                            "RCPT TO:<x@[127.0.0.1]>", "RCPT TO:<bob>"],
+    "RCPT too many": MAIL + ["RCPT TO:<bob@example.test>"] * 3 + ["RCPT TO:<alice@example.test>"] * 12
+    + ["NOOP"],
+    "non-ASCII": START + ["MAIL FROM:<\xc3\xa4@example.net>", "MAIL FROM:<\xe4@example.net>"],
+    "NOOP and so on": ["NOOP", "NOOP x", "RSET x", "RSET", "VRFY", "VRFY bob@example.test",
+                       "VRFY <bob@example.test>", "VRFY nobody@example.test", "VRFY x@example.org"],
+    "QUIT": START + ["QUIT"],
+    "QUIT with words": START + ["QUIT now"],
+    "unknown": ["FOO", "", " ", "helo", "EXPN bob", "TURN", "\x01\x02"],
+    "unknown 2": ["HELO\tx", "NOOP ", " NOOP", "no\x00op", "SEND FROM:<x>", "AUTH PLAIN"],
+    "STARTTLS is off": START + ["STARTTLS", "STARTTLS x"],
+    "AUTH is off": START + ["AUTH", "AUTH PLAIN AGEAYg==", "AUTH FOO"],
+    "other protocols": ["GET / HTTP/1.0"],
+    "other protocols 2": ["CONNECT x:25 HTTP/1.1"],
+    "other protocols 3": ["POST /x HTTP/1.1"],
+    "a message as commands": ["Subject: x"],
+    "errors": START + ["FOO"] * 10,
+    "errors of many kinds": START + ["RCPT TO:<x>", "DATA", "MAIL FROM:<", "FOO", "RSET x", "BAR",
+                                     "DATA", "HELO", "NOOP"],
+    "junk": START + ["NOOP"] * 20,
+    "junk 2": START + ["RSET", "VRFY bob@example.test"] * 10,
+    "errors are forgiven": START + ["FOO"] * 5 + MAIL + RCPT[-1:] + ["DATA", "x: y\r\n\r\n."]
+    + ["FOO"] * 5 + ["NOOP"],
+    "a message": DATA + ["Subject: x\r\n\r\nbody\r\n.", "QUIT"],
+    "an empty message": DATA + [".", "MAIL FROM:<>"],
+    "body only": DATA + ["body\r\n."],
+    "bare LF": DATA + [b"Subject: x\n\nbody\n.\nmore\r\n.\r\n", "QUIT"],
+    "LF.LF": DATA + [b"x\r\n\r\na\n.\nNOOP\r\n.\r\n", "QUIT"],
+    "CRLF.LF": DATA + [b"x\r\n\r\na\r\n.\nNOOP\r\n.\r\n", "QUIT"],
+    "LF.CRLF": DATA + [b"x\r\n\r\na\n.\r\nNOOP\r\n.\r\n", "QUIT"],
+    "CR.CR": DATA + [b"x\r\n\r\na\r.\rNOOP\r\n.\r\n", "QUIT"],
+    "CRLF.CR": DATA + [b"x\r\n\r\na\r\n.\rNOOP\r\n.\r\n", "QUIT"],
+    "CR.CRLF": DATA + [b"x\r\n\r\na\r.\r\nNOOP\r\n.\r\n", "QUIT"],
+    "CRLF NUL.CRLF": DATA + [b"x\r\n\r\na\r\n\0.\r\nNOOP\r\n.\r\n", "QUIT"],
+    "CRLF.CRCRLF": DATA + [b"x\r\n\r\na\r\n.\r\r\nNOOP\r\n.\r\n", "QUIT"],
+    "too big": DATA + ["x: y\r\n\r\n" + "0123456789\r\n" * 2000 + ".", "NOOP"],
+    "too many hops": DATA + ["Received: x\r\n" * 20 + "\r\n.", "NOOP"],
+    "after a refused message": DATA + ["Received: x\r\n" * 20 + "\r\n.", "DATA", "RCPT TO:<bob@example.test>"],
+    "pipelining": [b"EHLO x\r\nMAIL FROM:<a@b.c>\r\n"],
+    "pipelining after DATA": RCPT + [b"DATA\r\nSubject: x\r\n"],
+    "pipelining of MAIL": START + [b"MAIL FROM:<a@b.c>\r\nRCPT TO:<bob@example.test>\r\nRSET\r\n",
+                                   "QUIT"],
+    "pipelining after NOOP": START + [b"NOOP\r\nNOOP\r\n"],
+    "pipelining after VRFY": START + [b"VRFY bob@example.test\r\nNOOP\r\n"],
+    "pipelining after RSET": START + [b"RSET\r\nNOOP\r\n", "QUIT"],
+    "pipelining after QUIT": START + [b"QUIT\r\nNOOP\r\n"],
+    "a message by lost connection": DATA + [b"Subject: x\r\n"],
+    "lost after MAIL": MAIL,
+    "lost after RCPT": RCPT,
+    "nothing": [],
+    "a long command": START + ["NOOP " + "x" * 2000, "NOOP"],
+}
+
+# (case, step): the replies differ as the pattern for ours says, for this reason.
+DIFFERENT = {
+    ("MAIL syntax", "log"): (None, "we log each address that is none"),
+    ("errors of many kinds", "log"): (None, "we log each address that is none"),
+    ("MAIL syntax 2", 1): ("^501 5.1.7 Bad sender", "bytes behind the path are an error"),
+    ("MAIL syntax 2", "log"): (None, "that one is logged"),
+    ("RCPT syntax 2", 6): ("^501 5.1.3 Bad recipient", "bytes behind the path are an error"),
+    ("RCPT syntax 2", "log"): (None, "that one is logged"),
+    ("non-ASCII", 1): ("^553 5.6.7 Must declare SMTPUTF8", "we have no SMTPUTF8, and keep to 7 bits"),
+    ("non-ASCII", 2): ("^500 5.5.2 Error: bad UTF-8 syntax", "... as smtputf8_enable would"),
+    ("non-ASCII", "log"): (None, "so the counts differ"),
+    ("unknown", 6): (r"^(500 5\.5\.2|221 2\.7\.0) ", "3.7 drops the client, so does 3.11's default"),
+    ("unknown", "log"): (None, "so the counts differ"),
+    ("unknown 2", 3): ("^500 5.5.2 Error: bad UTF-8 syntax", "a NUL ends no command"),
+}
+
+
+def neutral(text):
+    """Without what is another one each time."""
+    text = re.sub(r"queued as \w+", "queued as ID", text)
+    text = re.sub(r"\b[0-9A-F]{9,}(?=:)", "ID", text)
+    text = text.removesuffix(" notes=bare_lf")  # since 3.9
+    # Since 3.10 these have a prefix.
+    text = re.sub(r"^(NOQUEUE|ID): (?=lost connection|timeout|too many errors)", "", text)
+    return text
+
+
+def talk(port, steps):
+    """The replies to each step."""
+    replies = []
+    with Dialogue(port) as d:
+        for step in steps:
+            if isinstance(step, bytes):
+                d.send(step)
+                d.sock.settimeout(1)
+                got = []
+                try:
+                    while (reply := d.reply()):
+                        got.append("\n".join(reply))
+                except TimeoutError:
+                    pass
+                d.sock.settimeout(20)
+                replies.append(neutral(" | ".join(got)))
+            else:
+                replies.append(neutral(d.ask(step)))
+    return replies
+
+
+def log_of(side):
+    """The log of the Postfix half alone."""
+    if isinstance(side, peer_postfix.PeerPostfix):
+        return side.log()
+    with open(side.path("log/mail.log"), encoding="utf-8", errors="replace") as f:
+        return f.read()
+
+
+def session_lines(log, skip):
+    """What smtpd said about the last session, without time stamps."""
+    lines = [neutral(m.group(1)) for m in
+             re.finditer(r"postfix/smtpd\[\d+\]: (.*)", log[skip:])]
+    return [line for line in lines
+            if not line.startswith(("connect from", "setting up", "warning: dict", "initializing"))]
+
+
+def wait_for_disconnect(side, skip):
+    instance.wait_until(lambda: "disconnect from" in log_of(side)[skip:], "disconnect")
+    return session_lines(log_of(side), skip)
+
+
+def hide(replies):
+    """What only one of the two announces, or has."""
+    return [re.sub(r"^250[- ](ETRN|DSN|SMTPUTF8|CHUNKING)\n?", "", r, flags=re.M)
+            .replace("250-8BITMIME", "250 8BITMIME").rstrip("\n") for r in replies]
+
+
+def compare(name, steps, ours, peer):
+    skips = len(log_of(ours)), len(log_of(peer))
+    got, want = talk(ours.smtp_port, steps), talk(peer.port, steps)
+    logs = wait_for_disconnect(ours, skips[0]), wait_for_disconnect(peer, skips[1])
+    for i, (a, b) in enumerate(zip(hide(got), hide(want))):
+        if (name, i) in DIFFERENT:
+            tap.like(a, DIFFERENT[name, i][0], f"{name}: step {i + 1} differs: {DIFFERENT[name, i][1]}")
+        elif a != b:
+            tap.equal(a, b, f"{name}: step {i + 1}, {steps[i][:60]!r}")
+            return
+    if (name, "log") in DIFFERENT:
+        return
+    tap.equal(*logs, f"{name}: log")
+
+
+peer_postfix.find()
+only = sys.argv[1:]
+with peer_postfix.PeerPostfix(MAIN) as the_peer, instance.Instance(main=MAIN) as the_mail:
+    # The looks whether a port is open are sessions, too.
+    for side, port in ((the_mail, the_mail.smtp_port), (the_peer, the_peer.port)):
+        skip = len(log_of(side))
+        talk(port, ["HELP-US"])
+        instance.wait_until(lambda s=side, n=skip: "unknown=0/1" in log_of(s)[n:], "a session's end")
+    tap.run(*[lambda c=case, s=steps: compare(c, s, the_mail, the_peer)
+              for case, steps in CASES.items() if not only or case in only])
+tap.done()
