@@ -64,4 +64,23 @@ def test_settings():
               "what does not is listed")
 
 
-tap.run(test_pages, test_parameters, test_settings)
+def test_settings_are_read():
+    """What the list says works, some program looks at; and what a program looks at, it says."""
+    with open(TREE + "/lib/conf/dovecot_settings.def", encoding="utf-8") as f:
+        rows = re.findall(r'^SETTING\(\w+, (\w+), "\w+",\s*"(?:[^"\\]|\\.)*",\s*(YES|NO),',
+                          f.read(), re.M)
+    code = ""
+    for path in glob.glob(TREE + "/*/*.c") + glob.glob(TREE + "/lib/*/*.c"):
+        with open(path, encoding="utf-8") as f:
+            code += f.read()
+    used = set(re.findall(r"settings->(\w+)|\bset->(\w+)|global->(\w+)", code))
+    used = {name for names in used for name in names if name}
+    tap.ok(len(rows) > 300, "the list is read", len(rows))
+    # OpenSSL needs no file of Diffie-Hellman parameters; the setting is accepted for that reason.
+    tap.equal([f for f, works in rows if works == "YES" and f not in used and f != "ssl_dh"], [],
+              "what is said to work is looked at")
+    tap.equal([f for f, works in rows if works == "NO" and f in used], [],
+              "what is looked at is said to work")
+
+
+tap.run(test_pages, test_parameters, test_settings, test_settings_are_read)
