@@ -275,6 +275,8 @@ static void serve(struct server_process *p)
 	if (loop_watch(p->ctx.loop, &master_watch, EPOLLIN) < 0)
 		fatal("cannot watch master: %s", strerror(errno));
 	tell_ready(p);
+	/* What master said meanwhile may have been read together with START. */
+	master_ready(&master_watch, EPOLLIN);
 	loop_run(p->ctx.loop);
 }
 
