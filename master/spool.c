@@ -19,12 +19,13 @@
 #include "sys/file.h"
 #include "sys/priv.h"
 
-static void make_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
+/* True when it was missing. */
+static bool make_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
 	struct stat st;
 
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-		return;
+		return false;
 	if (dir_make(AT_FDCWD, path, mode) < 0)
 		fatal("create directory %s: %s", path, strerror(errno));
 	if (master.as_root && chown(path, uid, gid) < 0)
@@ -32,6 +33,21 @@ static void make_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
 	/* What the umask took away. */
 	if (chmod(path, mode) < 0)
 		fatal("change mode of %s: %s", path, strerror(errno));
+	return true;
+}
+
+/*
+ * Mail in a directory without a durable name is lost in a power cut, whatever is synced below it.
+ * The queue directory is synced at every start, as the one that made a queue may have ended before
+ * it came here.  When it is new itself, so may directories above it be.
+ */
+static void sync_queues(const char *path, bool is_new)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || file_sync(fd) < 0 || (is_new && syncfs(fd) < 0))
+		fatal("sync %s: %s", path, strerror(errno));
+	close(fd);
 }
 
 static void lock_pid_file(const char *path, const char *running)
@@ -53,7 +69,8 @@ static void lock_pid_file(const char *path, const char *running)
 static void make_spool(
     const struct postfix_params *params, const struct priv_user *owner, gid_t drop)
 {
-	make_directory(params->queue_directory, 0755, 0, 0);
+	bool is_new = make_directory(params->queue_directory, 0755, 0, 0);
+
 	for (const struct spool_directory *d = spool_directories; d->name != NULL; d++) {
 		char *path = xasprintf("%s/%s", params->queue_directory, d->name);
 
@@ -61,6 +78,7 @@ static void make_spool(
 		    path, d->mode, d->of_owner ? owner->uid : 0, d->of_drop_group ? drop : 0);
 		free(path);
 	}
+	sync_queues(params->queue_directory, is_new);
 	make_directory(params->data_directory, 0700, owner->uid, 0);
 }
 
