@@ -2,6 +2,9 @@
 /*
  * One descriptor per queue; names below it are "ID" or, in hashed queues, "X/ID".  A directory
  * that a move goes into has one dirsync, made at its first use, so that moves into it share syncs.
+ *
+ * A sub-directory's own name has to last, too.  Who made it may be another thread, or another
+ * process, that has not come to its sync; so the first move into it syncs the queue's directory.
  */
 #include "queue/spool.h"
 
@@ -39,6 +42,7 @@ struct spool {
 	pthread_mutex_t lock;
 	/* By the sub-directory's character; 0 is the queue's own directory. */
 	struct dirsync *syncs[SPOOL_QUEUES][128];
+	bool lasting[SPOOL_QUEUES][128]; /* sub-directories whose names are durable */
 };
 
 const char *spool_queue_name(enum spool_queue queue)
@@ -258,29 +262,41 @@ static struct dirsync *sync_of(struct spool *spool, enum spool_queue queue, cons
 	return result;
 }
 
-/* The new name lasts, and so does the sub-directory that may have been made for it. */
-static int sync_place(struct spool *spool, enum spool_queue queue, const char *path, bool made_dir)
+static bool is_lasting(struct spool *spool, enum spool_queue queue, const char *path)
+{
+	bool lasting;
+
+	pthread_mutex_lock(&spool->lock);
+	lasting = !is_hashed(path) || spool->lasting[queue][path[0] & 127];
+	pthread_mutex_unlock(&spool->lock);
+	return lasting;
+}
+
+/* The new name lasts, and so does the sub-directory that it is in. */
+static int sync_place(struct spool *spool, enum spool_queue queue, const char *path)
 {
 	struct dirsync *sync = sync_of(spool, queue, path);
 
 	if (!sync || dirsync_wait(sync) == -1)
 		return -1;
-	if (!made_dir)
+	if (is_lasting(spool, queue, path))
 		return 0;
 	sync = sync_of(spool, queue, "");
-	return sync ? dirsync_wait(sync) : -1;
+	if (!sync || dirsync_wait(sync) == -1)
+		return -1;
+	pthread_mutex_lock(&spool->lock);
+	spool->lasting[queue][path[0] & 127] = true;
+	pthread_mutex_unlock(&spool->lock);
+	return 0;
 }
 
-static int link_to(struct spool *spool, int from_fd, const char *from_path, enum spool_queue to,
-    const char *path, bool *made_dir)
+static int link_to(
+    struct spool *spool, int from_fd, const char *from_path, enum spool_queue to, const char *path)
 {
 	int result = linkat(from_fd, from_path, spool->fds[to], path, 0);
 
-	*made_dir = false;
-	if (result == -1 && errno == ENOENT && make_directory_of(spool, to, path) == 0) {
-		*made_dir = true;
+	if (result == -1 && errno == ENOENT && make_directory_of(spool, to, path) == 0)
 		result = linkat(from_fd, from_path, spool->fds[to], path, 0);
-	}
 	return result;
 }
 
@@ -298,7 +314,6 @@ int spool_move(struct spool *spool, const char *id, enum spool_queue from, enum 
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = mtime_s } };
 	char old[SPOOL_PATH_SIZE], new[SPOOL_PATH_SIZE];
 	struct stat st;
-	bool made_dir;
 
 	if (locate(spool, from, id, old, &st) == -1)
 		return -1;
@@ -307,7 +322,7 @@ int spool_move(struct spool *spool, const char *id, enum spool_queue from, enum 
 		return -1;
 	if (from == to)
 		return 0;
-	if (link_to(spool, spool->fds[from], old, to, new, &made_dir) == -1) {
+	if (link_to(spool, spool->fds[from], old, to, new) == -1) {
 		if (errno != EEXIST)
 			return -1;
 		if (!is_same_file(spool->fds[to], new, &st)) {
@@ -315,14 +330,14 @@ int spool_move(struct spool *spool, const char *id, enum spool_queue from, enum 
 			return -1;
 		}
 	}
-	if (sync_place(spool, to, new, made_dir) == -1)
+	if (sync_place(spool, to, new) == -1)
 		return -1;
 	return unlinkat(spool->fds[from], old, 0);
 }
 
 int spool_sync_incoming(struct spool *spool)
 {
-	return sync_place(spool, SPOOL_INCOMING, "", false);
+	return sync_place(spool, SPOOL_INCOMING, "");
 }
 
 int spool_mark_done(int fd, off_t offset)
