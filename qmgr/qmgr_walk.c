@@ -197,7 +197,8 @@ struct walk_job {
 static void walk_work(struct disk_job *base)
 {
 	struct walk_job *job_of_walk = (struct walk_job *)base;
-	static const enum spool_queue queues[] = { SPOOL_DEFERRED, SPOOL_INCOMING, SPOOL_ACTIVE };
+	/* deferred last: once a name there is known, nobody looks whether incoming has it, too. */
+	static const enum spool_queue queues[] = { SPOOL_INCOMING, SPOOL_ACTIVE, SPOOL_DEFERRED };
 
 	for (size_t i = 0; i < ARRAY_LEN(queues); i++) {
 		struct look_job *job = look_job_new(queues[i]);
