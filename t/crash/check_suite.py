@@ -16,7 +16,8 @@ find_messages(dirs, slot) returns the tokens of all messages that are in a mailb
 It is called while the suite runs.
 
 tokens maps the queue id of a mark to what identifies the message (a word in its Subject or
-Message-ID). A promise without token is an error of the caller.
+Message-ID), or to a list of such (a message for each of its recipients). A promise without token is
+an error of the caller.
 """
 import os
 import shutil
@@ -146,7 +147,10 @@ class Enumeration:
         base = os.path.join(self.workdir, f"disk.{number}")
         dirs = {root: os.path.join(base, f"{i}.{os.path.basename(root)}")
             for i, root in enumerate(state.roots)}
-        wanted = {self.tokens[mark.id] for mark in state.marks}
+        wanted = set()
+        for mark in state.marks:
+            tokens = self.tokens[mark.id]
+            wanted.update([tokens] if isinstance(tokens, str) else tokens)
         os.makedirs(base)
         os.chmod(base, 0o755)
         state.materialize(dirs)

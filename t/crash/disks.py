@@ -169,7 +169,7 @@ class Trace:
         """Reads a trace.
 
         ignore: globs over full recorded paths. Files that match may be written through
-        memory maps, and no disk B lacks something of theirs. Any other file that is mapped
+        memory maps, and no disk B lacks something of theirs, or their names. Any other file that is mapped
         writable raises TraceError here. partial accepts a trace whose recorder was killed.
         """
         records = list(read_records(path))

@@ -2,170 +2,290 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """No power cut loses an acknowledged message.
 
-The suite runs under the recorder while mail comes in that is delivered at once, delivered later,
-deferred, and refused by a full mailbox. Then it is started on the disks that a power cut could have
-left after each call: every message whose 250 had left by then must be in a mailbox or in the spool.
+The suite runs under the recorder while mail comes in that is delivered at once, spooled first, in
+part deferred and tried again, returned to its sender, and submitted by local users. Then it is
+started on the disks that a power cut could have left after each call: every message whose
+acknowledgement had left by then must be, for each of its recipients, whole in the mailbox, or whole
+in the spool, or in a notice; no message that lies in a mailbox may be cut; and no process may die.
 
 PC_ALL_TESTS=yes tries all disks, otherwise a sample; PC_CRASH_SAMPLE sets its size.
 """
 
-import glob
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 import check_suite  # noqa: E402
 import tap  # noqa: E402
-from instance import DOMAIN, Instance, free_ports, stage, wait_until  # noqa: E402
+from instance import DOMAIN, Instance, stage, wait_until  # noqa: E402
+from whereabouts import mailbox_files, message, queue_files, whereabouts  # noqa: E402
 
-SAMPLE = None if os.environ.get("PC_ALL_TESTS") else int(os.environ.get("PC_CRASH_SAMPLE", "60"))
-QUEUES = ("incoming", "active", "deferred", "hold")
-
-
-def queue_files(spool, queues=QUEUES):
-    return [path for queue in queues
-            for path in glob.glob(f"{spool}/{queue}/**", recursive=True) if os.path.isfile(path)]
-
-
-def read(path):
-    try:
-        with open(path, "rb") as f:
-            return f.read()
-    except OSError:
-        return b""
-
-
-def tokens_in(paths):
-    """The subjects of our messages in these files."""
-    found = set()
-    for path in paths:
-        for line in read(path).split(b"\n"):
-            at = line.find(b"Subject: token-")
-            if at >= 0:
-                found.add(line[at + 9:].split(b"\0")[0].strip().decode(errors="replace")[:8 + 6])
-    return found
+SAMPLE = None if os.environ.get("PC_ALL_TESTS") else int(os.environ.get("PC_CRASH_SAMPLE", "150"))
+KEEP = bool(os.environ.get("PC_TEST_KEEP"))
+MAIN = {
+    "virtual_mailbox_maps": "texthash:$config_directory/vmailbox",
+    "transport_maps": "inline:{{gone@example.test = error:5.1.1 nobody is there any more}}",
+    "minimal_backoff_time": "1000s",
+}
+# Whoever starts on a disk of a power cut has these; the ports are of no use there.
+NEEDED = ("pickup", "cleanup", "qmgr", "rewrite", "bounce", "defer", "trace", "error", "retry",
+          "virtual")
+# Sockets, pid files and reasons for people: no promise rests on them.
+IGNORED = ["*/spool/pid/*", "*/spool/public/*", "*/spool/private/*", "*/spool/defer/*"]
+DEATHS = re.compile(r"^.*(killed by signal|exit status|panic|fatal|hangs|throttling).*$", re.M)
 
 
-def mail_files(mail):
-    return glob.glob(f"{mail}/{DOMAIN}/*/new/*") + glob.glob(f"{mail}/{DOMAIN}/*/cur/*")
+# ---- the recording ----
+
+# Runs the suite and, beside it, sendmail for each line that comes on standard input; its exit
+# status 0 is the promise.
+DRIVER = """
+"$1" start-fg & suite=$!
+trap 'kill $suite' TERM
+while read -r id to; do
+	"$2" -i "$to" <"$3/$id" && echo "250 2.0.0 Ok: queued as $id"
+done
+while kill -0 $suite 2>/dev/null; do wait $suite; done
+"""
 
 
-class Suite:
-    """The SMTP side of the suite, started on a disk."""
+class Recorded:
+    """The suite under the recorder; acknowledged: {queue id: (token, recipients)}."""
 
-    def __init__(self, instance, dirs, slot):
+    def __init__(self, instance):
         self.instance = instance
-        self.spool = dirs[instance.path("spool")]
-        base = os.path.dirname(self.spool)
-        self.conf = os.path.join(base, "etc")
-        shutil.copytree(instance.path("etc/postfix"), self.conf)
-        port = free_ports(1)[0]
-        text = read(os.path.join(self.conf, "main.cf")).decode()
-        text = text.replace(instance.path("spool"), self.spool)
-        text = text.replace(instance.path("mail"), dirs[instance.path("mail")])
-        text = text.replace(instance.path("data"), os.path.join(base, "data"))
-        text = text.replace(instance.path("log/mail.log"), os.path.join(base, "mail.log"))
-        text = text.replace(instance.path("etc/postfix"), self.conf)
-        text += f"maillog_file_prefixes = {base}\n"
-        os.mkdir(os.path.join(base, "data"))
-        with open(os.path.join(self.conf, "main.cf"), "w", encoding="utf-8") as f:
-            f.write(text)
-        master = read(os.path.join(self.conf, "master.cf")).decode()
-        master = master.replace(f":{instance.smtp_port} ", f":{port} ")
-        lines = master.splitlines()
-        keep, skipping = [], False
-        for line in lines:
-            if f":{instance.submission_port} " in line:
-                skipping = True
-            elif skipping and line.startswith(" "):
-                continue
-            else:
-                skipping = False
-            if not skipping:
-                keep.append(line)
-        with open(os.path.join(self.conf, "master.cf"), "w", encoding="utf-8") as f:
-            f.write("\n".join(keep) + "\n")
-        instance.own(base)
-        self.run("start")
-        self.log = os.path.join(base, "mail.log")
-        wait_until(lambda: not queue_files(self.spool, ("incoming", "active")),
-                   "the queue manager takes up what is there")
+        self.acknowledged = {}
+        self.lock = threading.Lock()
+        self.submissions = instance.path("submissions")
+        os.mkdir(self.submissions)
+        sbin = os.path.join(stage(), "sbin")
+        self.sendmail = os.path.join(sbin, "sendmail")
+        command = ["sh", "-c", DRIVER, "driver", os.path.join(sbin, "postfix"), self.sendmail,
+                   self.submissions]
+        env = dict(os.environ, MAIL_CONFIG=instance.path("etc/postfix"))
+        self.recording = check_suite.Recording(
+            instance.as_user(command), [instance.path("spool"), instance.path("mail")],
+            instance.path("trace"), env=env, cwd="/", stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True)
+        wait_until(self.answers, "the suite starts under the recorder")
 
-    def run(self, verb):
-        done = self.instance.command("postfix", "-c", self.conf, verb)
-        if done.returncode != 0 and verb == "start":
-            raise RuntimeError(f"postfix start: {done.stdout}{done.stderr}")
+    def answers(self):
+        try:
+            self.instance.smtp().quit()
+            return True
+        except OSError:
+            return False
 
-    def stop(self):
-        self.run("stop")
+    def send(self, token, *to, smtp=None, size=500):
+        """One message; its recipients are local parts."""
+        own = smtp or self.instance.smtp()
+        own.ehlo_or_helo_if_needed()
+        steps = [own.mail(f"alice@{DOMAIN}")] + [own.rcpt(f"{user}@{DOMAIN}") for user in to]
+        refused = [step for step in steps if step[0] != 250]
+        if refused:
+            raise RuntimeError(f"{token}: {refused}")
+        code, text = own.data(message(token, to=to[0], size=size))
+        if code != 250:
+            raise RuntimeError(f"{token}: {code} {text}")
+        with self.lock:
+            self.acknowledged[text.decode().split()[-1]] = (token, to)
+        if smtp is None:
+            own.quit()
+
+    def submit(self, token, to):
+        """One message of a local user."""
+        ident = token.replace("-", "")
+        with open(os.path.join(self.submissions, ident), "w", encoding="ascii") as f:
+            f.write(message(token, to=to).replace("\r", ""))
+        self.acknowledged[ident] = (token, (to,))
+        self.recording.process.stdin.write(f"{ident} {to}@{DOMAIN}\n")
+        self.recording.process.stdin.flush()
+        line = self.recording.process.stdout.readline()
+        if f"queued as {ident}" not in line:
+            raise RuntimeError(f"sendmail said: {line}")
+
+    def trigger(self, letters):
+        """What postqueue -f writes to qmgr."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(self.instance.path("spool/public/qmgr"))
+            sock.sendall(letters)
+
+    def finish(self):
+        self.recording.process.stdin.close()
+        return self.recording.finish(ignore=IGNORED)
+
+
+def session(recorded, first):
+    """One client: mails for one, mails for several, with bodies of two sizes."""
+    smtp = recorded.instance.smtp()
+    recorded.send(f"token-{first}-0", "bob", smtp=smtp)
+    recorded.send(f"token-{first}-1", "alice", "bob", smtp=smtp)
+    recorded.send(f"token-{first}-2", "alice", smtp=smtp, size=70000)
+    recorded.send(f"token-{first}-3", "bob", "carol", smtp=smtp)
+    smtp.quit()
+
+
+def in_turns(recorded):
+    """What has to happen in an order: a retry that succeeds, a notice, a submission."""
+    carol = recorded.instance.path("mail", DOMAIN, "carol", "tmp")
+    os.chmod(carol, 0o700)
+    spool = recorded.instance.path("spool")
+    before = len(queue_files(spool))
+    recorded.trigger(b"FA")
+    wait_until(lambda: len(queue_files(spool)) < before, "the deferred mail is delivered")
+    recorded.send("token-gone-0", "gone", "bob")
+    if os.path.exists(recorded.sendmail):
+        recorded.submit("token-local-0", "bob")
+        recorded.submit("token-local-1", "alice")
+    wait_until(lambda: not queue_files(spool), "all mail is delivered")
 
 
 def record(instance):
-    """Runs the suite under the recorder and sends mail; the trace, and {queue id: token}."""
-    tokens = {}
-    lock = threading.Lock()
-    command = instance.as_user([os.path.join(stage(), "sbin/postfix"), "-c",
-                                instance.path("etc/postfix"), "start-fg"])
-    recording = check_suite.Recording(
-        command, [instance.path("spool"), instance.path("mail")], instance.path("trace"),
-        stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-
-    def send(number, to, smtp=None):
-        token = f"token-{number:03d}"
-        reply = instance.send(token, to=to, smtp=smtp, body="x" * 500)
-        with lock:
-            tokens[reply.split()[-1]] = token
-
-    def session(first):
-        smtp = instance.smtp()
-        for number in range(first, first + 4):
-            send(number, "bob" if number % 2 else "alice", smtp)
-        smtp.quit()
-
-    wait_until(lambda: _answers(instance), "the suite starts under the recorder")
-    threads = [threading.Thread(target=session, args=(first,)) for first in (0, 10, 20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    send(30, "carol")  # whose mailbox cannot be written: deferred
-    instance.wait_for_log(r"status=deferred")
-    wait_until(lambda: queue_files(instance.path("spool"), ("deferred",)), "a deferred message")
-    wait_until(lambda: len(mail_files(instance.path("mail"))) >= 12, "deliveries")
-    # Sockets, the lock files and reasons for people are not what a promise rests on.
-    return recording.finish(ignore=["*/pid/*", "*/defer/*"]), tokens
-
-
-def _answers(instance):
+    recorded = Recorded(instance)
     try:
-        instance.smtp().quit()
-        return True
-    except OSError:
-        return False
+        recorded.send("token-first-0", "bob")
+        threads = [threading.Thread(target=session, args=(recorded, first)) for first in "abc"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        wait_until(lambda: len(queue_files(instance.path("spool"), ("deferred",))) == 3
+                   and not queue_files(instance.path("spool"), ("incoming",)),
+                   "three deferred messages")
+        in_turns(recorded)
+    except BaseException:
+        tap.note(instance.log())
+        recorded.recording.process.kill()
+        raise
+    return recorded.finish(), recorded.acknowledged
+
+
+def prepare(instance):
+    """carol's mailbox cannot be written to before somebody mends it."""
+    with open(instance.path("etc/postfix/vmailbox"), "a", encoding="utf-8") as f:
+        for user in ("carol", "gone"):
+            f.write(f"{user}@{DOMAIN}\t{DOMAIN}/{user}/\n")
+    for part in ("new", "cur", "tmp"):
+        os.makedirs(instance.path("mail", DOMAIN, "carol", part))
+    instance.own(instance.dir)
+    os.chmod(instance.path("mail", DOMAIN, "carol", "tmp"), 0o500)
+
+
+# ---- the disks ----
+
+def configuration(instance, dirs, base):
+    """Writes a main.cf and a master.cf for the suite on the disk at BASE."""
+    conf = os.path.join(base, "etc")
+    os.mkdir(conf)
+    shutil.copy(instance.path("etc/postfix/vmailbox"), conf)
+    with open(instance.path("etc/postfix/main.cf"), encoding="utf-8") as f:
+        text = f.read()
+    for old, new in ((instance.path("spool"), dirs[instance.path("spool")]),
+                     (instance.path("mail"), dirs[instance.path("mail")]),
+                     (instance.path("log/mail.log"), os.path.join(base, "mail.log")),
+                     (instance.path("data"), os.path.join(base, "data"))):
+        text = re.sub(rf"= {re.escape(old)}$", f"= {new}", text, flags=re.M)
+    with open(os.path.join(conf, "main.cf"), "w", encoding="utf-8") as f:
+        f.write(text + f"maillog_file_prefixes = {base}\n")
+    with open(instance.path("etc/postfix/master.cf"), encoding="utf-8") as f:
+        lines = [line for line in f if line.split()[0] in NEEDED]
+    with open(os.path.join(conf, "master.cf"), "w", encoding="utf-8") as f:
+        f.writelines(lines)
+    return conf
+
+
+class Suite:
+    """The suite on a disk, without the network; it has settled when the constructor returns."""
+
+    def __init__(self, instance, dirs):
+        self.spool = dirs[instance.path("spool")]
+        base = os.path.dirname(self.spool)
+        self.log_path = os.path.join(base, "mail.log")
+        conf = configuration(instance, dirs, base)
+        if os.geteuid() == 0:
+            for path in (base, conf):
+                shutil.chown(path, instance.user)
+        postfix = os.path.join(stage(), "sbin/postfix")
+        self.process = subprocess.Popen(
+            instance.as_user([postfix, "-c", conf, "start-fg"]), cwd="/",
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(self.settled, "the suite settles on the disk")
+        except BaseException:
+            tap.note(self.log())
+            self.stop()
+            raise
+
+    def log(self):
+        try:
+            with open(self.log_path, encoding="utf-8", errors="replace") as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
+
+    def settled(self):
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the suite ended with status {self.process.returncode}")
+        return "daemon started" in self.log() and not queue_files(
+            self.spool, ("maildrop", "incoming", "active"))
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        finally:
+            self.process.kill()
+
+
+def find(instance, dirs, suite_log):
+    """What check_suite wants: names of all that is where it should be."""
+    found = whereabouts(dirs[instance.path("spool")], dirs[instance.path("mail")])
+    deaths = DEATHS.findall(suite_log)
+    if found.damaged or deaths:
+        raise RuntimeError("; ".join(found.damaged + [str(d) for d in deaths]))
+    return {f"{token} for {user}" for token, user in found.places}
+
+
+class Checker:
+    """start_suite and find_messages for check_suite."""
+
+    def __init__(self, instance):
+        self.instance = instance
+        self.suites = {}
+
+    def start(self, dirs, slot):
+        self.suites[slot] = Suite(self.instance, dirs)
+        return self.suites[slot]
+
+    def find(self, dirs, slot):
+        return find(self.instance, dirs, self.suites[slot].log())
 
 
 def test_power_cut():
-    instance = Instance(prefix="postcote-crash-")
+    instance = Instance(main=MAIN, prefix="postcote-crash-")
     try:
-        with open(instance.path("etc/postfix/vmailbox"), "a", encoding="utf-8") as f:
-            f.write(f"carol@{DOMAIN}\t{DOMAIN}/carol/\n")
-        os.makedirs(instance.path("mail", DOMAIN))
-        with open(instance.path("mail", DOMAIN, "carol"), "w", encoding="utf-8"):
-            pass  # a file where the Maildir should be
-        instance.own(instance.dir)
-        trace, tokens = record(instance)
-        tap.equal(len(tokens), 13, "thirteen messages were acknowledged")
-        states = list(trace.states(sample=SAMPLE))
-        tap.note(f"{trace.count()} different disks, {len(states)} are tried")
-        result = check_suite.run_enumeration(
-            states, lambda dirs, slot: Suite(instance, dirs, slot),
-            lambda dirs, slot: tokens_in(mail_files(dirs[instance.path("mail")])
-                                         + queue_files(dirs[instance.path("spool")])),
-            tokens, instance.path("disks"), keep=bool(os.environ.get("PC_TEST_KEEP")))
+        prepare(instance)
+        began = time.monotonic()
+        trace, acknowledged = record(instance)
+        tap.note(f"recorded in {time.monotonic() - began:.1f} s")
+        wanted = {ident: [f"{token} for {user}" for user in to]
+                  for ident, (token, to) in acknowledged.items()}
+        tap.equal(len(trace.marks), len(acknowledged), "every promise was recorded")
+        began = time.monotonic()
+        count = trace.count()
+        states = trace.states(sample=SAMPLE)
+        checker = Checker(instance)
+        result = check_suite.run_enumeration(states, checker.start, checker.find, wanted,
+                                             instance.path("disks"), keep=KEEP)
+        tap.note(f"{result.checked} of {count} different disks were tried in "
+                 f"{time.monotonic() - began:.1f} s")
         tap.ok(result.checked > 0 and not result.failures,
                f"no disk of {result.checked} lost a message", result.report())
     finally:

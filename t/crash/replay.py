@@ -285,6 +285,10 @@ class Replay:
         paths = [os.path.join(self.path(d, True), name) for d, name in keys]
         return any(fnmatch.fnmatch(p, g) for p in paths for g in self.ignore)
 
+    def ignored_name(self, key):
+        path = os.path.join(self.path(key[0], True), key[1])
+        return any(fnmatch.fnmatch(path, g) for g in self.ignore)
+
     # records
 
     def feed(self, rec):
@@ -510,7 +514,7 @@ class Replay:
 
     def operation_variants(self, op, renames):
         keys = list(op.halves)
-        if self.ignore and any(i and self.ignored(i) for i in op.halves.values()):
+        if self.ignore and all(self.ignored_name(key) for key in keys):
             return
         if op.old is None:
             yield self.undo(op, keys, "")
