@@ -275,5 +275,6 @@ int main(int argc, char **argv)
 		good &=
 		    by_id ? show_id(spool, argv[optind], &view) : show_path(argv[optind], &view);
 	spool_free(spool);
+	queue_client_end();
 	return good ? 0 : 1;
 }

@@ -296,5 +296,6 @@ int main(int argc, char **argv)
 	else
 		queue_client_fatal(
 		    "Flush service is not configured for destination \"%s\"", argument);
+	queue_client_end();
 	return 0;
 }

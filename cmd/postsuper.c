@@ -265,6 +265,9 @@ int main(int argc, char **argv)
 	find_qmgr(&work);
 	for (size_t i = 0; i < ARRAY_LEN(operations); i++)
 		perform(&work, &operations[i]);
+	for (size_t i = 0; i < ARRAY_LEN(operations); i++)
+		map_release(&operations[i].told, NULL);
 	spool_free(work.spool);
+	queue_client_end();
 	return 0;
 }

@@ -19,6 +19,9 @@
 
 int queue_client_status = 1;
 
+static struct postfix_source *source;
+static struct postfix_params *params_read;
+
 void queue_client_fatal(const char *format, ...)
 {
 	va_list args;
@@ -49,20 +52,26 @@ static void report(enum conf_severity severity, const char *line, void *arg)
 const struct postfix_params *queue_client_params(const char *dir)
 {
 	struct conf_errors errors = CONF_ERRORS_INIT;
-	struct postfix_source *source;
-	const struct postfix_params *params;
 
 	check_directory(dir);
 	dir = postfix_conf_dir(dir);
 	source = postfix_source_read(dir, &errors);
 	if (!source)
 		queue_client_fatal("open %s/main.cf: %s", dir, strerror(errno));
-	params = postfix_params_new(source, NULL, &errors);
+	params_read = postfix_params_new(source, NULL, &errors);
 	conf_errors_each(&errors, report, NULL);
 	if (errors.error_count > 0)
 		queue_client_fatal("%s/main.cf has errors", dir);
 	conf_errors_release(&errors);
-	return params;
+	return params_read;
+}
+
+void queue_client_end(void)
+{
+	postfix_params_free(params_read);
+	postfix_source_free(source);
+	params_read = NULL;
+	source = NULL;
 }
 
 struct spool *queue_client_spool(const struct postfix_params *params)

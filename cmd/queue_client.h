@@ -15,6 +15,8 @@ _Noreturn void queue_client_fatal(const char *format, ...) __attribute__((format
 
 /* main.cf's values; exits when it cannot be read.  DIR: -c's, or NULL. */
 const struct postfix_params *queue_client_params(const char *dir);
+/* At the end: frees what queue_client_params has given. */
+void queue_client_end(void);
 /* The spool's directories; exits when they are not there. */
 struct spool *queue_client_spool(const struct postfix_params *params);
 /* Connects to public/NAME; -1 when nobody serves it. */
