@@ -77,14 +77,30 @@ static void need_sound_configuration(struct postfix_command *pf, const char *wha
  * Defaults may name a table, too.  Names come sorted, so alias_database, which says of /etc/aliases
  * what it is, comes before all others that name the same file.
  */
-static void build_tables(const struct postfix_command *pf)
+static void build_tables_of(const struct postfix_params *params)
 {
 	for (size_t i = 0; i < postfix_param_count(); i++) {
 		const char *name = postfix_param_row(i)->name;
-		const char *value = postfix_param_lookup(pf->params, name);
+		const char *value = postfix_param_lookup(params, name);
 
 		if (value != NULL)
 			table_build_missing(value, strncmp(name, "alias_", 6) == 0);
+	}
+}
+
+/* An entry of master.cf may have tables of its own. */
+static void build_tables(const struct postfix_command *pf)
+{
+	build_tables_of(pf->params);
+	for (size_t i = 0; i < postfix_service_count(pf->source); i++) {
+		const struct postfix_service *entry = postfix_service_at(pf->source, i);
+		struct postfix_params *role;
+
+		if (entry->override_count == 0)
+			continue;
+		role = postfix_params_new(pf->source, entry, NULL);
+		build_tables_of(role);
+		postfix_params_free(role);
 	}
 }
 
@@ -141,6 +157,7 @@ static int reload(struct postfix_command *pf)
 	pid_t pid = need_running(pf);
 
 	need_sound_configuration(pf, "not reloaded");
+	build_tables(pf);
 	log_info("refreshing the Postfix mail system");
 	control_signal(pid, SIGHUP);
 	return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Start: plan, pid file, directories, sockets, tables, then processes.  Before anything is touched
+ * Start: plan, pid file, directories, sockets, then processes.  Before anything is touched
  * all errors of the configuration are out.  Afterwards signals are all that master hears.
  */
 #include "config.h"
@@ -131,10 +131,8 @@ static void on_reload(int signo, void *arg)
 	} else {
 		master_log_reopen();
 	}
-	if (is_postfix()) {
+	if (is_postfix())
 		log_started(g, "reload");
-		compile_tables(g->postfix);
-	}
 	(void)generation_open_sockets(g);
 	generation_install(g);
 }
@@ -236,8 +234,6 @@ static void start(const struct run_options *options)
 	take_signals();
 	if (!generation_open_sockets(g))
 		fatal("not started");
-	if (is_postfix())
-		compile_tables(g->postfix);
 	daemon_output_open();
 	if (g->absent != NULL)
 		log_warning("%s", g->absent);

@@ -185,8 +185,6 @@ char **environment_new(const char *list);
 void spool_prepare(const struct generation *g);
 void base_dir_prepare(const struct generation *g);
 void base_dir_leave(const struct generation *g);
-/* compile_tables.c: runs postmap for tables that are missing or older than their text. */
-void compile_tables(const struct postfix_source *source);
 
 /* bind_addresses.c */
 #define BIND_MAX 64
