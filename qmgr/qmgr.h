@@ -209,6 +209,7 @@ struct qmgr {
 	unsigned jobs;	   /* disk jobs that are out */
 	unsigned deliveries;
 	bool draining, held_process;
+	atomic_bool little_space; /* in the spool's file system; set by workers */
 };
 extern struct qmgr qm;
 

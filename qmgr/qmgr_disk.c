@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -23,6 +24,8 @@
 #define LOG_TEXT_MAX	 (64 * 1024 * 1024)
 #define BOUNCE_LOG_MAX	 (16 * 1024 * 1024)
 #define REFRESH_EVERY_MS 100
+#define SPACE_EVERY_MS	 5000
+#define SPACE_MIN	 (64 * 1024 * 1024)
 
 static void post_done(void *arg)
 {
@@ -68,6 +71,23 @@ static void refresh_tables(void)
 	if (now >= due && atomic_compare_exchange_strong(&next, &due, now + REFRESH_EVERY_MS) &&
 	    !table_refresh_all())
 		qmgr_tables_changed();
+}
+
+/*
+ * A message that would have to be spooled after all must find room: with little of it left nobody
+ * waits for deliveries.
+ */
+static void look_at_space(void)
+{
+	static _Atomic int64_t next;
+	int64_t now = clock_ms(), due = atomic_load(&next);
+	struct statvfs fs;
+
+	if (now < due || !atomic_compare_exchange_strong(&next, &due, now + SPACE_EVERY_MS) ||
+	    fstatvfs(spool_queue_fd(qm.spool, SPOOL_INCOMING), &fs) == -1)
+		return;
+	atomic_store(&qm.little_space,
+	    (uint64_t)fs.f_bavail * fs.f_frsize < SPACE_MIN || (fs.f_files && fs.f_favail < 1000));
 }
 
 static bool open_found(struct load_job *job)
@@ -193,6 +213,7 @@ static void load_work(struct disk_job *base)
 	struct loaded *l = &job->loaded;
 
 	refresh_tables();
+	look_at_space();
 	if (l->fd == -1 && !open_found(job))
 		return;
 	l->env =

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "log/log.h"
 #include "mail/address.h"
+#include "mail/dsn.h"
 #include "qmgr/qmgr.h"
 
 #define MESSAGE_MAGIC 0x6d736721
@@ -191,12 +192,21 @@ static void log_active(struct message *m)
 	    (long long)m->env->size, m->env->recipient_count - m->env->done_count);
 }
 
+/* A report was asked for: one more message has to be made before this one is done. */
+static bool wants_report(const struct message *m)
+{
+	for (size_t i = 0; i < m->env->recipient_count; i++)
+		if (m->env->recipients[i].notify & DSN_NOTIFY_SUCCESS)
+			return true;
+	return false;
+}
+
 /* How soon qmgr will know is what decides whether intake waits for it. */
 static void decide_waiting(struct message *m)
 {
 	if (m->offer != OWNER_OPEN)
 		return;
-	if (!qm.draining && !m->never_wait &&
+	if (!qm.draining && !m->never_wait && !atomic_load(&qm.little_space) && !wants_report(m) &&
 	    qm.inflight < (unsigned)qm.params->postcote_deliver_inflight_limit &&
 	    m->env->recipient_count <= (size_t)qm.params->postcote_deliver_recipient_limit &&
 	    m->env->size <= qm.params->postcote_deliver_size_limit && transport_is_fast(m)) {

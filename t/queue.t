@@ -229,6 +229,23 @@ def test_found(q):
     tap.ok(os.path.exists(hidden), "the later name counts")
 
 
+def test_reload(q):
+    pid = q.qmgr_pid()
+    q.inject("a@x.test", "ok@y.test")
+    with open(q.path("etc/postfix/main.cf"), "a", encoding="utf-8") as f:
+        f.write("transport_maps = inline:{ {new.test=error:5.1.2 says the new map} }\n")
+    q.command("postfix", "reload")
+    wait_until(lambda: "reload -- version" in q.log(), "reload")
+
+    def says_new():
+        ident, _ = q.inject("", "u@new.test")
+        wait_until(lambda: q.is_removed(ident), "removed")
+        return "says the new map" in q.log()
+    wait_until(says_new, "the new table is used")
+    tap.equal(q.qmgr_pid(), pid, "new values are taken in place")
+    tap.equal(q.inject("a@x.test", "ok@y.test")[1], "DONE", "and it knows what it knew")
+
+
 def test_commands(q):
     tap.equal(q.command("postqueue", "-x").returncode, 69, "wrong usage is 69")
     ident, _ = q.inject("a@x.test", "defer@y.test", "defer2@y.test")
@@ -297,7 +314,7 @@ def test_commands(q):
 def main():
     with Queue() as q:
         tap.run(lambda: test_direct(q), lambda: test_failures(q), lambda: test_folded(q),
-                lambda: test_offer(q), lambda: test_crashes(q), lambda: test_found(q),
+                lambda: test_offer(q), lambda: test_reload(q), lambda: test_crashes(q), lambda: test_found(q),
                 lambda: test_commands(q))
 
 
