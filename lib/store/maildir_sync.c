@@ -224,7 +224,8 @@ static int by_name(const void *a, const void *b)
 
 static bool assign(struct uidlist *list, struct maildir_scan *scan)
 {
-	qsort(scan->files, scan->count, sizeof(scan->files[0]), by_name);
+	if (scan->count > 1)
+		qsort(scan->files, scan->count, sizeof(scan->files[0]), by_name);
 	for (size_t i = 0; i < scan->count; i++) {
 		struct maildir_file *f = scan->files[i];
 
