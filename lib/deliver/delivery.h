@@ -104,8 +104,8 @@ struct agent_class {
 void delivery_serve(int fd, const struct agent_class *agent);
 
 /*
- * Logs the recipient's line, then takes note of the result (sent at once when others of the
- * delivery may take longer, else with the end).  Once per recipient; INDEX is into
+ * Logs the recipient's line, then takes note of the result: it is sent with the end, or earlier
+ * when others of the delivery take more than 50 ms.  Once per recipient; INDEX is into
  * request->recipients.  Any thread.
  */
 void delivery_result(struct delivery *d, size_t index, const struct delivery_outcome *outcome);
