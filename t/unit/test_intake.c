@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A message's way in: what becomes of its header and body, what is refused, and the commit with no
+ * qmgr and with one of our own that says DONE, SPOOL, or nothing.
+ */
+#include "intake/intake.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "config.h"
+#include "ipc/channel.h"
+#include "mail/dsn.h"
+#include "queue/envelope.h"
+#include "queue/maildrop.h"
+#include "queue/offer.h"
+#include "sys/socket.h"
+
+static struct config config;
+static struct intake_service *service;
+static int proc_fd;
+
+static uint64_t next_number(void *arg)
+{
+	static uint64_t number;
+
+	(void)arg;
+	return ++number;
+}
+
+static void open_service(const char *main_cf)
+{
+	char path[160];
+	struct reason why;
+
+	config_dir(&config);
+	char *text = xasprintf("queue_directory = %s\n%s", config.dir, main_cf);
+
+	config_open(&config, text);
+	free(text);
+	config_path(&config, "incoming", path, sizeof(path));
+	assert_int_equal(mkdir(path, 0700), 0);
+	config_path(&config, "public", path, sizeof(path));
+	assert_int_equal(mkdir(path, 0700), 0);
+	proc_fd = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	service = intake_service_new(
+	    &(struct intake_service_config){
+		.params = config.params,
+		.log_name = "postfix/cleanup",
+		.program = "test",
+		.proc_fd = proc_fd,
+		.next_number = next_number,
+	    },
+	    &why);
+	assert_non_null(service);
+}
+
+static void close_service(void)
+{
+	intake_service_free(service);
+	close(proc_fd);
+	config_close(&config);
+}
+
+static struct intake *begin(const struct intake_origin *origin)
+{
+	struct reason why;
+	struct intake *in = intake_begin(service, origin, SLICE_LIT("s@example.com"), &why);
+	struct intake_recipient rcpt = { .address = SLICE_LIT("r@example.com") };
+
+	assert_non_null(in);
+	assert_true(intake_recipient(in, &rcpt, &why));
+	return in;
+}
+
+/* The lines of TEXT, each a whole one; a line that ends with '\\' has its next piece behind it. */
+static bool feed(struct intake *in, const char *text, struct reason *why)
+{
+	struct slice rest = slice_of(text);
+	bool ok = true;
+
+	while (ok && rest.len > 0) {
+		ptrdiff_t lf = slice_find(rest, '\n');
+		struct slice line = slice_first(rest, (size_t)lf);
+		bool whole = !slice_ends(line, "\\");
+
+		if (!whole)
+			line.len--;
+		ok = intake_line(in, line, whole, why);
+		rest = slice_from(rest, (size_t)lf + 1);
+	}
+	return ok;
+}
+
+/* The content of the named file in incoming. */
+static char *content_of(const char *id, struct envelope **envelope)
+{
+	char name[100], path[200];
+	struct strbuf text = STRBUF_INIT(1000000);
+	struct content_reader reader;
+	struct slice line;
+	struct reason why;
+	bool whole;
+
+	snprintf(name, sizeof(name), "incoming/%s", id);
+	config_path(&config, name, path, sizeof(path));
+	int fd = open(path, O_RDONLY);
+
+	assert_true(fd >= 0);
+	*envelope = envelope_read(fd, id, ENVELOPE_VERIFY, &why);
+	if (*envelope == NULL)
+		fail_msg("%s", why.text);
+	content_reader_init(&reader, fd, (*envelope)->data_offset);
+	while (content_reader_next(&reader, &line, &whole) == CONTENT_LINE) {
+		strbuf_addslice(&text, line);
+		if (whole)
+			strbuf_addch(&text, '\n');
+	}
+	content_reader_release(&reader);
+	close(fd);
+	return strbuf_detach(&text);
+}
+
+static unsigned incoming_count(void)
+{
+	char path[200];
+	struct dirent *entry;
+	unsigned count = 0;
+
+	config_path(&config, "incoming", path, sizeof(path));
+	DIR *dir = opendir(path);
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)) != NULL)
+		count += entry->d_name[0] != '.';
+	closedir(dir);
+	return count;
+}
+
+static void test_header(void **state)
+{
+	static const struct {
+		const char *name, *text, *want;
+	} rows[] = {
+		{ "a message", "A: b\n\nbody\n", "A: b\n\nbody\n" },
+		{ "no separator", "A: b\nbody here\nmore\n", "A: b\n\nbody here\nmore\n" },
+		{ "nothing", "", "" },
+		{ "an empty line", "\n", "\n" },
+		{ "a body alone", "hello\n", "\nhello\n" },
+		{ "a blank first", " x\nA: b\n", "\n x\nA: b\n" },
+		{ "a fold", "A: b\n\tc\n d\nE: f\n\n", "A: b\n\tc\n d\nE: f\n\n" },
+		{ "separators", "From a\n>From b\nA: c\n\n",
+		    "X-Mailbox-Line: From a\nX-Mailbox-Line: >From b\nA: c\n\n" },
+		{ "a fold behind a separator", "From a\n x\n", "X-Mailbox-Line: From a\n\n x\n" },
+		{ "a separator too late", "A: b\nFrom c\n", "A: b\n\nFrom c\n" },
+		{ "From in the body", "A: b\n\nFrom c\n", "A: b\n\nFrom c\n" },
+		{ "dropped", "Bcc: x@y\n z\nA: b\nReturn-Path: <x>\nCONTENT-LENGTH: 5\n\n",
+		    "A: b\n\n" },
+		{ "stray CR", "A: b\rc\n\nd\re\r\n", "A: b c\n\nd e \n" },
+		{ "pieces", "A: b\\\nc\n\nd\\\ne\\\nf\n", "A: bc\n\ndef\n" },
+		{ "a piece that begins like a header", "A: b\\\nC: d\n\n", "A: bC: d\n\n" },
+		{ "an unfinished last line", "A: b\n\nc\\\n", "A: b\n\nc\n" },
+		{ "cut", "A: 0123456789012345678901234567890123456789\n 0123\nB: c\n\n",
+		    "A: 01234567890123456789012345\nB: c\n\n" },
+		{ "blanks before the colon", "Subject : x\n\n", "Subject : x\n\n" },
+	};
+
+	(void)state;
+	open_service("header_size_limit = 30\nenable_long_queue_ids = yes\n");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct intake *in = begin(&(struct intake_origin){ .origin = "local" });
+		struct envelope *env;
+		struct reason why;
+
+		assert_true(feed(in, rows[i].text, &why));
+		assert_true(intake_commit(in, &why));
+		char *got = content_of(intake_id(in), &env);
+
+		if (strcmp(got, rows[i].want) != 0)
+			fail_msg("%s: got\n%s", rows[i].name, got);
+		free(got);
+		envelope_free(env);
+		intake_free(in);
+	}
+	close_service();
+}
+
+static void test_missing(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *have[4], *lack[4];
+	} rows[] = {
+		{ "\n", { "Message-Id: <2", "Date: ", "From: \"F. N\" <s@example.com>" },
+		    { "Resent" } },
+		{ "From: x@y\nDate: z\nMessage-Id: <1>\n\n", { "From: x@y" },
+		    { "example.com", "Resent", "<2" } },
+		{ "Resent-To: a@b\n\n",
+		    { "Resent-Message-Id: <2", "Resent-Date: ", "Resent-From: \"F. N\"" },
+		    { "\nMessage-Id", "\nDate" } },
+	};
+	struct intake_origin origin = { .origin = "local",
+		.add_missing_headers = true,
+		.full_name = "F. N",
+		.arrival_us = INT64_C(2000000000000000) };
+
+	(void)state;
+	open_service("");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct intake *in = begin(&origin);
+		struct envelope *env;
+		struct reason why;
+
+		assert_true(intake_prepend(in, SLICE_LIT("Received: x\n\ty"), &why));
+		assert_true(feed(in, rows[i].text, &why));
+		assert_true(intake_commit(in, &why));
+		char *got = content_of(intake_id(in), &env);
+
+		assert_int_equal(strncmp(got, "Received: x\n\ty\n", 15), 0);
+		for (size_t k = 0; rows[i].have[k] != NULL; k++)
+			if (strstr(got, rows[i].have[k]) == NULL)
+				fail_msg("no %s in\n%s", rows[i].have[k], got);
+		for (size_t k = 0; rows[i].lack[k] != NULL; k++)
+			if (strstr(got, rows[i].lack[k]) != NULL)
+				fail_msg("%s in\n%s", rows[i].lack[k], got);
+		assert_int_equal(env->arrival_us, origin.arrival_us);
+		free(got);
+		envelope_free(env);
+		intake_free(in);
+	}
+	close_service();
+}
+
+static void test_envelope(void **state)
+{
+	struct intake_origin origin = { .client_name = "a\rb\nc",
+		.client_address = "192.0.2.1",
+		.helo = "x\ry",
+		.sasl_username = "u\x7f" };
+	struct reason why;
+	struct envelope *env;
+
+	(void)state;
+	open_service("");
+	struct intake *in = begin(&origin);
+	struct intake_recipient again = { .address = SLICE_LIT("R@Example.com") };
+	struct intake_recipient other = { .address = SLICE_LIT("t@example.com"),
+		.original = SLICE_LIT("o@example.com"),
+		.notify = DSN_NOTIFY_DELAY };
+
+	assert_true(intake_recipient(in, &again, &why));
+	assert_true(intake_recipient(in, &other, &why));
+	assert_int_equal(intake_recipient_count(in), 2);
+	intake_set_envelope_id(in, SLICE_LIT("env"));
+	intake_set_ret(in, DSN_RET_HDRS);
+	intake_set_encoding(in, "8bit");
+	assert_true(feed(in, "Message-Id: <a\rb\x01>\n\n", &why));
+	assert_true(intake_commit(in, &why));
+	free(content_of(intake_id(in), &env));
+	assert_int_equal(env->recipient_count, 2);
+	assert_string_equal(env->recipients[1].original, "o@example.com");
+	assert_string_equal(env->recipients[1].orcpt, "rfc822;o@example.com");
+	assert_int_equal(env->recipients[1].notify, DSN_NOTIFY_DELAY);
+	assert_string_equal(env->envelope_id, "env");
+	assert_int_equal(env->ret, DSN_RET_HDRS);
+	assert_string_equal(envelope_attribute(env, "client_name"), "a?b?c");
+	assert_string_equal(envelope_attribute(env, "helo_name"), "x?y");
+	assert_string_equal(envelope_attribute(env, "sasl_username"), "u?");
+	assert_string_equal(envelope_attribute(env, "message_id"), "<a b?>");
+	assert_string_equal(envelope_attribute(env, "encoding"), "8bit");
+	envelope_free(env);
+	intake_free(in);
+	close_service();
+}
+
+static void expect_refused(const char *text, const char *dsn, const char *want)
+{
+	struct intake *in = begin(&(struct intake_origin){ .origin = "local" });
+	struct reason why = { .dsn = "" };
+	bool ok = feed(in, text, &why);
+
+	assert_false(ok && intake_commit(in, &why));
+	assert_string_equal(why.dsn, dsn);
+	assert_string_equal(why.text, want);
+	/* It sticks. */
+	assert_false(intake_line(in, SLICE_LIT("x"), true, &why));
+	assert_string_equal(why.dsn, dsn);
+	assert_false(intake_commit(in, &why));
+	intake_free(in);
+}
+
+static void test_refused(void **state)
+{
+	struct reason why;
+	char *line = xasprintf("A: b\n\n%0*d\n", 300, 0);
+
+	(void)state;
+	open_service("message_size_limit = 200\nhopcount_limit = 3\n");
+	expect_refused(line, "5.3.4", "message file too big");
+	expect_refused("Received: a\nReceived: b\nrECEIVED: c\n\n", "5.4.0", "too many hops");
+	struct intake *in = intake_begin(
+	    service, &(struct intake_origin){ .origin = "local" }, SLICE_LIT("s"), &why);
+
+	assert_false(intake_commit(in, &why));
+	assert_string_equal(why.dsn, "5.1.0");
+	intake_free(in);
+	/* One that is given up leaves nothing. */
+	in = begin(&(struct intake_origin){ .origin = "local" });
+	assert_true(feed(in, "A: b\n\nc\n", &why));
+	intake_free(in);
+	assert_int_equal(incoming_count(), 0);
+	free(line);
+	close_service();
+}
+
+/* ---- a qmgr of our own ---- */
+
+struct peer {
+	int listener;
+	int answer; /* kind of offer_record, or -1: none */
+	pthread_t thread;
+	struct strbuf seen; /* kinds that came, a letter each */
+};
+
+static void answer(struct peer *peer, struct channel *ch, const struct offer_record *record)
+{
+	struct offer_record reply = { .kind = (unsigned)peer->answer };
+	struct msg_out m = { 0 };
+
+	memcpy(reply.id, record->id, sizeof(reply.id));
+	offer_record_write(&m, &reply);
+	channel_send(ch, &m, NULL, 0, deadline_in(5000));
+	msg_release(&m);
+}
+
+static void *peer_run(void *arg)
+{
+	struct peer *peer = arg;
+	struct sockaddr_storage from;
+	socklen_t len = sizeof(from);
+	int fd;
+
+	if (socket_wait(peer->listener, POLLIN, deadline_in(5000)) != 1)
+		return NULL;
+	fd = socket_accept(peer->listener, &from, &len);
+	struct channel *ch = channel_new(fd, "qmgr");
+	struct offer_record record;
+	struct msg_in in;
+
+	while (channel_recv(ch, &in, deadline_in(5000)) == CHANNEL_RECORD) {
+		if (offer_record_parse(&in.msg, &record)) {
+			strbuf_addch(&peer->seen, "OGDFds"[record.kind]);
+			if (record.kind == OFFER_R_OFFER && peer->answer >= 0)
+				answer(peer, ch, &record);
+		}
+		msg_in_release(&in);
+	}
+	channel_free(ch);
+	return NULL;
+}
+
+static void commit_with(int kind, const char *want, unsigned named)
+{
+	struct peer peer = { .answer = kind };
+	char path[200];
+	struct reason why;
+
+	open_service("postcote_deliver_time_limit_ms = 50\n");
+	config_path(&config, "public/qmgr", path, sizeof(path));
+	peer.listener = socket_unix_listen(path, 0600, (uid_t)-1, (gid_t)-1, 5);
+	assert_true(peer.listener >= 0);
+	strbuf_init(&peer.seen, 100);
+	assert_int_equal(pthread_create(&peer.thread, NULL, peer_run, &peer), 0);
+	struct intake *in = begin(&(struct intake_origin){ .origin = "local" });
+
+	assert_true(feed(in, "A: b\n\nc\n", &why));
+	assert_true(intake_commit(in, &why));
+	assert_int_equal(incoming_count(), named);
+	intake_free(in);
+	intake_service_free(service);
+	service = NULL;
+	assert_int_equal(pthread_join(peer.thread, NULL), 0);
+	assert_string_equal(peer.seen.ptr, want);
+	strbuf_release(&peer.seen);
+	close(peer.listener);
+	close_service();
+}
+
+static void test_done(void **state)
+{
+	(void)state;
+	commit_with(OFFER_R_DONE, "O", 0);
+}
+
+static void test_spool(void **state)
+{
+	(void)state;
+	commit_with(OFFER_R_SPOOL, "OGD", 1);
+}
+
+static void test_silence(void **state)
+{
+	(void)state;
+	commit_with(-1, "OGD", 1);
+}
+
+/* ---- the records of a submission ---- */
+
+static void test_maildrop(void **state)
+{
+	static const struct {
+		const char *types;
+		bool good;
+	} rows[] = {
+		{ "SRMNXE", true },
+		{ "FSAinRRMNLNXARE", true },
+		{ "SMXRE", true },
+		{ "SRMXE ", false },
+		{ "SRMNX", false },
+		{ "RMXE", false },
+		{ "SMXE", false },
+		{ "SRNMXE", false },
+		{ "SRMXNE", false },
+		{ "SRDMXE", false },
+		{ "SRMpXE", false },
+		{ "", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct strbuf file = STRBUF_INIT(10000);
+		struct reason why = { .dsn = "" };
+		FILE *f = tmpfile();
+
+		for (const char *p = rows[i].types; *p != '\0'; p++)
+			queue_record_add(
+			    &file, *p, *p == 'S' || *p == 'R' ? SLICE_LIT("a@b.c") : SLICE_NULL);
+		fwrite(file.ptr, 1, file.len, f);
+		fflush(f);
+		if (maildrop_check(fileno(f), 0, &why) != rows[i].good)
+			fail_msg("%s: %s", rows[i].types, why.text);
+		fclose(f);
+		strbuf_release(&file);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_header),
+		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_envelope),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_done),
+		cmocka_unit_test(test_spool),
+		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_maildrop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
