@@ -39,6 +39,8 @@ struct transport {
 	unsigned running_count, limit, destination_limit, recipient_limit;
 	struct channel *channel;
 	struct loop_watch watch;
+	bool agent_leaves;  /* the connection ends with what runs; nothing new is sent over it */
+	bool reading;	    /* on_agent is at work on the channel, which must stay */
 	int64_t dead_until; /* clock_ms; 0: alive */
 	uint64_t next_number;
 };
@@ -393,8 +395,15 @@ static void transport_died(struct transport *t)
 	}
 }
 
+static void disconnect(struct transport *t);
+
 static void pump(struct transport *t)
 {
+	if (t->agent_leaves) {
+		if (t->running_count > 0 || t->reading)
+			return;
+		disconnect(t);
+	}
 	while (!qm.draining && !list_is_empty(&t->ready) && t->running_count < t->limit) {
 		struct destination *d = list_entry(t->ready.next, struct destination, node);
 		struct batch *b = list_entry(d->batches.next, struct batch, node);
@@ -509,6 +518,7 @@ static void disconnect(struct transport *t)
 	loop_unwatch(qm.loop, &t->watch);
 	channel_free(t->channel);
 	t->channel = NULL;
+	t->agent_leaves = false;
 	while (!list_is_empty(&t->running))
 		end_batch(t, list_entry(t->running.next, struct batch, node), &unavailable);
 }
@@ -520,9 +530,12 @@ static void on_agent(struct loop_watch *watch, uint32_t events)
 	enum channel_result result;
 
 	(void)events;
+	t->reading = true;
 	while ((result = channel_recv(t->channel, &in, 0)) == CHANNEL_RECORD) {
-		bool good = take_report(t, &in.msg, &in.arena);
+		bool leaves = delivery_leave_parse(&in.msg);
+		bool good = leaves || take_report(t, &in.msg, &in.arena);
 
+		t->agent_leaves = t->agent_leaves || leaves;
 		msg_in_release(&in);
 		if (!good) {
 			log_warning("malformed result from transport %s", t->name);
@@ -530,6 +543,7 @@ static void on_agent(struct loop_watch *watch, uint32_t events)
 			break;
 		}
 	}
+	t->reading = false;
 	if (result == CHANNEL_CLOSED)
 		disconnect(t);
 	pump(t);

@@ -159,6 +159,19 @@ def test_killed_worker(mail, agent):
     tap.equal(agent.deliver(["bob@example.test"])[0][0], "sent", "the next worker delivers")
 
 
+def test_reload(mail, agent):
+    old = mail.pids("virtual")
+    tap.equal(mail.command("postfix", "reload").returncode, 0, "reload")
+    agent.wait_for("LEAVE")
+    tap.equal(agent.deliver(["bob@example.test"])[0][0], "sent",
+              "the old process serves what comes over its connection")
+    agent.close()
+    wait_until(lambda: not set(old) & set(mail.pids("virtual")), "the old processes to end")
+    agent = Agent(mail, "virtual")
+    tap.equal(agent.deliver(["bob@example.test"])[0][0], "sent", "the new process delivers")
+    agent.close()
+
+
 def test_stop(mail, agent):
     tap.equal(mail.command("postfix", "stop").returncode, 0, "stop")
     wait_until(lambda: not mail.pids(), "all processes to end")
@@ -171,7 +184,7 @@ try:
     start_only(mail, "virtual unix - n n - - virtual")
     agent = Agent(mail, "virtual")
     for test in (test_maildir, test_null_sender_and_extension, test_failures, test_outside,
-                 test_limit, test_no_permission, test_many, test_killed_worker, test_stop):
+                 test_limit, test_no_permission, test_many, test_killed_worker, test_reload, test_stop):
         try:
             test(mail, agent)
         except Exception as error:

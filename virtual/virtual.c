@@ -79,12 +79,14 @@ static const struct session_class *session_class_of(const struct server_listener
 	return &connection_class;
 }
 
-/* At a reload qmgr ends its connections when it has the results.  At a stop nothing new begins. */
+/* At a reload qmgr is asked to go to the next process.  At a stop nothing new begins. */
 static void drain(struct server_context *ctx, bool reload)
 {
 	(void)ctx;
-	if (reload)
+	if (reload) {
+		delivery_leave();
 		return;
+	}
 	pthread_mutex_lock(&open_ones.lock);
 	for (size_t i = 0; i < MAX_CONNECTIONS; i++)
 		if (open_ones.list[i] != NULL)

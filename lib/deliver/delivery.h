@@ -9,6 +9,8 @@
  *                            descriptor of its queue file
  *                   CANCEL   start no further recipient of that delivery
  *   agent -> qmgr   RESULT   of one or more recipients; the last one of a delivery says end
+ *                   LEAVE    this process is being replaced: it serves what was sent, and qmgr
+ *                            sends what comes next over a new connection, and ends this one
  *
  * "sent" means durable: the agent has synced it, or the next hop has accepted it.  The log line of
  * a recipient leaves before its result.  Results of a delivery may be sent together. A connection
@@ -103,6 +105,9 @@ struct agent_class {
  */
 void delivery_serve(int fd, const struct agent_class *agent);
 
+/* At a reload: sends LEAVE on every connection that is being served.  Any thread. */
+void delivery_leave(void);
+
 /*
  * Logs the recipient's line, then takes note of the result: it is sent with the end, or earlier
  * when others of the delivery take more than 50 ms.  Once per recipient; INDEX is into
@@ -162,6 +167,9 @@ void delivery_report_site(struct msg_out *m, const struct reason *why);
 void delivery_report_end(struct msg_out *m);
 bool delivery_report_parse(
     const struct msg *m, struct arena *arena, struct delivery_report *report);
+
+void delivery_leave_write(struct msg_out *m);
+bool delivery_leave_parse(const struct msg *m);
 
 void delivery_cancel_write(struct msg_out *m, uint64_t number);
 bool delivery_cancel_parse(const struct msg *m, uint64_t *number);

@@ -21,7 +21,10 @@
 #define GATHER_MS    50
 #define GATHER_BYTES (256 * 1024)
 
+#define LEAVE_LIMIT_MS 1000
+
 struct serving {
+	struct list node; /* in served */
 	struct channel *channel;
 	const struct agent_class *agent;
 	pthread_mutex_t lock; /* over the list and `gone` */
@@ -45,6 +48,12 @@ struct running {
 	bool *reported; /* per recipient */
 	size_t report_count;
 };
+
+/* The connections that are served now. */
+static struct {
+	pthread_mutex_t lock;
+	struct list list;
+} served = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = LIST_INIT(served.list) };
 
 static struct running *running_of(const struct delivery *d)
 {
@@ -250,6 +259,29 @@ static void read_records(struct serving *s)
 	}
 }
 
+static void register_serving(struct serving *s, bool on)
+{
+	pthread_mutex_lock(&served.lock);
+	if (on)
+		list_add_tail(&served.list, &s->node);
+	else
+		list_del(&s->node);
+	pthread_mutex_unlock(&served.lock);
+}
+
+void delivery_leave(void)
+{
+	struct msg_out m = { { 0 } };
+
+	delivery_leave_write(&m);
+	pthread_mutex_lock(&served.lock);
+	list_for_each(pos, &served.list)
+		(void)channel_send(list_entry(pos, struct serving, node)->channel, &m, NULL, 0,
+		    deadline_in(LEAVE_LIMIT_MS));
+	pthread_mutex_unlock(&served.lock);
+	msg_release(&m);
+}
+
 void delivery_serve(int fd, const struct agent_class *agent)
 {
 	struct serving s = { .agent = agent, .running = LIST_INIT(s.running) };
@@ -257,7 +289,9 @@ void delivery_serve(int fd, const struct agent_class *agent)
 	s.channel = channel_new(fd, agent->name);
 	pthread_mutex_init(&s.lock, NULL);
 	pthread_cond_init(&s.idle, NULL);
+	register_serving(&s, true);
 	read_records(&s);
+	register_serving(&s, false);
 	pthread_mutex_lock(&s.lock);
 	s.gone = true;
 	while (!list_is_empty(&s.running))

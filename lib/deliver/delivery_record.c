@@ -283,7 +283,17 @@ bool delivery_report_parse(const struct msg *m, struct arena *arena, struct deli
 	return parse_items(m, arena, report);
 }
 
-/* ---- CANCEL ---- */
+/* ---- LEAVE and CANCEL ---- */
+
+void delivery_leave_write(struct msg_out *m)
+{
+	msg_begin(m, "LEAVE");
+}
+
+bool delivery_leave_parse(const struct msg *m)
+{
+	return msg_is(m, "LEAVE");
+}
 
 void delivery_cancel_write(struct msg_out *m, uint64_t number)
 {

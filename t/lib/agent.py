@@ -131,6 +131,11 @@ class Agent:
         return {number: [(words[i["status"]], i["dsn"], i["text"])
                          for _, i in sorted(items.items())] for number, items in got.items()}
 
+    def wait_for(self, kind):
+        """Waits for a record of that kind; the others are dropped."""
+        while self._receive()[0] != kind:
+            pass
+
     def deliver(self, recipients, lines=(b"Subject: x", b"", b"Hello."), **kwargs):
         number = self.send(recipients, lines, **kwargs)
         return self.results([number])[number]
