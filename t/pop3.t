@@ -428,6 +428,17 @@ def test_killed_halves(mail):
     talk.close()
 
 
+def test_reload(mail):
+    maildir(mail, "alice", THREE)
+    talk = login(mail)
+    mail.command("doveadm", "-c", mail.path("etc/dovecot/dovecot.conf"), "reload")
+    mail.wait_for_log(r"SIGHUP received - reloading configuration")
+    wait_until(lambda: listens(mail.pop3_port), "the next generation")
+    login(mail).close()
+    talk.script("a session over a reload", ("STAT", "+OK 3 63"), ("QUIT", "+OK Logging out."))
+    talk.close()
+
+
 def test_stop(mail):
     talk = login(mail)
     talk.ask("DELE 1")
@@ -486,6 +497,32 @@ login_greeting = Here.
         mail.close()
 
 
+def test_counted():
+    """Processes that end after one session end with it, not before."""
+    mail = Instance(dovecot="service pop3 {\n  service_count = 1\n}\n")
+    try:
+        start(mail)
+        maildir(mail, "alice", THREE)
+        first, second = login(mail), login(mail)
+        pids = len(mail.pids("pop3"))
+        for talk in (first, second):
+            talk.script("a counted session", ("STAT", "+OK 3 63"))
+        first.script("a counted session", ("QUIT", "+OK Logging out."))
+        first.close()
+        wait_until(lambda: len(mail.pids("pop3")) < pids, "its processes to end")
+        tap.ok(True, "processes end after their session")
+        stop = threading.Thread(target=lambda: mail.command(
+            "doveadm", "-c", mail.path("etc/dovecot/dovecot.conf"), "stop"))
+        stop.start()
+        tap.equal(second.line(), "-ERR Server shutting down.", "the last session, at a stop")
+        second.close()
+        stop.join()
+        wait_until(lambda: not mail.pids(), "all processes to end")
+        tap.ok("is gone" not in mail.log(), "all in order")
+    finally:
+        mail.close()
+
+
 def test_unsupported_location():
     mail = Instance(dovecot="mail_location = mbox:~/mail\n")
     try:
@@ -507,7 +544,7 @@ try:
     for test in (test_before_login, test_wrong_password, test_commands, test_no_quit,
                  test_pipelining, test_bad_commands_after_login, test_tls, test_large_message,
                  test_real_clients, test_two_sessions, test_many_sessions, test_forged_login,
-                 test_killed_halves, test_stop):
+                 test_killed_halves, test_reload, test_stop):
         try:
             test(mail)
         except Exception as error:
@@ -516,5 +553,6 @@ try:
 finally:
     mail.close()
 test_settings()
+test_counted()
 test_unsupported_location()
 tap.done()

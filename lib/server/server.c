@@ -47,7 +47,10 @@ void server_check_drained(void)
 {
 	struct server_process *p = &server_process;
 
-	if (p->draining && sessions_count() == 0 && atomic_load(&holds) == 0)
+	if (!p->draining || sessions_count() > 0 || atomic_load(&holds) > 0)
+		return;
+	/* A stop ends the workers' sessions, too; a reload or a used-up count lets them end. */
+	if (p->stopping || uid_workers_finish())
 		loop_stop(p->ctx.loop);
 }
 

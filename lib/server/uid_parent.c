@@ -44,7 +44,7 @@ static struct {
 	struct loop_watch front_watch;
 	struct list workers; /* that take records */
 	size_t children;     /* all that were not waited for yet */
-	bool ending;
+	bool finishing, ending;
 } parent = { .workers = LIST_INIT(parent.workers) };
 
 static bool same_target(const struct uid_target *a, const struct uid_target *b)
@@ -261,8 +261,22 @@ static void log_to(const struct msg_in *in)
 
 static void check_end(void)
 {
-	if (parent.ending && parent.children == 0)
+	if ((parent.ending || parent.finishing) && parent.children == 0)
 		loop_stop(parent.loop);
+}
+
+/* A worker that was let go already has no work. */
+static void finish(void)
+{
+	struct msg_out m = { { 0 } };
+
+	parent.finishing = true;
+	msg_begin(&m, UID_FINISH);
+	list_for_each(l, &parent.workers)
+		(void)channel_send(list_entry(l, struct worker, link)->channel, &m, NULL, 0,
+		    deadline_in(SEND_TIMEOUT_MS));
+	msg_release(&m);
+	check_end();
 }
 
 static void front_gone(void)
@@ -284,6 +298,8 @@ static void front_ready(struct loop_watch *watch, uint32_t events)
 	while ((result = channel_recv(parent.front, &in, 0)) == CHANNEL_RECORD) {
 		if (msg_is(&in.msg, UID_LOG_TO))
 			log_to(&in);
+		else if (msg_is(&in.msg, UID_FINISH))
+			finish();
 		else
 			answer(&in);
 		msg_in_release(&in);

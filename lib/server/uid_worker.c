@@ -36,6 +36,13 @@ static void serve_record(void *arg)
 	server_hold(-1);
 }
 
+static void finish(void)
+{
+	worker.process->draining = true;
+	sessions_tell_closed(true);
+	server_check_drained();
+}
+
 static void take_record(const struct msg_in *in)
 {
 	struct msg_in *copy;
@@ -45,6 +52,11 @@ static void take_record(const struct msg_in *in)
 		if (in->fd_count > 0)
 			(void)dup3(in->fds[0], CONTRACT_LOG, O_CLOEXEC);
 		msg_in_release((struct msg_in *)in);
+		return;
+	}
+	if (msg_is(&in->msg, UID_FINISH)) {
+		msg_in_release((struct msg_in *)in);
+		finish();
 		return;
 	}
 	worker.last_work = clock_ms();

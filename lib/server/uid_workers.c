@@ -34,7 +34,7 @@ static struct {
 	pthread_mutex_t lock;
 	struct list waiters;
 	uint64_t last_id;
-	bool gone;
+	bool finishing, gone;
 } front = { .lock = PTHREAD_MUTEX_INITIALIZER, .waiters = LIST_INIT(front.waiters) };
 
 /* The parent keeps what it resolves with, and nothing that lets it meet a stranger. */
@@ -107,7 +107,8 @@ static void answer(struct msg_in *in)
 static void parent_gone(struct server_process *p)
 {
 	loop_unwatch(p->ctx.loop, &front.watch);
-	log_error("the parent of the %s workers is gone", p->server->workers->name);
+	if (!front.finishing)
+		log_error("the parent of the %s workers is gone", p->server->workers->name);
 	pthread_mutex_lock(&front.lock);
 	front.gone = true;
 	list_for_each(l, &front.waiters)
@@ -115,6 +116,7 @@ static void parent_gone(struct server_process *p)
 	pthread_mutex_unlock(&front.lock);
 	(void)waitpid(-1, NULL, WNOHANG);
 	server_drain(true);
+	server_check_drained();
 }
 
 static void parent_ready(struct loop_watch *watch, uint32_t events)
@@ -155,6 +157,22 @@ void uid_workers_log_to(int fd)
 	msg_begin(&m, UID_LOG_TO);
 	(void)channel_send(front.parent, &m, &fd, 1, deadline_in(1000));
 	msg_release(&m);
+}
+
+bool uid_workers_finish(void)
+{
+	struct msg_out m = { { 0 } };
+	bool is_told = true;
+
+	if (front.parent == NULL || front.gone)
+		return true;
+	if (!front.finishing) {
+		front.finishing = true;
+		msg_begin(&m, UID_FINISH);
+		is_told = channel_send(front.parent, &m, NULL, 0, deadline_in(1000)) == 0;
+		msg_release(&m);
+	}
+	return !is_told;
 }
 
 /* With the lock; false when the deadline passed or the parent is gone. */

@@ -7,7 +7,9 @@
  * read a key or dropped its rights it forked the *parent*, which stays root, has one thread, holds
  * no listening socket, and reads records from the front only.  A *worker* is forked by the parent
  * without exec, drops to a uid and gid for good, raises its walls, and then has threads; it exits
- * after IDLE_MS without work.  When the front is gone the workers drain, and the parent goes last.
+ * after IDLE_MS without work.  A front that has no more to give (a reload, a used-up count) stays
+ * until the workers' sessions have ended by themselves.  When it is gone before, or stops, the
+ * workers drain, and the parent goes last.
  * When the parent is gone the front drains and exits, and master starts anew.
  *
  * The front sends a request (a record and descriptors); the parent's RESOLVE decides for which uid

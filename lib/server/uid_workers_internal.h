@@ -12,6 +12,11 @@ void uid_workers_fork_parent(struct server_process *p);
 void uid_workers_front_start(struct server_process *p);
 /* In the front: parent and workers log to FD from now on.  No-op without workers. */
 void uid_workers_log_to(int fd);
+/*
+ * In the front, drained itself: true when nothing is left with the workers.  Else they have been
+ * asked to end with their sessions, and server_check_drained() is called when they have.
+ */
+bool uid_workers_finish(void);
 
 /* uid_parent.c: the parent's life; CHANNEL leads to the front. */
 _Noreturn void uid_parent_run(struct server_process *p, struct channel *front);
@@ -25,5 +30,6 @@ _Noreturn void uid_worker_run(
 #define UID_WORK       "WORK"
 #define UID_IDLE       "IDLE" /* worker: "received" records; may I go? */
 #define UID_LOG_TO     "LOG"
+#define UID_FINISH     "FINISH" /* nothing more comes: end when the work and the sessions have */
 
 #endif
