@@ -129,10 +129,12 @@ class Layout:
             f"/^d\\d+\\.many\\.test$/ {sink}\n"
             f"/^(.*@)?d\\d+\\.many\\.test$/ {sink}\n", encoding="ascii")
 
-    def write_target(self, name, pids, commands):
+    def write_target(self, name, pids, commands, absent=()):
+        """ABSENT: names of ports that nobody listens on."""
         target = {
             "name": name, "host": "127.0.0.1", "domain": DOMAIN,
-            "ports": {key: port for key, port in self.ports.items() if key != "hold"},
+            "ports": {key: port for key, port in self.ports.items()
+                      if key != "hold" and key not in absent},
             "users": str(self.users),
             "auth_users": {key: str(self.scheme_users(key)) for key in SCHEMES},
             "ca": str(self.tls / "ca.pem"), "cert": str(self.tls / "cert.pem"),

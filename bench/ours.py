@@ -79,7 +79,7 @@ def start(at, name, only):
         config.run(*command["smtp_start"].split())
         config.wait_for_banner(at.ports["smtp"])
         pids["smtp"] = config.read_pid(at.postfix_pid)
-    at.write_target(name, pids, command)
+    at.write_target(name, pids, command, absent=("imap", "imaps"))
 
 
 def stop(at):
