@@ -141,6 +141,7 @@ static void prepare(struct server_context *ctx)
 		fatal("%s", trouble);
 	smtpd_server.forbidden_commands = list(p, "smtpd_forbidden_commands");
 	smtpd_server.bare_newline_exclusions = list(p, "smtpd_forbid_bare_newline_exclusions");
+	smtpd_server.sasl_filter = list(p, "smtpd_sasl_mechanism_filter");
 	smtpd_server.sasl_exceptions = list(p, "smtpd_sasl_exceptions_networks");
 	smtpd_server.hidden_keywords = hidden_keywords(p->smtpd_discard_ehlo_keywords);
 	smtpd_server.bare_newline = bare_newline_mode(p->smtpd_forbid_bare_newline);

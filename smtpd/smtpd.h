@@ -49,6 +49,7 @@ struct smtpd_server {
 	struct auth_client *auth; /* NULL: no SASL here */
 	struct match_list *forbidden_commands;
 	struct match_list *bare_newline_exclusions;
+	struct match_list *sasl_filter;	    /* smtpd_sasl_mechanism_filter */
 	struct match_list *sasl_exceptions; /* smtpd_sasl_exceptions_networks */
 	unsigned hidden_keywords;	    /* smtpd_discard_ehlo_keywords */
 	bool tls_wanted;   /* STARTTLS exists, though TLS may have failed to open */

@@ -36,6 +36,8 @@ static bool is_permitted(const struct smtpd *s, const struct auth_mechanism *mec
 							   : p->smtpd_sasl_security_options);
 	struct slice word;
 
+	if (match_list_string(smtpd_server.sasl_filter, slice_of(mechanism->name)) != MATCH_YES)
+		return false;
 	while (slice_token(&rest, " \t,", &word))
 		for (size_t i = 0; i < ARRAY_LEN(options); i++)
 			if (slice_caseeq_str(word, options[i].word) &&

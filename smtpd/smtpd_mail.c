@@ -261,28 +261,6 @@ static void refresh_tables(void)
 		(void)kill(getpid(), SIGTERM);
 }
 
-void smtpd_mail(struct smtpd *s, struct slice args)
-{
-	struct strbuf sender = STRBUF_INIT(ADDRESS_MAX);
-
-	refresh_tables();
-
-	if (!take_keyword(&args, "FROM") || args.len == 0) {
-		smtpd_reply(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
-		return;
-	}
-	if (take_path(s, &args, true, &sender)) {
-		s->transaction = xcalloc(1, sizeof(*s->transaction));
-		s->transaction->findings.arena = &s->transaction->arena;
-		s->transaction->arrival_us = clock_wall_us();
-		if (mail_is_acceptable(s, strbuf_slice(&sender), args))
-			smtpd_reply(s, 250, "2.1.0", "Ok");
-		else
-			smtpd_transaction_end(s);
-	}
-	strbuf_release(&sender);
-}
-
 static void log_client(const struct smtpd *s)
 {
 	struct strbuf line = STRBUF_INIT(2000);
@@ -340,6 +318,39 @@ static bool open_intake(struct smtpd *s, struct reason *why)
 		intake_set_encoding(t->intake, t->encoding);
 	log_client(s);
 	return true;
+}
+
+/* smtpd_delay_open_until_valid_rcpt = no: the queue id is there at MAIL. */
+static bool open_early(struct smtpd *s)
+{
+	struct reason why;
+
+	if (smtpd_server.params->smtpd_delay_open_until_valid_rcpt || open_intake(s, &why))
+		return true;
+	smtpd_reply(s, 451, why.dsn, "Error: %s", why.text);
+	return false;
+}
+
+void smtpd_mail(struct smtpd *s, struct slice args)
+{
+	struct strbuf sender = STRBUF_INIT(ADDRESS_MAX);
+
+	refresh_tables();
+
+	if (!take_keyword(&args, "FROM") || args.len == 0) {
+		smtpd_reply(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
+		return;
+	}
+	if (take_path(s, &args, true, &sender)) {
+		s->transaction = xcalloc(1, sizeof(*s->transaction));
+		s->transaction->findings.arena = &s->transaction->arena;
+		s->transaction->arrival_us = clock_wall_us();
+		if (mail_is_acceptable(s, strbuf_slice(&sender), args) && open_early(s))
+			smtpd_reply(s, 250, "2.1.0", "Ok");
+		else
+			smtpd_transaction_end(s);
+	}
+	strbuf_release(&sender);
 }
 
 static void accept_recipient(struct smtpd *s, struct slice address)

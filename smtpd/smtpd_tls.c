@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/strbuf.h"
 #include "log/log.h"
@@ -13,23 +14,15 @@ static bool is_set(const char *value)
 	return value != NULL && value[0] != '\0' && strcmp(value, "none") != 0;
 }
 
-struct tls_context *smtpd_tls_open(const struct server_context *ctx)
+/* Key and chain in one file each; one of each kind of key is of use. */
+#define FILES_MAX 8
+
+static struct tls_context *open_context(
+    const struct server_context *ctx, const struct tls_files *files)
 {
 	const struct postfix_params *p = ctx->params;
-	struct tls_files files[4] = { { NULL, NULL } };
-	size_t count = 0;
 	struct reason why;
 
-	if (is_set(p->smtpd_tls_cert_file))
-		files[count++] =
-		    (struct tls_files){ p->smtpd_tls_cert_file, p->smtpd_tls_key_file };
-	if (is_set(p->smtpd_tls_eccert_file))
-		files[count++] =
-		    (struct tls_files){ p->smtpd_tls_eccert_file, p->smtpd_tls_eckey_file };
-	if (count == 0) {
-		log_warning("TLS is asked for, but smtpd_tls_cert_file is not set: no TLS");
-		return NULL;
-	}
 	struct tls_context *tls = tls_server_new(
 	    &(struct tls_server_config){
 		.files = files,
@@ -48,6 +41,33 @@ struct tls_context *smtpd_tls_open(const struct server_context *ctx)
 	if (tls == NULL)
 		log_warning("%s: no TLS", why.text);
 	return tls;
+}
+
+struct tls_context *smtpd_tls_open(const struct server_context *ctx)
+{
+	const struct postfix_params *p = ctx->params;
+	struct tls_files files[FILES_MAX + 1] = { { NULL, NULL } };
+	struct strbuf element = STRBUF_INIT(4096);
+	const char *chains = p->smtpd_tls_chain_files;
+	size_t count = 0;
+
+	while (count < FILES_MAX && postfix_list_next(&chains, &element)) {
+		files[count++] = (struct tls_files){ xstrdup(element.ptr), NULL };
+		strbuf_reset(&element);
+	}
+	strbuf_release(&element);
+	if (count > 0)
+		return open_context(ctx, files);
+	if (is_set(p->smtpd_tls_cert_file))
+		files[count++] =
+		    (struct tls_files){ p->smtpd_tls_cert_file, p->smtpd_tls_key_file };
+	if (is_set(p->smtpd_tls_eccert_file))
+		files[count++] =
+		    (struct tls_files){ p->smtpd_tls_eccert_file, p->smtpd_tls_eckey_file };
+	if (count > 0)
+		return open_context(ctx, files);
+	log_warning("TLS is asked for, but smtpd_tls_cert_file is not set: no TLS");
+	return NULL;
 }
 
 static void add_signature(const struct tls_info *tls, struct strbuf *out)
