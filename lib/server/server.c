@@ -65,7 +65,8 @@ void server_hold(int count)
 	long was = atomic_fetch_add(&holds, count);
 
 	ASSERT(was + count >= 0);
-	if (was + count == 0)
+	/* Who sets DRAINING looks at the holds after it: one of us two sees the other. */
+	if (was + count == 0 && server_process.draining)
 		loop_post(server_process.ctx.loop, check_drained_posted, NULL);
 }
 

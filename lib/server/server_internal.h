@@ -4,6 +4,7 @@
 #define PC_SERVER_SERVER_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/arena.h"
 #include "ipc/channel.h"
@@ -27,7 +28,9 @@ struct server_process {
 	gid_t extra_gids[8];
 	size_t extra_gid_count;
 
-	bool draining, stopping;
+	/* Set by the loop's thread, which then looks whether it is drained; read by any. */
+	atomic_bool draining;
+	bool stopping;
 };
 extern struct server_process server_process;
 
