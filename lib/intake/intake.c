@@ -45,6 +45,7 @@ struct intake_service *intake_service_new(
 	service->id_rules.lifetime_s = params->maximal_queue_lifetime;
 	service->incoming = dirsync_new(fd);
 	service->rewriter = rewriter_new(params);
+	service->aliases = aliases_new(params, service->rewriter);
 	service->offers = offer_client_new(&(struct offer_client_config){
 	    .service = config->program,
 	    .socket = socket,
@@ -60,6 +61,7 @@ void intake_service_free(struct intake_service *service)
 	if (service == NULL)
 		return;
 	offer_client_free(service->offers);
+	aliases_free(service->aliases);
 	rewriter_free(service->rewriter);
 	dirsync_free(service->incoming);
 	free(service->log_name);
@@ -239,32 +241,51 @@ static bool is_duplicate(struct intake *in, struct slice address, struct slice o
 	return known;
 }
 
-bool intake_recipient(struct intake *in, const struct intake_recipient *rcpt, struct reason *why)
+/* One final address of a recipient into the envelope. */
+struct expansion {
+	struct intake *in;
+	const struct intake_recipient *rcpt;
+};
+
+static bool put_recipient(struct slice final, void *arg)
 {
+	const struct expansion *e = arg;
+	const struct intake_recipient *rcpt = e->rcpt;
 	struct strbuf address = STRBUF_INIT(2 * ADDRESS_MAX), orcpt = STRBUF_INIT(4 * ADDRESS_MAX);
 	struct strbuf original = STRBUF_INIT(2 * ADDRESS_MAX);
+	struct slice given = rcpt->original.len > 0 ? rcpt->original : rcpt->address;
 
-	if (in->state == INTAKE_FAILED)
-		return intake_fail(in, why, "", "");
-	ASSERT(in->state == INTAKE_ENVELOPE);
-	address_external(rcpt->address, &address);
-	if (rcpt->original.len > 0 && !slice_eq(rcpt->original, rcpt->address))
-		address_external(rcpt->original, &original);
+	address_external(final, &address);
+	if (!slice_eq(given, final))
+		address_external(given, &original);
 	if (rcpt->dsn_orcpt.len > 0)
 		strbuf_addslice(&orcpt, rcpt->dsn_orcpt);
 	else
 		strbuf_addf(&orcpt, "rfc822;%s", original.len > 0 ? original.ptr : address.ptr);
-	if (!is_duplicate(in, strbuf_slice(&address), strbuf_slice(&original), strbuf_slice(&orcpt),
-		rcpt->notify)) {
-		queue_writer_recipient(&in->writer, strbuf_slice(&address), strbuf_slice(&original),
-		    strbuf_slice(&orcpt), rcpt->notify);
-		in->recipient_count++;
+	if (!is_duplicate(e->in, strbuf_slice(&address), strbuf_slice(&original),
+		strbuf_slice(&orcpt), rcpt->notify)) {
+		queue_writer_recipient(&e->in->writer, strbuf_slice(&address),
+		    strbuf_slice(&original), strbuf_slice(&orcpt), rcpt->notify);
+		e->in->recipient_count++;
 	}
-	if (rcpt->notify & DSN_NOTIFY_SUCCESS)
-		in->never_wait = true;
 	strbuf_release(&address);
 	strbuf_release(&original);
 	strbuf_release(&orcpt);
+	return e->in->writer.error == 0;
+}
+
+bool intake_recipient(struct intake *in, const struct intake_recipient *rcpt, struct reason *why)
+{
+	struct expansion expansion = { in, rcpt };
+
+	if (in->state == INTAKE_FAILED)
+		return intake_fail(in, why, "", "");
+	ASSERT(in->state == INTAKE_ENVELOPE);
+	if (rcpt->notify & DSN_NOTIFY_SUCCESS)
+		in->never_wait = true;
+	if (aliases_expand(in->service->aliases, rcpt->address, in->service->log_name, in->id,
+		put_recipient, &expansion) == ALIAS_ERROR)
+		return intake_fail(in, why, "4.3.0", WRITE_ERROR);
 	return check_writer(in, why);
 }
 

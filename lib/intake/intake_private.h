@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "base/strbuf.h"
 #include "conf/postfix_conf.h"
+#include "intake/alias.h"
 #include "intake/intake.h"
 #include "queue/offer.h"
 #include "queue/queue_file.h"
@@ -23,6 +24,7 @@ struct intake_service {
 	struct dirsync *incoming;
 	struct offer_client *offers;
 	struct rewriter *rewriter;
+	struct aliases *aliases;
 };
 
 enum intake_stage { INTAKE_ENVELOPE, INTAKE_HEADER, INTAKE_BODY, INTAKE_FAILED };
