@@ -141,7 +141,6 @@ struct intake *intake_begin(struct intake_service *service, const struct intake_
     struct slice sender, struct reason *why)
 {
 	struct intake *in = xcalloc(1, sizeof(*in));
-	struct strbuf external = STRBUF_INIT(2 * ADDRESS_MAX);
 
 	in->service = service;
 	if (tmpfile_open(&in->file, dirsync_fd(service->incoming), QUEUE_FILE_MODE) < 0) {
@@ -164,10 +163,8 @@ struct intake *intake_begin(struct intake_service *service, const struct intake_
 	queue_id_new(&service->id_rules,
 	    service->config.next_number(service->config.next_number_arg), in->id);
 	queue_writer_init(&in->writer, in->file.fd);
-	address_external(sender, &external);
-	queue_writer_begin(&in->writer, in->arrival_us, strbuf_slice(&external));
+	queue_writer_begin(&in->writer, in->arrival_us, sender);
 	write_origin(in, origin);
-	strbuf_release(&external);
 	return in;
 }
 
@@ -251,25 +248,21 @@ static bool put_recipient(struct slice final, void *arg)
 {
 	const struct expansion *e = arg;
 	const struct intake_recipient *rcpt = e->rcpt;
-	struct strbuf address = STRBUF_INIT(2 * ADDRESS_MAX), orcpt = STRBUF_INIT(4 * ADDRESS_MAX);
-	struct strbuf original = STRBUF_INIT(2 * ADDRESS_MAX);
+	struct strbuf orcpt = STRBUF_INIT(4 * ADDRESS_MAX);
 	struct slice given = rcpt->original.len > 0 ? rcpt->original : rcpt->address;
+	struct slice original = slice_eq(given, final) ? SLICE_NULL : given;
 
-	address_external(final, &address);
-	if (!slice_eq(given, final))
-		address_external(given, &original);
-	if (rcpt->dsn_orcpt.len > 0)
+	if (rcpt->dsn_orcpt.len > 0) {
 		strbuf_addslice(&orcpt, rcpt->dsn_orcpt);
-	else
-		strbuf_addf(&orcpt, "rfc822;%s", original.len > 0 ? original.ptr : address.ptr);
-	if (!is_duplicate(e->in, strbuf_slice(&address), strbuf_slice(&original),
-		strbuf_slice(&orcpt), rcpt->notify)) {
-		queue_writer_recipient(&e->in->writer, strbuf_slice(&address),
-		    strbuf_slice(&original), strbuf_slice(&orcpt), rcpt->notify);
+	} else {
+		strbuf_addstr(&orcpt, "rfc822;");
+		address_external(given, &orcpt);
+	}
+	if (!is_duplicate(e->in, final, original, strbuf_slice(&orcpt), rcpt->notify)) {
+		queue_writer_recipient(
+		    &e->in->writer, final, original, strbuf_slice(&orcpt), rcpt->notify);
 		e->in->recipient_count++;
 	}
-	strbuf_release(&address);
-	strbuf_release(&original);
 	strbuf_release(&orcpt);
 	return e->in->writer.error == 0;
 }
