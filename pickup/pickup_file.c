@@ -23,8 +23,7 @@
 #include "queue/queue_id.h"
 #include "queue/queue_record.h"
 
-#define MAX_RECIPIENTS	100000
-#define ENVELOPE_ID_MAX 1000
+#define MAX_RECIPIENTS 100000
 
 static bool take_address(struct submission *sub, struct slice text, struct slice *out)
 {
@@ -96,7 +95,7 @@ static bool take_record(struct submission *sub, const struct queue_record *recor
 	case QR_DSN_ENVID:
 		sub->envelope_id =
 		    slice_mem(arena_slicedup(&sub->arena, record->data), record->data.len);
-		return record->data.len <= ENVELOPE_ID_MAX;
+		return record->data.len <= MAILDROP_ENVELOPE_ID_MAX;
 	case QR_DSN_NOTIFY:
 		return take_number(record->data, 15, &sub->notify);
 	case QR_MESSAGE:

@@ -59,6 +59,21 @@ static bool is_address(struct slice text, unsigned flags)
 	return ok;
 }
 
+/* NOTIFY, ENVID and RET; true for any other record. */
+static bool is_dsn_option(const struct queue_record *record)
+{
+	static const char ret[] = "ret_flags=";
+	uint64_t n;
+
+	if (record->type == QR_DSN_NOTIFY)
+		return slice_uint(record->data, 15, &n);
+	if (record->type == QR_DSN_ENVID)
+		return record->data.len <= MAILDROP_ENVELOPE_ID_MAX;
+	if (record->type == QR_ATTRIBUTE && slice_starts(record->data, ret))
+		return slice_uint(slice_from(record->data, strlen(ret)), 3, &n);
+	return true;
+}
+
 static bool check_record(struct check *c, const struct queue_record *record)
 {
 	if (c->section == MAILDROP_END)
@@ -78,6 +93,8 @@ static bool check_record(struct check *c, const struct queue_record *record)
 		c->has_recipient = is_address(record->data, 0);
 		if (!c->has_recipient)
 			return bad(c, "bad recipient address syntax");
+	} else if (!is_dsn_option(record)) {
+		return bad(c, "bad delivery status notification option");
 	}
 	return maildrop_accept(&c->section, record->type, record->data) ||
 	       bad(c, "record of a wrong type or with control characters");

@@ -16,6 +16,8 @@
 #include "base/reason.h"
 #include "base/slice.h"
 
+#define MAILDROP_ENVELOPE_ID_MAX 1000
+
 enum maildrop_section {
 	MAILDROP_ENVELOPE,
 	MAILDROP_CONTENT,
