@@ -622,7 +622,10 @@ static enum session_next serve_commands(struct smtpd *s)
 	struct slice line;
 
 	while (!s->closing && !over_limits(s)) {
-		if (!stream_has_input(s->session.stream) && !stream_poll_input(s->session.stream)) {
+		/* Nobody answers what was not sent: the parking flushes, and looks then. */
+		if (!stream_has_input(s->session.stream)) {
+			if (stream_error(s->session.stream) != STREAM_OK)
+				break;
 			if (session_draining(&s->session) && s->transaction == NULL) {
 				smtpd_reply(s, 421, "4.3.2", "%s Service shutting down",
 				    smtpd_server.params->myhostname);
