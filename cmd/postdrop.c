@@ -69,14 +69,25 @@ static void handle_signals(void)
 			signal(final[i], SIG_IGN);
 }
 
-static struct postfix_params *read_params(const char *dir)
-{
-	struct postfix_source *source = postfix_source_read(dir, NULL);
+static struct postfix_source *source;
+static struct postfix_params *params;
 
+static void free_params(void)
+{
+	postfix_params_free(params);
+	postfix_source_free(source);
+	params = NULL;
+	source = NULL;
+}
+
+/* In the place of what was read before. */
+static void read_params(const char *dir)
+{
+	free_params();
+	source = postfix_source_read(dir, NULL);
 	if (source == NULL)
 		fatal("open %s/main.cf: %s", dir, strerror(errno));
-	/* The source lives as long as the process. */
-	return postfix_params_new(source, NULL, NULL);
+	params = postfix_params_new(source, NULL, NULL);
 }
 
 static bool is_listed(const char *list, const char *dir)
@@ -96,30 +107,31 @@ static bool is_listed(const char *list, const char *dir)
  * Who runs a set-gid program may not choose its configuration: it says where the program writes
  * with the group's rights.
  */
-static const struct postfix_params *open_configuration(const char *option)
+static void open_configuration(const char *option)
 {
 	const char *dir = postfix_conf_dir(option), *standard = PC_SYSCONFDIR "/postfix";
 
 	if (getauxval(AT_SECURE) && getuid() != 0 && strcmp(dir, standard) != 0) {
-		struct postfix_params *p = read_params(standard);
-
-		if (!is_listed(p->alternate_config_directories, dir) &&
-		    !is_listed(p->multi_instance_directories, dir))
+		read_params(standard);
+		if (!is_listed(params->alternate_config_directories, dir) &&
+		    !is_listed(params->multi_instance_directories, dir))
 			fatal("unauthorized configuration directory name: %s", dir);
 	}
-	return read_params(dir);
+	read_params(dir);
 }
 
-static void check_user(const struct postfix_params *p)
+static void check_user(void)
 {
 	const struct passwd *pw = getpwuid(getuid());
 	const char *name = pw != NULL ? pw->pw_name : "unknown";
 	struct match_list *list =
-	    match_list_new(p, "authorized_submit_users", p->authorized_submit_users);
+	    match_list_new(params, "authorized_submit_users", params->authorized_submit_users);
 
-	if (match_list_string(list, slice_of(name)) != MATCH_YES)
-		fatal("User %s(%lu) is not allowed to submit mail", name, (unsigned long)getuid());
+	enum match_result may = match_list_string(list, slice_of(name));
+
 	match_list_free(list);
+	if (may != MATCH_YES)
+		fatal("User %s(%lu) is not allowed to submit mail", name, (unsigned long)getuid());
 }
 
 static void open_temporary(int dirfd)
@@ -238,23 +250,25 @@ int main(int argc, char **argv)
 	handle_signals();
 	umask(022);
 
-	const struct postfix_params *p = open_configuration(dir);
-	long long limit = p->message_size_limit;
+	open_configuration(dir);
 
-	check_user(p);
-	if (chdir(p->queue_directory) < 0)
-		fatal("open directory %s: %s", p->queue_directory, strerror(errno));
+	long long limit = params->message_size_limit;
+
+	check_user();
+	if (chdir(params->queue_directory) < 0)
+		fatal("open directory %s: %s", params->queue_directory, strerror(errno));
 	int dirfd = open("maildrop", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (dirfd < 0)
-		fatal("open directory %s/maildrop: %s", p->queue_directory, strerror(errno));
+		fatal("open directory %s/maildrop: %s", params->queue_directory, strerror(errno));
 	open_temporary(dirfd);
 	write_time();
 	copy_input(limit > 0 && limit < FILE_MAX ? 2 * limit + OVERHEAD_MAX : FILE_MAX);
 	if (!maildrop_check(temporary.fd, limit, &why))
 		fatal("uid=%lu: %s", (unsigned long)getuid(), why.text);
 	give_name(dirfd, "maildrop", id);
-	wake_pickup(p->pickup_service_name);
+	wake_pickup(params->pickup_service_name);
+	free_params();
 	if (report)
 		puts(id);
 	return 0;

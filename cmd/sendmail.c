@@ -274,14 +274,23 @@ static void use_configuration(const char *path)
 	free(dir);
 }
 
-static const struct postfix_params *read_configuration(void)
+static struct postfix_source *source;
+static struct postfix_params *params;
+
+static void read_configuration(void)
 {
 	const char *dir = postfix_conf_dir(NULL);
-	struct postfix_source *source = postfix_source_read(dir, NULL);
 
+	source = postfix_source_read(dir, NULL);
 	if (source == NULL)
 		sendmail_die("open %s/main.cf: %s", dir, strerror(errno));
-	return postfix_params_new(source, NULL, NULL);
+	params = postfix_params_new(source, NULL, NULL);
+}
+
+static void free_configuration(void)
+{
+	postfix_params_free(params);
+	postfix_source_free(source);
 }
 
 /* Returns only when the program could not be run. */
@@ -307,18 +316,23 @@ static void run_postqueue(const struct run *run)
 
 static int rebuild_aliases(void)
 {
-	const char *list = read_configuration()->alias_database;
 	struct strbuf element = STRBUF_INIT(4096);
+	char *program = programs_command("postalias");
+	const char *list;
 	int status = 0;
 
+	read_configuration();
+	list = params->alias_database;
 	while (postfix_list_next(&list, &element)) {
 		char *argv[] = { "postalias", element.ptr, NULL };
 
-		if (programs_run(programs_command("postalias"), argv) != 0)
+		if (programs_run(program, argv) != 0)
 			status = SENDMAIL_FAILED;
 		strbuf_reset(&element);
 	}
 	strbuf_release(&element);
+	free(program);
+	free_configuration();
 	return status;
 }
 
@@ -358,7 +372,9 @@ int main(int argc, char **argv)
 		break;
 	}
 	run.sm.recipients = run.rest;
-	run.sm.params = read_configuration();
+	read_configuration();
+	run.sm.params = params;
 	sendmail_submit(&run.sm);
+	free_configuration();
 	return 0;
 }

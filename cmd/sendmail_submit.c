@@ -138,8 +138,10 @@ static void put_sender(struct submission *sub)
 
 	if (text.len > 0 && !slice_eq_str(text, "<>")) {
 		header_each_address(text, take_first, &external);
-		if (external.len == 0)
+		if (external.len == 0) {
+			strbuf_release(&external);
 			sendmail_die("bad sender address syntax: %s", given);
+		}
 	}
 	put(sub, QR_SENDER, strbuf_slice(&external));
 	strbuf_release(&external);
@@ -336,8 +338,10 @@ static void end_postdrop(struct submission *sub)
 
 void sendmail_submit(const struct sendmail *sm)
 {
-	struct submission sub = { .sm = sm, .in_header = sm->extract };
+	static struct submission sub; /* until the end, which may be sendmail_die() */
 
+	sub.sm = sm;
+	sub.in_header = sm->extract;
 	strbuf_init(&sub.recipients, STRBUF_NO_LIMIT);
 	strbuf_init(&sub.resent, STRBUF_NO_LIMIT);
 	strbuf_init(&sub.header, HEADER_MAX);
