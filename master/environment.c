@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Daemons get an environment that we made, not the one of whoever started us. */
+#include "config.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +30,21 @@ static void import(char **list, size_t *n, const char *word)
 		put(list, n, xasprintf("%s=%s", word, value));
 }
 
+#ifdef PC_SANITIZED
+/* Behind walls no process can make a file for its reports: they go to standard error, and so here.
+ */
+static void import_sanitizers(char **list, size_t *n)
+{
+	static const char *const names[] = { "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS",
+		"UBSAN_OPTIONS" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (getenv(names[i]) != NULL)
+			put(list, n,
+			    xasprintf("%s=%s:log_path=stderr", names[i], getenv(names[i])));
+}
+#endif
+
 char **environment_new(const char *words)
 {
 	char **list = xcalloc(MAX_VARIABLES + 1, sizeof(*list));
@@ -36,6 +53,9 @@ char **environment_new(const char *words)
 
 	put(list, &n, xstrdup(CONTRACT_ENV "=" CONTRACT_ENV_VALUE));
 	put(list, &n, xstrdup("PATH=/usr/bin:/bin:/usr/sbin:/sbin"));
+#ifdef PC_SANITIZED
+	import_sanitizers(list, &n);
+#endif
 	while (postfix_list_next(&words, &word)) {
 		import(list, &n, word.ptr);
 		strbuf_reset(&word);

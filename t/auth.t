@@ -17,7 +17,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import tap  # pylint: disable=wrong-import-position
-from instance import stage, wait_until  # pylint: disable=wrong-import-position
+from instance import WAIT_S, fail_on_reports, stage, wait_until  # pylint: disable=wrong-import-position
 
 IS_ROOT = os.geteuid() == 0
 USER = pwd.getpwnam("nobody") if IS_ROOT else pwd.getpwuid(os.geteuid())
@@ -125,7 +125,9 @@ class Auth:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        log = self.log()
         shutil.rmtree(self.dir, ignore_errors=True)
+        fail_on_reports(log)
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
@@ -173,7 +175,7 @@ class Line:
 
     def __init__(self, path):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(20)
+        self.sock.settimeout(WAIT_S)
         self.sock.connect(path)
         self.file = self.sock.makefile("rb")
 
@@ -391,22 +393,21 @@ def test_strangers(auth):
     if not IS_ROOT:
         tap.skip("needs root", "strangers")
         return
-    script = ("import socket,sys\n"
-              "s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); f=s.makefile()\n"
-              "f.readline(); f.readline(); s.sendall(b'VERSION\\t1\\t0\\n')\n"
-              "for line in sys.argv[2:]:\n"
-              "    s.sendall(line.encode()+b'\\n'); print(f.readline(),end='')\n")
-    lines = ["USER\t1\tbob@a.test\tservice=x", "USER\t2\talice@a.test\tservice=x",
-             "PASS\t3\tbob@a.test\tservice=x", "LIST\t4\tuser=*\tservice=x"]
-    result = subprocess.run(["setpriv", "--reuid=4711", "--regid=4711", "--clear-groups",
-                             sys.executable, "-c", script, auth.path("run/auth-userdb"), *lines],
-                            capture_output=True, text=True, timeout=30, check=False)
-    answers = result.stdout.splitlines()
-    tap.ok(len(answers) == 4, "answers", result.stdout + result.stderr)
-    tap.like(answers[0], "^USER\t1\tbob@a.test\tuid=4711", "about itself")
-    tap.like(answers[1], "^FAIL\t2", "not about another user")
-    tap.like(answers[2], "^FAIL\t3", "not about passwords")
-    tap.equal(answers[3], "DONE\t4\tfail", "no list")
+    # The server sees who connected, whoever goes on talking.
+    os.setegid(4711)
+    os.seteuid(4711)
+    try:
+        m = master(auth, "auth-userdb")
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+    tap.equal(m.ask("USER", "1", "bob@a.test", "service=x")[:4],
+              ["USER", "1", "bob@a.test", "uid=4711"], "about itself")
+    tap.equal(m.ask("USER", "2", "alice@a.test", "service=x")[:2], ["FAIL", "2"],
+              "not about another user")
+    tap.equal(m.ask("PASS", "3", "bob@a.test", "service=x")[:2], ["FAIL", "3"],
+              "not about passwords")
+    tap.equal(m.ask("LIST", "4", "user=*", "service=x"), ["DONE", "4", "fail"], "no list")
 
 
 def test_changes(auth):
@@ -526,16 +527,16 @@ def test_reload_and_stop(auth):
 
 def test_delay():
     """A failure is held back, and holds nothing else back."""
-    with Auth(delay="1 secs") as auth:
+    with Auth(delay="3 secs") as auth:
         c = Client(auth.path("run/smtp-auth"))
-        c.say("AUTH", "1", "PLAIN", "service=smtp", "resp=" + b64("\0alice@a.test\0wrong"))
         begun = time.monotonic()
+        c.say("AUTH", "1", "PLAIN", "service=smtp", "resp=" + b64("\0alice@a.test\0wrong"))
         c.say("AUTH", "2", "PLAIN", "service=smtp", "resp=" + b64("\0nodelay@a.test\0wrong"))
         c.say("AUTH", "3", "PLAIN", "service=smtp", "resp=" + b64("\0alice@a.test\0alice"))
         answers = [c.read()[:2] for _ in range(3)]
         tap.equal((sorted(answers[:2]), answers[2]),
                   ([["FAIL", "2"], ["OK", "3"]], ["FAIL", "1"]), "the others overtake")
-        tap.ok(time.monotonic() - begun >= 0.9, "not before its time")
+        tap.ok(time.monotonic() - begun >= 2.9, "not before its time")
 
 
 def test_absent_driver():

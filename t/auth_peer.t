@@ -56,7 +56,7 @@ def peer():
     if None in programs.values():
         return None
     result = subprocess.run([programs["dovecot"], "--version"], capture_output=True, text=True,
-                            timeout=30, check=False)
+                            timeout=60, check=False)
     return programs if result.stdout.startswith("2.3.") and "postcote" not in result.stdout.lower() \
         else None
 

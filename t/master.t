@@ -54,10 +54,12 @@ class Suite:
                 os.kill(pid, signal.SIGKILL)
             except OSError:
                 pass
+        log = self.log() + self.log("dovecot.log")
         if os.environ.get("PC_TEST_KEEP"):
             print(f"# kept {self.dir}", flush=True)
         else:
             shutil.rmtree(self.dir, ignore_errors=True)
+        instance.fail_on_reports(log)
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
@@ -562,7 +564,7 @@ def foreground():
             tap.equal(int(s.log("spool/pid/master.pid")), p.pid, "it stays where it was started")
             wait_until(lambda: _connects(s.ports[0]), "port")
             p.send_signal(signal.SIGTERM)
-            out, _ = p.communicate(timeout=30)
+            out, _ = p.communicate(timeout=60)
         tap.equal(p.returncode, 0, "it ends well")
         tap.like(out, r"postfix/master\[\d+\]: daemon started", "its log is on standard output")
         tap.like(out, r"postfix/master\[\d+\]: terminating on signal 15", "to the end")

@@ -59,7 +59,7 @@ def peer():
     program = shutil.which("dovecot", path="/usr/sbin:/usr/bin")
     if not program or not os.path.exists("/usr/lib/dovecot/pop3"):
         return None
-    result = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30,
+    result = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60,
                             check=False)
     return program if result.stdout.startswith("2.3.") and "postcote" not in result.stdout.lower() \
         else None

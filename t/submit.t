@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import instance  # noqa: E402
@@ -51,8 +50,11 @@ def maildrop(mail):
     return sorted(os.listdir(mail.path("spool/maildrop")))
 
 
-def bodies(mail, user, count):
-    return [m.split(b"\n\n", 1) for m in mail.wait_for_mail(user, count)]
+def catches(pid, signo):
+    """Whether the process has a handler for the signal."""
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as f:
+        mask = next(line for line in f if line.startswith("SigCgt:"))
+    return int(mask.split()[1], 16) >> (signo - 1) & 1
 
 
 def by_subject(mail, user, subject):
@@ -125,12 +127,12 @@ def test_refused(mail):
         (["-f", "a b c", "bob"], "bad sender address syntax"),
         (["-C", "/nonexistent", "bob"], "open /nonexistent/main.cf"),
     )
-    before = maildrop(mail)
+    instance.wait_until(lambda: not maildrop(mail), "maildrop is empty")
     for args, text in rows:
         done = mail.command("sendmail", *args, input="Subject: refused\n\nx\n")
         tap.equal((done.returncode, text in done.stderr, done.stderr.count("fatal:")),
                   (75, True, 1), f"sendmail {' '.join(args)}: {text}")
-    tap.equal(maildrop(mail), before, "nothing of them is in maildrop")
+    tap.equal(maildrop(mail), [], "nothing of them is in maildrop")
     for args in (["-bh"], ["-bH"]):
         tap.equal(mail.command("sendmail", *args).returncode, 0, f"sendmail {args[0]} is nothing")
     done = mail.command("sendmail", "-bp")
@@ -183,10 +185,10 @@ def test_postdrop(mail):
     running = subprocess.Popen(mail.as_user([program]), stdin=subprocess.PIPE, env=env, cwd="/")
     running.stdin.write(ENVELOPE)
     running.stdin.flush()
-    time.sleep(0.2)
+    instance.wait_until(lambda: catches(running.pid, signal.SIGTERM), "postdrop is ready")
     running.send_signal(signal.SIGTERM)
     running.stdin.close()
-    tap.equal((running.wait(10), maildrop(mail)), (1, []), "a signal leaves nothing")
+    tap.equal((running.wait(60), maildrop(mail)), (1, []), "a signal leaves nothing")
 
 
 def test_pickup(mail):
@@ -211,6 +213,7 @@ def test_pickup(mail):
     mail.wait_for_log("maildrop/ABCDEF02: .*moved to corrupt")
     by_subject(mail, "bob", "wakes pickup")
     tap.ok(os.path.exists(mail.path("spool/corrupt/ABCDEF02")), "a damaged file is set aside")
+    instance.wait_until(lambda: len(maildrop(mail)) <= 5, "pickup is done")
     tap.equal(maildrop(mail), ["ABCDEF03", "ABCDEF04", "ABCDEF05", "ABCDEF06", "not-an-id"],
               "what is not finished, or no file of postdrop's, stays")
     mail.command("sendmail", "bob", input="\n".join(["Received: x"] * 60) + "\nSubject: hops\n\n")

@@ -45,7 +45,7 @@ def s_client(port, *options, say="INFO\r\nQUIT\r\n"):
     # -quiet: "Q" and "R" at the beginning of a line are commands of s_client without it.
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-starttls", "smtp", "-quiet"]
     done = subprocess.run(
-        command + list(options), input=say.encode(), capture_output=True, timeout=30, check=False
+        command + list(options), input=say.encode(), capture_output=True, timeout=60, check=False
     )
     return (done.stdout + done.stderr).decode("latin-1")
 
@@ -82,7 +82,7 @@ def test_protocols():
 
 
 def test_smtplib():
-    with Server() as server, smtplib.SMTP("127.0.0.1", server.port, timeout=20) as client:
+    with Server() as server, smtplib.SMTP("127.0.0.1", server.port, timeout=60) as client:
         tap.equal(client.docmd("INFO")[1], b"plain", "before")
         tap.equal(client.starttls(context=no_name(client_context()))[0], 220, "STARTTLS")
         tap.like(client.docmd("INFO")[1].decode(), "^TLSv1.3", "after")
@@ -96,7 +96,7 @@ def no_name(context):
 
 
 def start_tls(port):
-    plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+    plain = socket.create_connection(("127.0.0.1", port), timeout=60)
     plain.recv(100)
     plain.sendall(b"STARTTLS\r\n")
     tap.equal(plain.recv(100), b"220 go ahead\r\n", "STARTTLS")
@@ -129,7 +129,7 @@ def test_much():
 def test_injection():
     """CVE-2011-0411"""
     with Server() as server:
-        plain = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+        plain = socket.create_connection(("127.0.0.1", server.port), timeout=60)
         plain.recv(100)
         plain.sendall(b"STARTTLS\r\nINFO\r\n")
         got = receive(plain, 1000)
@@ -140,7 +140,7 @@ def test_injection():
 def test_vanishing_client():
     with Server() as server:
         for say in (b"", b"\x16\x03\x01\x00", b"GET / HTTP/1.0\r\n\r\n"):
-            plain = socket.create_connection(("127.0.0.1", server.port), timeout=20)
+            plain = socket.create_connection(("127.0.0.1", server.port), timeout=60)
             plain.recv(100)
             plain.sendall(b"STARTTLS\r\n")
             plain.recv(100)

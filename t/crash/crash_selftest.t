@@ -54,7 +54,7 @@ def run(name, **options):
     top = prepare(name)
     trace = os.path.join(scratch, name + ".trace")
     options.setdefault("slow_sync_ms", 100 if name.startswith("shared_sync") else 0)
-    return check_suite.record([T_DISK, name, top], [top], trace, timeout=30, **options), top
+    return check_suite.record([T_DISK, name, top], [top], trace, timeout=120, **options), top
 
 
 def token_in(path):
@@ -200,7 +200,7 @@ def wait_for(condition):
 def test_deadline():
     top = prepare("hang")
     done = subprocess.run([RECORDER, "-t", "1", "-o", top + ".trace", "-w", top,
-        "--", T_DISK, "hang", top], stderr=subprocess.DEVNULL, timeout=20)
+        "--", T_DISK, "hang", top], stderr=subprocess.DEVNULL, timeout=60)
     ok(done.returncode == 124, "a deadline ends the recording", done.returncode)
     # the kernel kills them as the recorder ends; they may need a moment to be gone
     ok(wait_for(lambda: not pids_with(top)), "and nobody is left behind", pids_with(top))

@@ -26,7 +26,10 @@ import time
 SRCDIR = os.environ.get("PC_SRCDIR") or os.path.abspath(
     os.path.join(os.path.dirname(__file__), "..", ".."))
 DOMAIN = "example.test"
-WAIT_S = float(os.environ.get("PC_TEST_WAIT", "20"))
+WAIT_S = float(os.environ.get("PC_TEST_WAIT", "60"))
+# What daemons of a build with sanitizers write comes through master into the log.
+SANITIZER_REPORT = re.compile(
+    r"^.*a daemon wrote: .*(Sanitizer|runtime error:|#[0-9]+ 0x[0-9a-f]+).*$", re.M)
 
 
 def stage():
@@ -61,6 +64,13 @@ def wait_until(condition, what, seconds=WAIT_S):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds} s")
         time.sleep(0.02)
+
+
+def fail_on_reports(log):
+    """Raises RuntimeError when a sanitizer has found something in a daemon with this LOG."""
+    reports = [line[0] for line in SANITIZER_REPORT.finditer(log)]
+    if reports:
+        raise RuntimeError("a daemon's sanitizer reported:\n" + "\n".join(reports))
 
 
 class Instance:
@@ -142,7 +152,8 @@ class Instance:
         return self.postcote("reload")
 
     def close(self):
-        """Stops the instance, kills what is left of it, and removes its directory."""
+        """Stops the instance, kills what is left of it, and removes its directory; raises
+        RuntimeError when a sanitizer has found something in a daemon."""
         if self.pids():
             try:
                 self.stop()
@@ -152,10 +163,12 @@ class Instance:
                 wait_until(lambda: not self.pids(), "stop", 10)
             except TimeoutError:
                 self.kill_all()
+        log = self.log()
         if os.environ.get("PC_TEST_KEEP"):
             print(f"# kept {self.dir}", flush=True)
-            return
-        shutil.rmtree(self.dir, ignore_errors=True)
+        else:
+            shutil.rmtree(self.dir, ignore_errors=True)
+        fail_on_reports(log)
 
     def master_pids(self):
         """{"postfix": pid, "dovecot": pid} of the masters that run."""

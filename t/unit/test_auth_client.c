@@ -34,7 +34,7 @@ static struct stream *next_connection(struct fake *fake)
 {
 	int fd;
 
-	if (socket_wait(fake->fd, POLLIN, deadline_in(5000)) != 1)
+	if (socket_wait(fake->fd, POLLIN, deadline_in(60000)) != 1)
 		return NULL;
 	fd = socket_accept(fake->fd, NULL, NULL);
 	return fd < 0 ? NULL : stream_new(fd);
@@ -65,7 +65,7 @@ static void *run_fake(void *arg)
 	bool good = true;
 
 	for (const char *const *step = fake->steps; good && s && *step; step++) {
-		stream_set_deadline(s, deadline_in(5000));
+		stream_set_deadline(s, deadline_in(60000));
 		if (**step == '|') {
 			stream_free(s);
 			s = next_connection(fake);
@@ -137,16 +137,16 @@ static void test_ok(void **state)
 	fake_start(&fake, steps);
 	client = auth_client_new(fake.path);
 	want_int("mechanisms",
-	    auth_client_mechanisms(client, deadline_in(5000), list, &count, &why), true);
+	    auth_client_mechanisms(client, deadline_in(60000), list, &count, &why), true);
 	want_int("private ones are left out", count, 1);
 	want_str("name", list[0].name, "PLAIN");
 	want_int("flags", list[0].flags, AUTH_MECH_PLAINTEXT);
-	request = auth_request_start(client, &params, deadline_in(5000), &status);
+	request = auth_request_start(client, &params, deadline_in(60000), &status);
 	want_int("status", status, AUTH_OK);
 	want_str("user", auth_request_user(request), "u1");
 	want_str("cookie", auth_request_cookie(request), "d1fbc09ea5724a49d56346c34dac9245");
 	auth_request_free(request);
-	request = auth_request_start(client, &params, deadline_in(5000), &status);
+	request = auth_request_start(client, &params, deadline_in(60000), &status);
 	want_int("on the same connection", status, AUTH_OK);
 	want_int("field", auth_request_field(request, "k", &value), true);
 	want_slice("its value", value, SLICE_LIT("v"));
@@ -169,13 +169,13 @@ static void test_continue(void **state)
 	(void)state;
 	fake_start(&fake, steps);
 	client = auth_client_new(fake.path);
-	request = auth_request_start(client, &params, deadline_in(5000), &status);
+	request = auth_request_start(client, &params, deadline_in(60000), &status);
 	want_int("first", status, AUTH_CONTINUE);
 	want_slice("empty challenge", auth_request_challenge(request), SLICE_NULL);
-	status = auth_request_continue(request, SLICE_LIT("dTE="), deadline_in(5000));
+	status = auth_request_continue(request, SLICE_LIT("dTE="), deadline_in(60000));
 	want_int("second", status, AUTH_CONTINUE);
 	want_slice("challenge", auth_request_challenge(request), SLICE_LIT("VXNl"));
-	status = auth_request_continue(request, SLICE_LIT(""), deadline_in(5000));
+	status = auth_request_continue(request, SLICE_LIT(""), deadline_in(60000));
 	want_int("third", status, AUTH_FAILED);
 	want_str("user", auth_request_user(request), "u1");
 	want_str("reason", auth_request_reason(request), "No.");
@@ -216,7 +216,7 @@ static void test_answers(void **state)
 
 		fake_start(&fake, steps);
 		client = auth_client_new(fake.path);
-		request = auth_request_start(client, &params, deadline_in(5000), &status);
+		request = auth_request_start(client, &params, deadline_in(60000), &status);
 		want_int(answers[i].name, status, answers[i].want);
 		want_str(answers[i].name, auth_request_code(request), answers[i].code);
 		auth_request_free(request);
@@ -238,8 +238,8 @@ static void test_reconnects(void **state)
 	(void)state;
 	fake_start(&fake, steps);
 	client = auth_client_new(fake.path);
-	auth_request_free(auth_request_start(client, &params, deadline_in(5000), &status));
-	request = auth_request_start(client, &params, deadline_in(5000), &status);
+	auth_request_free(auth_request_start(client, &params, deadline_in(60000), &status));
+	request = auth_request_start(client, &params, deadline_in(60000), &status);
 	want_int("status", status, AUTH_OK);
 	want_str("user", auth_request_user(request), "b");
 	auth_request_free(request);
@@ -252,7 +252,7 @@ static void test_mechanisms_again(void **state)
 {
 	static const char *const steps[] = { HELLO, "^", "|",
 		"VERSION\t1\t2\nMECH\tPLAIN\nMECH\tLOGIN\nDONE\n", "^", NULL };
-	int64_t deadline = deadline_in(5000);
+	int64_t deadline = deadline_in(60000);
 	struct auth_mechanism list[AUTH_MECHANISMS_MAX];
 	struct auth_client *client;
 	struct reason why;
@@ -291,7 +291,7 @@ static void test_bad_hello(void **state)
 		fake_start(&fake, steps);
 		client = auth_client_new(fake.path);
 		want_int(hellos[i],
-		    auth_client_mechanisms(client, deadline_in(5000), list, &count, &why), false);
+		    auth_client_mechanisms(client, deadline_in(60000), list, &count, &why), false);
 		auth_client_free(client);
 		fake_stop(&fake);
 	}
@@ -305,13 +305,13 @@ static void test_no_server(void **state)
 	enum auth_status status;
 
 	(void)state;
-	request = auth_request_start(client, &params, deadline_in(5000), &status);
+	request = auth_request_start(client, &params, deadline_in(60000), &status);
 	want_int("status", status, AUTH_TEMPORARY);
 	want_int("why", strstr(auth_request_reason(request), "/nowhere/at/all") != NULL, true);
 	auth_request_free(request);
 	/* Refused before anybody is asked, so it is not the missing server's fault. */
 	params.initial = SLICE_LIT("x\tresp=\n");
-	request = auth_request_start(client, &params, deadline_in(5000), &status);
+	request = auth_request_start(client, &params, deadline_in(60000), &status);
 	want_int("not base64", status, AUTH_FAILED);
 	want_str("code", auth_request_code(request), "invalid_base64");
 	auth_request_free(request);
@@ -343,7 +343,7 @@ static void test_users(void **state)
 
 		fake_start(&fake, steps);
 		want_int(users[i].name,
-		    auth_master_user(fake.path, "u 1", "pop3", deadline_in(5000), &user, &why),
+		    auth_master_user(fake.path, "u 1", "pop3", deadline_in(60000), &user, &why),
 		    users[i].want);
 		if (users[i].want == AUTH_USER_FOUND) {
 			want_str("name", user.name, "u1");
@@ -367,7 +367,7 @@ static void test_request(void **state)
 	fake_start(&fake, steps);
 	want_int("found",
 	    auth_master_request(
-		fake.path, 42, 7, SLICE_LIT("abc\n"), deadline_in(5000), &user, &why),
+		fake.path, 42, 7, SLICE_LIT("abc\n"), deadline_in(60000), &user, &why),
 	    AUTH_USER_FOUND);
 	auth_user_release(&user);
 	fake_stop(&fake);
@@ -392,12 +392,12 @@ static void test_list(void **state)
 	(void)state;
 	fake_start(&fake, good);
 	want_int("listed",
-	    auth_master_list(fake.path, "*", deadline_in(5000), add_name, &names, &why), true);
+	    auth_master_list(fake.path, "*", deadline_in(60000), add_name, &names, &why), true);
 	want_str("names", names.ptr, "u1 u2 ");
 	fake_stop(&fake);
 	fake_start(&fake, bad);
 	want_int("not all",
-	    auth_master_list(fake.path, "*", deadline_in(5000), add_name, &names, &why), false);
+	    auth_master_list(fake.path, "*", deadline_in(60000), add_name, &names, &why), false);
 	want_int("why", *why.text != '\0', true);
 	fake_stop(&fake);
 	strbuf_release(&names);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include <config.h> /* the build's, not the tests' own */
+
 #include "unit.h"
 
 #include <stdlib.h>
 #include <sysexits.h>
-
-#include "config.h"
 
 static void fail_assertion(void)
 {

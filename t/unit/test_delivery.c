@@ -221,11 +221,11 @@ static void test_agent(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, serve, (void *)(intptr_t)pair[1]), 0);
 	channel = channel_new(pair[0], "qmgr");
 	delivery_request_write(&out, &sample);
-	assert_int_equal(channel_send(channel, &out, &fd, 1, deadline_in(5000)), 0);
+	assert_int_equal(channel_send(channel, &out, &fd, 1, deadline_in(60000)), 0);
 	do {
 		struct msg_in in;
 
-		assert_int_equal(channel_recv(channel, &in, deadline_in(5000)), CHANNEL_RECORD);
+		assert_int_equal(channel_recv(channel, &in, deadline_in(60000)), CHANNEL_RECORD);
 		assert_true(delivery_report_parse(&in.msg, &arena, &report));
 		for (size_t i = 0; i < report.item_count; i++, count++) {
 			const struct delivery_report_item *item = &report.items[i];

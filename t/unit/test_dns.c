@@ -292,7 +292,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-#define SOON deadline_in(5000)
+#define SOON deadline_in(60000)
 
 static void test_addresses(void **state)
 {
@@ -411,12 +411,12 @@ static void test_deadline(void **state)
 	assert_true(net_addr_parse(SLICE_LIT("192.0.2.7"), 0, &addr));
 	assert_false(dns_name_of(&addr, deadline_in(100), name, sizeof(name), &result));
 	want_int("silent", result, DNS_TEMPORARY);
-	assert_in_range(clock_ms() - before, 95, 2000);
+	assert_in_range(clock_ms() - before, 95, 60000);
 	before = clock_ms();
 	want_int("silent",
 	    dns_addresses_of("silent.test", AF_UNSPEC, deadline_in(100), &addr, 1, &result), 0);
 	want_int("silent", result, DNS_TEMPORARY);
-	assert_in_range(clock_ms() - before, 95, 2000);
+	assert_in_range(clock_ms() - before, 95, 60000);
 	want_int(
 	    "past", dns_addresses_of("both.test", AF_INET, clock_ms() - 1, &addr, 1, &result), 0);
 	want_int("past", result, DNS_TEMPORARY);

@@ -48,7 +48,7 @@ static int group_teardown(void **state)
 	(void)state;
 	loop_stop(loop);
 	pthread_join(loop_thread, NULL);
-	pool_drain(deadline_in(10000));
+	pool_drain(deadline_in(60000));
 	loop_free(loop);
 	return 0;
 }

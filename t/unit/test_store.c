@@ -102,7 +102,7 @@ static struct store_box *open_box(const char *name, unsigned flags, struct reaso
 
 	(void)snprintf(text, sizeof(text), "maildir:%s/%s", top, name);
 	assert_true(store_location_parse(&location, text, NULL, why));
-	return store_open(&location, flags, deadline_in(2000), why);
+	return store_open(&location, flags, deadline_in(60000), why);
 }
 
 struct pieces {
@@ -261,7 +261,7 @@ static void first_session(void **state)
 	want_int("vsize", m->vsize, 6);
 	want_int("flags", store_message(box, 2)->flags, STORE_FLAGGED | STORE_SEEN);
 	assert_true(store_message(box, 1)->vsize == STORE_SIZE_UNKNOWN);
-	assert_true(store_measure(box, deadline_in(2000), &why));
+	assert_true(store_measure(box, deadline_in(60000), &why));
 	want_int("vsize", store_message(box, 1)->vsize, 3);
 	want_int("vsize", store_message(box, 2)->vsize, 1);
 	assert_int_equal(count_files("f/new", name), 0);
@@ -357,9 +357,9 @@ static void locked(void **state)
 	path_of(path, "l/dovecot-uidlist.lock");
 	assert_int_equal(unlink(path), 0);
 	path_of(path, "l/dovecot-pop3-session.lock");
-	box = store_open(&location, 0, deadline_in(300), &why);
+	box = store_open(&location, 0, deadline_in(60000), &why);
 	assert_non_null(box);
-	assert_true(store_lock(box, deadline_in(300), &why));
+	assert_true(store_lock(box, deadline_in(60000), &why));
 	assert_int_equal(access(path, F_OK), 0);
 	store_lock_touch(box);
 	store_close(box);
