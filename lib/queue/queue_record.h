@@ -73,7 +73,7 @@ struct queue_reader {
 	off_t at; /* of the next record */
 	struct strbuf window;
 	off_t window_at;
-	off_t end; /* of the file, once it was seen; 0: not yet */
+	off_t end;	   /* of the file, once it was seen; 0: not yet */
 	unsigned backward; /* pointers that led backwards, at most 10,000 */
 };
 void queue_reader_init(struct queue_reader *r, int fd, off_t at);
