@@ -417,7 +417,8 @@ static void test_maildrop(void **state)
 		bool good;
 	} rows[] = {
 		{ "SRMNXE", true },
-		{ "FSAinRRMNLNXARE", true },
+		{ "FSAiRRMNLNXARE", true },
+		{ "SnRMXE", false },
 		{ "SMXRE", true },
 		{ "SRMXE ", false },
 		{ "SRMNX", false },
