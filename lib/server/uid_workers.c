@@ -115,7 +115,8 @@ static void parent_gone(struct server_process *p)
 		pthread_cond_signal(&list_entry(l, struct waiter, link)->answered);
 	pthread_mutex_unlock(&front.lock);
 	(void)waitpid(-1, NULL, WNOHANG);
-	server_drain(true);
+	/* Unasked it is as a stop: without workers no session comes to its end by itself. */
+	server_drain(front.finishing);
 	server_check_drained();
 }
 
