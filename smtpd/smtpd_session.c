@@ -660,6 +660,9 @@ enum session_next smtpd_serve(struct session *session, enum session_wake why)
 		s->in_tarpit = false;
 		break;
 	case SESSION_DRAINING:
+		/* A reload cuts no transaction; serve_commands says goodbye behind it. */
+		if (s->transaction != NULL && !server_is_stopping())
+			break;
 		smtpd_reply(
 		    s, 421, "4.3.2", "%s Service shutting down", smtpd_server.params->myhostname);
 		s->where = NULL;

@@ -38,6 +38,11 @@ const struct server_context *server_context(void)
 	return server_process.server == NULL ? NULL : &server_process.ctx;
 }
 
+bool server_is_stopping(void)
+{
+	return atomic_load(&server_process.stopping);
+}
+
 long server_holds(void)
 {
 	return atomic_load(&holds);

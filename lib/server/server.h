@@ -113,6 +113,9 @@ const struct server_context *server_context(void);
 /* A daemon with work of its own (qmgr's deliveries) keeps the draining process alive: +1, -1.
  * Any thread. */
 void server_hold(int count);
+/* The suite stops: a session need not be let come to the end of a transaction, as it is at a
+ * reload.  Any thread. */
+bool server_is_stopping(void);
 /* Parameters of another role, evaluated once and kept: the entry "cleanup" unix, say.  The main.cf
  * values when there is no such entry.  Any thread. */
 const struct postfix_params *server_role(const char *service, const char *type);

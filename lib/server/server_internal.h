@@ -29,8 +29,7 @@ struct server_process {
 	size_t extra_gid_count;
 
 	/* Set by the loop's thread, which then looks whether it is drained; read by any. */
-	atomic_bool draining;
-	bool stopping;
+	atomic_bool draining, stopping;
 };
 extern struct server_process server_process;
 
