@@ -73,7 +73,7 @@ class Recorded:
         self.recording = check_suite.Recording(
             instance.as_user(command), [instance.path("spool"), instance.path("mail")],
             instance.path("trace"), env=env, cwd="/", stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True)
+            stdout=subprocess.PIPE, text=True, slow_sync_ms=5)
         wait_until(self.answers, "the suite starts under the recorder")
 
     def answers(self):

@@ -300,8 +300,10 @@ def _parents():
 
 
 def _program(pid):
+    """The kernel's name of it: of our processes, which are not dumpable, anybody sees no more."""
     try:
-        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as f:
+            return f.read().strip()
     except OSError:
         return ""
 
