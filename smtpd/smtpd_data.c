@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * DATA: the one reader of message content.
- *
- * Where a message ends is a question of bytes, and two servers that answer it differently let a
- * message be smuggled inside of another.  Here only CRLF "." CRLF ends it
- * (smtpd_forbid_bare_newline = normalize); a line that ends with a bare LF is a line of content,
- * also when it is a single dot (its dot is unstuffed like any other).  Clients for which
- * smtpd_forbid_bare_newline is off may end with LF "." LF.
+ * DATA: content comes in, is kept or refused, and gets its answer.  Where it ends is data_lines.h's
+ * affair.
  */
 #include <string.h>
 
@@ -14,15 +9,13 @@
 #include "log/log.h"
 #include "mail/address.h"
 #include "mail/date.h"
+#include "smtpd/data_lines.h"
 #include "smtpd/smtpd.h"
 
-/* Where we are in the bytes of the body. */
 struct body {
-	bool line_start;   /* the next piece begins a line */
-	bool after_crlf;   /* ... and the line before it ended with CRLF */
-	bool bare_allowed; /* LF "." LF ends the message for this client */
-	bool refused;	   /* intake failed, or the client is refused: read on, keep nothing */
-	bool held_cr;	   /* a piece ended with a CR that may belong to the line's end */
+	struct smtpd *session;
+	struct data_lines lines;
+	bool refused; /* intake failed, or the client is refused: read on, keep nothing */
 	struct reason why;
 };
 
@@ -75,79 +68,34 @@ static bool bare_newline_is_allowed(const struct smtpd *s)
 		   &s->session.peer) == MATCH_YES;
 }
 
-static void keep(struct smtpd *s, struct body *b, struct slice line, bool complete)
+static void keep(void *arg, struct slice line, bool complete)
 {
+	struct body *b = arg;
+
 	if (b->refused)
 		return;
-	if (b->held_cr && !intake_line(s->transaction->intake, SLICE_LIT("\r"), false, &b->why))
-		b->refused = true;
-	b->held_cr = false;
-	if (!b->refused && !intake_line(s->transaction->intake, line, complete, &b->why))
-		b->refused = true;
+	b->refused = !intake_line(b->session->transaction->intake, line, complete, &b->why);
 	if (b->refused && strcmp(b->why.text, "message file too big") == 0)
-		log_warning("%s: queue file size limit exceeded", smtpd_queue_id(s));
-}
-
-/* A whole line (or its last piece), LF included.  True: it was the end of the message. */
-static bool take_line(struct smtpd *s, struct body *b, struct slice line)
-{
-	bool first_piece = b->line_start, after_crlf = b->after_crlf, crlf;
-
-	line.len--;
-	crlf = line.len > 0 ? line.ptr[line.len - 1] == '\r' : b->held_cr;
-	if (line.len > 0 && crlf)
-		line.len--;
-	else if (crlf)
-		b->held_cr = false;
-	if (!crlf)
-		s->bare_lf_seen = true;
-	b->line_start = true;
-	b->after_crlf = crlf;
-	if (first_piece && line.len > 0 && line.ptr[0] == '.') {
-		if (line.len == 1 && ((crlf && after_crlf) || b->bare_allowed))
-			return true;
-		line = slice_from(line, 1); /* RFC 5321 4.5.2 */
-	}
-	keep(s, b, line, true);
-	return false;
-}
-
-static void take_piece(struct smtpd *s, struct body *b, struct slice piece)
-{
-	if (b->line_start && piece.len > 0 && piece.ptr[0] == '.')
-		piece = slice_from(piece, 1);
-	b->line_start = false;
-	/* A CR at the end of the piece is content only if no LF follows. */
-	bool cr = piece.len > 0 && piece.ptr[piece.len - 1] == '\r';
-
-	if (cr)
-		piece.len--;
-	keep(s, b, piece, false);
-	b->held_cr = cr;
+		log_warning("%s: queue file size limit exceeded", smtpd_queue_id(b->session));
 }
 
 /* False when the connection is gone before the end. */
 static bool read_body(struct smtpd *s, struct body *b)
 {
 	struct stream *stream = s->session.stream;
-	struct slice line;
+	struct slice piece;
+	bool ended;
 
 	smtpd_set_deadline(s);
 	for (;;) {
 		stream_set_deadline(stream, deadline_in(smtpd_server.params->smtpd_timeout * 1000));
-		switch (stream_read_line(stream, smtpd_server.line_max, &line)) {
-		case STREAM_READ_FAILED:
+		if (stream_read_line(stream, smtpd_server.line_max, &piece) == STREAM_READ_FAILED)
 			return false;
-		case STREAM_READ_PARTIAL:
-			s->data_bytes += (int64_t)line.len;
-			take_piece(s, b, line);
-			break;
-		case STREAM_READ_LINE:
-			s->data_bytes += (int64_t)line.len;
-			if (take_line(s, b, line))
-				return true;
-			break;
-		}
+		s->data_bytes += (int64_t)piece.len;
+		ended = data_lines_take(&b->lines, piece);
+		s->bare_lf_seen |= b->lines.bare_lf_seen;
+		if (ended)
+			return true;
 	}
 }
 
@@ -164,7 +112,7 @@ static unsigned code_of(const struct reason *why)
 static bool has_bare_newline_to_refuse(const struct smtpd *s, const struct body *b)
 {
 	return s->bare_lf_seen && smtpd_server.bare_newline == BARE_NEWLINE_REJECT &&
-	       !b->bare_allowed;
+	       !b->lines.bare_allowed;
 }
 
 static void end_message(struct smtpd *s, struct body *b)
@@ -234,10 +182,11 @@ static bool is_ready_for_data(struct smtpd *s, struct slice args)
 void smtpd_data(struct smtpd *s, struct slice args)
 {
 	struct body body = {
-		.line_start = true,
-		.after_crlf = true,
-		.bare_allowed = bare_newline_is_allowed(s),
+		.session = s,
+		.lines = { .keep = keep, .bare_allowed = bare_newline_is_allowed(s) },
 	};
+
+	body.lines.arg = &body;
 
 	if (!is_ready_for_data(s, args))
 		return;
