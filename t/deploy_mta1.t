@@ -115,7 +115,7 @@ AUTHENTICATED = """(
   echo "subject: alice to test1 on mta1"
   echo "alice say hello to test1"
   echo "."
-  sleep 1
+  sleep 3
   echo "quit"
 ) | openssl s_client -crlf -connect 127.0.0.1:465"""
 
@@ -129,7 +129,7 @@ UNAUTHENTICATED = """(
   echo "subject: alice to {rcpt} without auth"
   echo "alice say hello without auth"
   echo "."
-  sleep 1
+  sleep 3
   echo "quit"
 ) | openssl s_client -crlf -connect {host}:465"""
 
@@ -137,7 +137,7 @@ POP3 = """(
   echo "user {user}@vm1.vm"
   echo "pass {user}"
   echo "{command}"
-  sleep 1
+  sleep 3
   echo "quit"
 ) | openssl s_client -crlf -connect 127.0.0.1:995"""
 

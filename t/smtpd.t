@@ -225,7 +225,7 @@ def test_starttls():
         d.send("NOOP\r\nNOOP\r\n")
         tap.ok(not any(line.startswith("250") for line in d.rest()), "clear text after 220 is no command")
     the_mail.wait_for_log("SSL_accept error from localhost")
-    sock = socket.create_connection(("127.0.0.1", wrapped_port), 20)
+    sock = socket.create_connection(("127.0.0.1", wrapped_port), 60)
     with the_mail.tls().wrap_socket(sock, server_hostname="mail.example.test") as wrapped:
         tap.like(wrapped.recv(1000).decode(), "^220 mail.example.test ESMTP", "wrapper mode")
     with dialogue(the_mail.submission_port) as d:
@@ -306,7 +306,7 @@ def test_auth():
 
 slow_port, reject_port, note_port, wrapped_port, injection_port = instance.free_ports(5)
 MASTER = "".join(f"127.0.0.1:{port} inet n - n - - smtpd{options}\n" for port, options in (
-    (slow_port, " -o smtpd_timeout=1s"),
+    (slow_port, " -o smtpd_timeout=3s"),
     (reject_port, " -o smtpd_forbid_bare_newline=reject -o smtpd_forbid_bare_newline_exclusions="),
     (note_port, " -o smtpd_forbid_bare_newline=note"),
     (wrapped_port, " -o smtpd_tls_wrappermode=yes"),

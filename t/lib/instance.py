@@ -10,9 +10,11 @@ nobody.
 """
 
 import glob
+import itertools
 import os
 import poplib
 import pwd
+import random
 import re
 import shutil
 import signal
@@ -40,18 +42,33 @@ def stage():
     return path
 
 
-def free_ports(count):
-    """Ports of 127.0.0.1 that nobody listens on; all are held until all are chosen."""
-    held = []
+_reserved = []  # for other tests to see, until this one ends
+
+
+def _is_free(port):
+    mark = socket.socket(socket.AF_UNIX)
     try:
-        for _ in range(count):
-            sock = socket.socket()
-            sock.bind(("127.0.0.1", 0))
-            held.append(sock)
-        return [sock.getsockname()[1] for sock in held]
-    finally:
-        for sock in held:
-            sock.close()
+        mark.bind(f"\0postcote-test-port-{port}")
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", port))
+    except OSError:
+        mark.close()
+        return False
+    _reserved.append(mark)
+    return True
+
+
+def free_ports(count):
+    """Ports of 127.0.0.1 that are this test's until it ends: nobody listens there, no other test
+    is given them, and the kernel does not take them for a client's end."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        first, last = map(int, f.read().split())
+    ports = [port for port in range(10240, 65536) if not first <= port <= last]
+    random.shuffle(ports)
+    free = list(itertools.islice(filter(_is_free, ports), count))
+    if len(free) < count:
+        raise RuntimeError("no free ports")
+    return free
 
 
 def wait_until(condition, what, seconds=WAIT_S):

@@ -3,6 +3,8 @@
  * The server is ours, in a thread; the client is OpenSSL between two buffers in memory, so that the
  * test decides which bytes travel when.
  */
+#include <config.h> /* the build's, not the tests' own */
+
 #include "unit.h"
 
 #include <errno.h>
