@@ -50,18 +50,21 @@ void login_list_mechanisms(struct login *l, const char *separator, const char *e
 			stream_printf(l->session.stream, "%s%s%s", separator, list[i].name, end);
 }
 
-static bool find_mechanism(const char *name, struct auth_mechanism *found)
+enum known { KNOWN_NO, KNOWN_YES, KNOWN_TEMPORARY };
+
+static enum known find_mechanism(const char *name, struct auth_mechanism *found)
 {
 	struct auth_mechanism list[AUTH_MECHANISMS_MAX];
 	size_t count;
 
-	(void)mechanisms(list, &count);
+	if (!mechanisms(list, &count))
+		return KNOWN_TEMPORARY;
 	for (size_t i = 0; i < count; i++)
 		if (slice_caseeq_str(slice_of(list[i].name), name)) {
 			*found = list[i];
-			return true;
+			return KNOWN_YES;
 		}
-	return false;
+	return KNOWN_NO;
 }
 
 bool login_has_mechanism(struct login *l, const char *name)
@@ -69,7 +72,7 @@ bool login_has_mechanism(struct login *l, const char *name)
 	struct auth_mechanism m;
 
 	(void)l;
-	return find_mechanism(name, &m);
+	return find_mechanism(name, &m) == KNOWN_YES;
 }
 
 /* ---- the hand-over ---- */
@@ -252,11 +255,15 @@ bool login_authenticate(struct login *l, struct slice mechanism, struct slice in
 		.remote_port = net_addr_port(&l->session.peer),
 		.secured = login_is_secure(l),
 		.initial = initial };
+	enum known known;
 
 	(void)snprintf(name, sizeof(name), "%.*s", SLICE_ARG(mechanism));
-	if (mechanism.len >= sizeof(name) || !find_mechanism(name, &m)) {
+	known = mechanism.len < sizeof(name) ? find_mechanism(name, &m) : KNOWN_NO;
+	if (known != KNOWN_YES) {
 		note_attempt(l, "");
-		login_reply(l, false, "[AUTH] Unsupported authentication mechanism.");
+		login_reply(l, false,
+		    known == KNOWN_NO ? "[AUTH] Unsupported authentication mechanism."
+				      : "[SYS/TEMP] Temporary authentication failure.");
 		return true;
 	}
 	if (!may_offer(l, &m)) {

@@ -21,6 +21,7 @@
 #include "sys/socket.h"
 
 #define IDLE_MAX       16
+#define CONNECT_TRIES  3
 #define HELLO_LINES    200
 #define STRAY_LINES    1000 /* lines of requests that were given up */
 #define COOKIE_MAX     64
@@ -193,13 +194,15 @@ static void remember_mechanisms(struct auth_client *client, const struct hello *
 	pthread_mutex_unlock(&client->mutex);
 }
 
-static struct connection *connect_new(
-    struct auth_client *client, int64_t deadline, struct reason *why)
+/* *LOST: the server closed the connection before it had said who it is. */
+static struct connection *connect_once(
+    struct auth_client *client, int64_t deadline, struct reason *why, bool *lost)
 {
 	struct connection *c;
 	struct hello hello = { .mechanism_count = 0 };
 	int fd = socket_unix_connect(client->path, deadline);
 
+	*lost = false;
 	if (fd < 0) {
 		reason_set(why, "4.7.0", "cannot connect to %s: %s", client->path, strerror(errno));
 		return NULL;
@@ -209,10 +212,24 @@ static struct connection *connect_new(
 	c->pid = 1 + random_below(INT32_MAX);
 	stream_set_deadline(c->stream, deadline);
 	if (!exchange_hello(c, &hello, why)) {
+		*lost =
+		    stream_error(c->stream) == STREAM_EOF || stream_error(c->stream) == STREAM_IO;
 		connection_free(c);
 		return NULL;
 	}
 	remember_mechanisms(client, &hello);
+	return c;
+}
+
+/* A server that is being replaced may take a connection and end; the next one gets to another. */
+static struct connection *connect_new(
+    struct auth_client *client, int64_t deadline, struct reason *why)
+{
+	struct connection *c = NULL;
+	bool lost = true;
+
+	for (int i = 0; lost && i < CONNECT_TRIES; i++)
+		c = connect_once(client, deadline, why, &lost);
 	return c;
 }
 

@@ -274,6 +274,26 @@ static void test_mechanisms_again(void **state)
 	fake_stop(&fake);
 }
 
+/* One that is being replaced: it takes a connection and is gone. */
+static void test_replaced(void **state)
+{
+	static const char *const steps[] = { "|", "VERSION\t1\t2\n", "|", HELLO, "^", NULL };
+	struct auth_mechanism list[AUTH_MECHANISMS_MAX];
+	struct auth_client *client;
+	struct reason why;
+	struct fake fake;
+	size_t count = 0;
+
+	(void)state;
+	fake_start(&fake, steps);
+	client = auth_client_new(fake.path);
+	want_int("asked again",
+	    auth_client_mechanisms(client, deadline_in(60000), list, &count, &why), true);
+	want_int("one", count, 1);
+	auth_client_free(client);
+	fake_stop(&fake);
+}
+
 static void test_bad_hello(void **state)
 {
 	static const char *const hellos[] = { "VERSION\t2\t0\n", "DONE\n", "COOKIE\ta b\nDONE\n",
@@ -281,7 +301,8 @@ static void test_bad_hello(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(hellos); i++) {
-		const char *const steps[] = { hellos[i], NULL };
+		/* One that closes at once is asked again, twice. */
+		const char *const steps[] = { hellos[i], *hellos[i] ? NULL : "|", "|", NULL };
 		struct auth_mechanism list[AUTH_MECHANISMS_MAX];
 		struct auth_client *client;
 		struct reason why;
@@ -411,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_reconnects),
 		cmocka_unit_test(test_mechanisms_again),
+		cmocka_unit_test(test_replaced),
 		cmocka_unit_test(test_bad_hello),
 		cmocka_unit_test(test_no_server),
 		cmocka_unit_test(test_users),
