@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -123,6 +125,29 @@ int priv_drop(uid_t uid, gid_t gid, const gid_t *extra, size_t extra_count)
 		return 0;
 	errno = EPERM;
 	return -1;
+}
+
+#define CAP_BIT(cap) (UINT64_C(1) << (cap))
+#define CAPS_OF_PARENTS                                                                            \
+	(CAP_BIT(CAP_SETUID) | CAP_BIT(CAP_SETGID) | CAP_BIT(CAP_KILL) | CAP_BIT(CAP_DAC_OVERRIDE))
+
+int priv_limit_root(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[2], had[2];
+
+	/* What a container took away already stays away. */
+	if (syscall(SYS_capget, &head, had) == -1)
+		return -1;
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (!(CAPS_OF_PARENTS & CAP_BIT(cap)))
+			(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+	for (int i = 0; i < 2; i++) {
+		uint32_t keep = (uint32_t)(CAPS_OF_PARENTS >> (32 * i)) & had[i].permitted;
+
+		sets[i] = (struct __user_cap_data_struct){ .effective = keep, .permitted = keep };
+	}
+	return syscall(SYS_capset, &head, sets) == -1 ? -1 : 0;
 }
 
 void priv_not_dumpable(void)

@@ -21,6 +21,11 @@ bool priv_find_group(const char *name, gid_t *gid);
  * succeeds when both are that user's own already.
  */
 int priv_drop(uid_t uid, gid_t gid, const gid_t *extra, size_t extra_count);
+/*
+ * For a process that stays root: keeps the rights to become any user, to reach files and sockets of
+ * any, and to send signals to any; the other capabilities go for good.  0, or -1 with errno.
+ */
+int priv_limit_root(void);
 /* PR_SET_DUMPABLE 0, no core files. */
 void priv_not_dumpable(void);
 

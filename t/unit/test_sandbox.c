@@ -9,11 +9,13 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -118,6 +120,70 @@ static int try_socket_unix(void)
 	       result(socket(AF_UNIX, SOCK_STREAM, 0));
 }
 
+static int try_kill_parent(void)
+{
+	return result(kill(getppid(), 0));
+}
+
+static int try_kill_group(void)
+{
+	return result(kill(-1, 0));
+}
+
+static int try_tgkill_parent(void)
+{
+	return result(syscall(SYS_tgkill, getppid(), getppid(), 0));
+}
+
+static int try_kill_high(void)
+{
+	return result(syscall(SYS_kill, (1UL << 32) | (unsigned long)getppid(), 0));
+}
+
+static int try_pidfd(void)
+{
+	int fd = (int)syscall(SYS_pidfd_open, getppid(), 0);
+
+	return result(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0));
+}
+
+static int try_kill_self(void)
+{
+	return result(kill(getpid(), 0)) + result(raise(0));
+}
+
+static int try_limit_parent(void)
+{
+	const struct rlimit limit = { 3, 3 };
+
+	return result(prlimit(getppid(), RLIMIT_NOFILE, &limit, NULL));
+}
+
+static int try_limit_self(void)
+{
+	struct rlimit limit;
+
+	return result(getrlimit(RLIMIT_NOFILE, &limit)) + result(setrlimit(RLIMIT_NOFILE, &limit));
+}
+
+static int try_truncate_any(void)
+{
+	return result(truncate(scratch_path("rw/file"), 0));
+}
+
+static int try_chmod(void)
+{
+	return result(chmod(scratch_path("rw/file"), 0600)) +
+	       result(fchmodat(scratch_fd(), "rw/file", 0600, 0));
+}
+
+static int try_lease(void)
+{
+	int fd = openat(scratch_fd(), "rw/file", O_RDONLY);
+
+	return result(fcntl(fd, F_SETLEASE, F_WRLCK));
+}
+
 static void *nothing(void *arg)
 {
 	return arg;
@@ -185,6 +251,25 @@ static int try_rename_out(void)
 	return result(renameat(scratch_fd(), "rw/file", scratch_fd(), "ro/stolen"));
 }
 
+static int try_add(void)
+{
+	int fd = openat(scratch_fd(), "add/new", O_RDWR | O_CREAT | O_EXCL, 0600);
+
+	if (fd == -1 || write(fd, "x", 1) != 1)
+		return errno;
+	return result(linkat(scratch_fd(), "add/new", scratch_fd(), "add/again", 0));
+}
+
+static int try_unlink_added(void)
+{
+	return result(unlinkat(scratch_fd(), "add/file", 0));
+}
+
+static int try_rename_added(void)
+{
+	return result(renameat(scratch_fd(), "add/file", scratch_fd(), "add/other"));
+}
+
 static int try_one_file(void)
 {
 	return result(openat(scratch_fd(), "one/allowed", O_RDONLY));
@@ -245,6 +330,17 @@ static const struct attack {
 	{ "keyctl", try_keyctl, CALL, EPERM },
 	{ "TIOCSTI", try_tiocsti, CALL, EPERM },
 	{ "TIOCSTI with high bits", try_tiocsti_high, CALL, EPERM },
+	{ "a signal to the parent", try_kill_parent, CALL, EPERM },
+	{ "a signal to everybody", try_kill_group, CALL, EPERM },
+	{ "a signal to a thread of the parent", try_tgkill_parent, CALL, EPERM },
+	{ "a signal to the parent with high bits", try_kill_high, CALL, EPERM },
+	{ "a signal through a pidfd", try_pidfd, CALL, EPERM },
+	{ "a signal to oneself", try_kill_self, CALL, 0 },
+	{ "the parent's limits", try_limit_parent, CALL, EPERM },
+	{ "one's own limits", try_limit_self, CALL, 0 },
+	{ "a lease", try_lease, CALL, EPERM },
+	{ "truncate by name", try_truncate_any, CALL, EPERM },
+	{ "chmod by name", try_chmod, CALL, 2 * EPERM },
 	{ "a thread", try_thread, CALL, 0 },
 	{ "a child", try_fork, CALL, 0 },
 	{ "the network is open", try_socket_inet, CALL, 0 },
@@ -262,6 +358,9 @@ static const struct attack {
 	{ "rename to there", try_rename_out, FS, EACCES },
 	{ "write where writing is allowed", try_write_rw, FS, 0 },
 	{ "an unnamed file there", try_tmpfile, FS, 0 },
+	{ "add a file where that is allowed", try_add, FS, 0 },
+	{ "unlink there", try_unlink_added, FS, EACCES },
+	{ "rename there", try_rename_added, FS, EACCES },
 	{ "a file that is allowed", try_one_file, FS, 0 },
 	{ "the file beside it", try_file_beside, FS, EACCES },
 	{ "exec", try_exec, FS, EACCES },
@@ -269,7 +368,7 @@ static const struct attack {
 
 static const struct attack *attack;
 static struct sandbox walls;
-static char paths[3][400];
+static char paths[4][400];
 
 #define NO_WALL 200
 
@@ -301,13 +400,16 @@ static int set_up(void **state)
 	dir_make(scratch_fd(), "ro", 0777);
 	dir_make(scratch_fd(), "one", 0777);
 	dir_make(scratch_fd(), "rw/sub", 0777);
+	dir_make(scratch_fd(), "add", 0777);
 	put("ro/file");
+	put("add/file");
 	put("rw/file");
 	put("one/allowed");
 	put("one/other");
 	snprintf(paths[0], sizeof(paths[0]), "%s", scratch_path("ro"));
 	snprintf(paths[1], sizeof(paths[1]), "%s", scratch_path("rw"));
 	snprintf(paths[2], sizeof(paths[2]), "%s", scratch_path("one/allowed"));
+	snprintf(paths[3], sizeof(paths[3]), "%s", scratch_path("add"));
 	return symlinkat("/etc/passwd", scratch_fd(), "rw/link");
 }
 
@@ -321,7 +423,7 @@ static void run_attack(const struct attack *a)
 	static const struct sandbox_path none = { NULL, 0 };
 	const struct sandbox_path allowed[] = { { paths[0], SANDBOX_READ },
 		{ "/no/such/path", SANDBOX_WRITE }, { paths[1], SANDBOX_WRITE },
-		{ paths[2], SANDBOX_READ }, none };
+		{ paths[2], SANDBOX_READ }, { paths[3], SANDBOX_ADD }, none };
 
 	attack = a;
 	walls = (struct sandbox){ .paths = allowed,
@@ -347,6 +449,7 @@ static void test_paths(void **state)
 		print_message("this kernel has no Landlock\n");
 		skip();
 	}
+	put("add/file"); /* which an attempt without walls has removed */
 	for (size_t i = 0; i < ARRAY_LEN(attacks); i++)
 		if (attacks[i].kind == FS)
 			run_attack(&attacks[i]);
@@ -374,6 +477,10 @@ static void test_no_path_at_all(void **state)
 		skip();
 	}
 	attack = &reading;
+	sandbox_force_no_landlock(true);
+	assert_int_equal(sandbox_landlock_abi(), 0);
+	sandbox_force_no_landlock(false);
+	assert_true(sandbox_landlock_abi() >= 1);
 	walls = (struct sandbox){ .paths = NULL, .landlock = true };
 	want_int("no file", unit_run_apart(attack_from_inside, NULL, 0), EACCES);
 }
@@ -390,7 +497,8 @@ static void test_attempts_are_real(void **state)
 	static const struct attack open_ones[] = { { "passwd", try_read_passwd, FS, 0 },
 		{ "link", try_read_symlink, FS, 0 }, { "write", try_write_ro, FS, 0 },
 		{ "beside", try_file_beside, FS, 0 }, { "inet", try_socket_inet, NET, 0 },
-		{ "exec", try_exec, CALL, 0 } };
+		{ "exec", try_exec, CALL, 0 }, { "kill", try_kill_parent, CALL, 0 },
+		{ "lease", try_lease, CALL, 0 }, { "unlink", try_unlink_added, FS, 0 } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(open_ones); i++) {
