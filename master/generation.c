@@ -28,9 +28,17 @@ struct generation *generation_new(void)
 {
 	struct generation *g = xcalloc(1, sizeof(*g));
 
-	g->config_fd = -1;
+	g->config_fd = g->auth_config_fd = -1;
 	list_init(&g->services);
 	return g;
+}
+
+int generation_config(const struct service *s)
+{
+	const struct generation *g = s->generation;
+
+	return g->auth_config_fd >= 0 && strcmp(s->program, "authd") == 0 ? g->auth_config_fd
+									  : g->config_fd;
 }
 
 struct service *service_new(
@@ -84,6 +92,8 @@ void generation_free(struct generation *g)
 		service_free(list_entry(l, struct service, link));
 	if (g->config_fd >= 0)
 		close(g->config_fd);
+	if (g->auth_config_fd >= 0)
+		close(g->auth_config_fd);
 	for (size_t i = 0; g->environment != NULL && g->environment[i] != NULL; i++)
 		free(g->environment[i]);
 	free(g->environment);
@@ -245,7 +255,7 @@ static void take_processes_over(struct service *s, struct service *old)
 		list_del(&p->link);
 		list_add_tail(&s->processes, &p->link);
 		p->service = s;
-		process_send(p, &m, s->generation->config_fd);
+		process_send(p, &m, generation_config(s));
 	}
 	msg_release(&m);
 	s->process_count = old->process_count;

@@ -105,8 +105,6 @@ static void make_shared_things(void)
 {
 	if (shared_new(&master.shared_fd) == NULL)
 		fatal("cannot make the shared segment: %s", strerror(errno));
-	if (getrandom(master.secret, sizeof(master.secret), 0) != (ssize_t)sizeof(master.secret))
-		fatal("cannot make the secret: %s", strerror(errno));
 }
 
 int main(int argc, char **argv)

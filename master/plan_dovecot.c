@@ -311,7 +311,9 @@ struct generation *plan_dovecot(struct conf_errors *errors)
 	plan.g = generation_new();
 	plan.g->dovecot = source;
 	fill_in(&plan);
-	if (errors->error_count == 0 && (plan.g->config_fd = dovecot_source_seal(source)) < 0)
+	if (errors->error_count == 0 &&
+	    ((plan.g->config_fd = dovecot_source_seal(source, DOVECOT_SEAL_PLAIN)) < 0 ||
+		(plan.g->auth_config_fd = dovecot_source_seal(source, DOVECOT_SEAL_AUTH)) < 0))
 		conf_report(errors, CONF_ERROR, "", 0, "cannot seal the configuration: %s",
 		    strerror(errno));
 	strbuf_release(&plan.absent);

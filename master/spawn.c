@@ -9,10 +9,13 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/digest.h"
+#include "base/map.h"
 #include "log/log.h"
 #include "master/run.h"
 #include "master/supervisor.h"
 #include "server/contract.h"
+#include "server/server.h"
 #include "sys/socket.h"
 
 #define SEND_TIMEOUT_MS 1000
@@ -41,6 +44,25 @@ static void add_listeners(struct msg_out *m, const struct service *s)
 	}
 }
 
+/*
+ * One per service, the same as long as this master lives: who takes over a process on port 25 has
+ * nothing that opens sessions of port 587.
+ */
+static const void *secret_of(const struct service *s)
+{
+	static struct map secrets = MAP_INIT;
+	char *name = xasprintf("%s/%s", s->name, s->type);
+	void *secret = map_get_str(&secrets, name);
+
+	if (secret == NULL) {
+		secret = xmalloc(SERVER_SECRET_SIZE);
+		random_bytes(secret, SERVER_SECRET_SIZE);
+		map_put_str(&secrets, name, secret);
+	}
+	free(name);
+	return secret;
+}
+
 static void write_start(struct msg_out *m, const struct process *p)
 {
 	const struct service *s = p->service;
@@ -62,7 +84,7 @@ static void write_start(struct msg_out *m, const struct process *p)
 	msg_add_u64(m, "gid", s->gid);
 	for (size_t i = 0; i < s->extra_count; i++)
 		msg_add_u64(m, "extra_gid", s->extra[i]);
-	msg_add(m, "secret", slice_mem(master.secret, sizeof(master.secret)));
+	msg_add(m, "secret", slice_mem(secret_of(s), SERVER_SECRET_SIZE));
 	msg_add_u64(m, "log_file", master.log_fd >= 0);
 	msg_add_u64(m, "log_stderr", 0);
 	msg_add_str(m, "facility", s->generation->facility);
@@ -76,7 +98,7 @@ static bool place_descriptors(const struct service *s, int control)
 	int from[CONTRACT_LISTEN + CONTRACT_MAX_LISTENERS], count = CONTRACT_LISTEN;
 
 	from[CONTRACT_CONTROL] = control;
-	from[CONTRACT_CONFIG] = s->generation->config_fd;
+	from[CONTRACT_CONFIG] = generation_config(s);
 	from[CONTRACT_SHARED] = master.shared_fd;
 	from[CONTRACT_LOG] = master.log_fd;
 	for (size_t i = 0; i < s->socket_count; i++)

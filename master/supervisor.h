@@ -103,6 +103,7 @@ struct generation {
 	struct list link;
 	unsigned number;
 	int config_fd;
+	int auth_config_fd;   /* Dovecot: with passdb and userdb, for authd alone; else -1 */
 	struct list services; /* newest last */
 	int64_t throttle_ms, stop_timeout_ms;
 	char *directory;    /* in which daemons work: queue_directory, base_dir */
@@ -121,6 +122,8 @@ struct generation {
 /* generation.c */
 struct generation *generation_new(void);
 void generation_free(struct generation *g); /* which has no processes */
+/* The sealed configuration that processes of the service get. */
+int generation_config(const struct service *s);
 struct service *service_new(
     struct generation *g, const char *name, const char *type, const char *program);
 void service_add_socket(
@@ -164,7 +167,6 @@ struct master {
 	unsigned last_generation;
 	struct list held;
 	int shared_fd;
-	unsigned char secret[SERVER_SECRET_SIZE];
 	int log_fd;		 /* -1: syslog */
 	int ready_fd;		 /* where who waits for the start hears of it; -1: nobody */
 	void (*started)(void);	 /* called after that */

@@ -39,8 +39,15 @@ struct dovecot_source;
 struct dovecot_source *dovecot_source_read(const char *path, struct conf_errors *errors);
 void dovecot_source_free(struct dovecot_source *source);
 const char *dovecot_source_path(const struct dovecot_source *source);
-int dovecot_source_seal(
-    const struct dovecot_source *source); /* sealed memory file; -1 with errno */
+
+/* What stands in a sealed configuration.  Settings that no program uses stand in none. */
+enum dovecot_seal {
+	DOVECOT_SEAL_PLAIN, /* without passdb and userdb, which may hold passwords */
+	DOVECOT_SEAL_AUTH   /* for the process that asks them */
+};
+/* A sealed memory file; -1 with errno. */
+int dovecot_source_seal(const struct dovecot_source *source, enum dovecot_seal what);
+/* NULL when it is malformed, or not sealed. */
 struct dovecot_source *dovecot_source_load(int fd);
 
 /* What narrows settings; NULL or 0 members match only unfiltered values. */

@@ -18,6 +18,7 @@
 #include "sys/file.h"
 
 #define MAGIC	 "postcote dovecot.conf 1\n"
+#define SEALS	 (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define SEAL_MAX ((size_t)64 * 1024 * 1024)
 
 enum item { ITEM_END, ITEM_ENTRY, ITEM_BLOCK };
@@ -43,37 +44,82 @@ static void put_place(struct strbuf *out, const char *file, unsigned line, bool 
 	strbuf_addch(out, is_builtin);
 }
 
-static void put_block(struct strbuf *out, const struct dovecot_block *block)
+/*
+ * Which process gets what: nobody is given a password that it has no use for.  Plug-ins, dicts and
+ * the like are not ours yet, and their blocks are full of secrets.
+ */
+static bool is_for_plain(const struct dovecot_block *block)
+{
+	return block->kind != DOVECOT_PASSDB && block->kind != DOVECOT_USERDB;
+}
+
+static bool is_for_auth(const struct dovecot_block *block)
+{
+	return !dovecot_kinds[block->kind].is_free;
+}
+
+static bool is_used(const struct dovecot_block *block, const struct dovecot_entry *e)
+{
+	struct dovecot_spec spec;
+
+	return !dovecot_kinds[block->kind].is_filter ||
+	       (dovecot_spec_find(block->kind, e->name, &spec) && spec.works);
+}
+
+enum extent { EXTENT_PLAIN = DOVECOT_SEAL_PLAIN, EXTENT_AUTH = DOVECOT_SEAL_AUTH, EXTENT_ALL };
+
+static bool has_entry(
+    enum extent extent, const struct dovecot_block *block, const struct dovecot_entry *e)
+{
+	return extent == EXTENT_ALL || is_used(block, e);
+}
+
+static bool has_block(enum extent extent, const struct dovecot_block *block)
+{
+	return extent == EXTENT_ALL ||
+	       (is_for_auth(block) && (extent == EXTENT_AUTH || is_for_plain(block)));
+}
+
+static void put_block(struct strbuf *out, const struct dovecot_block *block, enum extent extent)
 {
 	put_text(out, block->label);
 	put_place(out, block->file, block->line, block->is_builtin);
 	for (const struct dovecot_entry *e = block->entries; e; e = e->next) {
+		if (!has_entry(extent, block, e))
+			continue;
 		strbuf_addch(out, ITEM_ENTRY);
 		put_text(out, e->name);
 		put_text(out, e->value);
 		put_place(out, e->file, e->line, e->is_builtin);
 	}
 	for (const struct dovecot_block *b = block->children; b; b = b->next) {
+		if (!has_block(extent, b))
+			continue;
 		strbuf_addch(out, ITEM_BLOCK);
 		strbuf_addch(out, (char)b->kind);
-		put_block(out, b);
+		put_block(out, b, extent);
 	}
 	strbuf_addch(out, ITEM_END);
 }
 
-void dovecot_source_encode(const struct dovecot_source *source, struct strbuf *out)
+static void encode(const struct dovecot_source *source, enum extent extent, struct strbuf *out)
 {
 	strbuf_addstr(out, MAGIC);
 	put_text(out, source->path);
-	put_block(out, source->root);
+	put_block(out, source->root, extent);
 }
 
-int dovecot_source_seal(const struct dovecot_source *source)
+void dovecot_source_encode(const struct dovecot_source *source, struct strbuf *out)
+{
+	encode(source, EXTENT_ALL, out);
+}
+
+int dovecot_source_seal(const struct dovecot_source *source, enum dovecot_seal what)
 {
 	struct strbuf out = STRBUF_INIT(SEAL_MAX);
 	int fd = -1, saved;
 
-	dovecot_source_encode(source, &out);
+	encode(source, (enum extent)what, &out);
 	if (out.overflow) {
 		errno = EFBIG;
 		goto release;
@@ -81,8 +127,7 @@ int dovecot_source_seal(const struct dovecot_source *source)
 	fd = memfd_create("dovecot.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		goto release;
-	if (file_write_all(fd, strbuf_slice(&out)) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) {
+	if (file_write_all(fd, strbuf_slice(&out)) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0) {
 		saved = errno;
 		close(fd);
 		errno = saved;
@@ -190,7 +235,11 @@ struct dovecot_source *dovecot_source_load(int fd)
 {
 	struct strbuf bytes = STRBUF_INIT(SEAL_MAX);
 	struct dovecot_source *source = NULL;
+	int seals = fcntl(fd, F_GET_SEALS);
 
+	/* What is not sealed could change under the parser. */
+	if (seals < 0 || (seals & SEALS) != SEALS)
+		return NULL;
 	if (file_read_fd(fd, &bytes) == 0)
 		source = dovecot_source_decode(strbuf_slice(&bytes));
 	strbuf_release(&bytes);

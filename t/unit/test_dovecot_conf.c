@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "conf/dovecot_tree.h"
+#include "sys/file.h"
 #include "unit.h"
 
 static void add_line(enum conf_severity severity, const char *line, void *arg)
@@ -383,7 +385,7 @@ static void test_files(void **state)
 	free(value);
 	want_int("no file", dovecot_read_file_value("</nowhere", &error) == NULL, true);
 	free(error);
-	fd = dovecot_source_seal(source);
+	fd = dovecot_source_seal(source, DOVECOT_SEAL_AUTH);
 	want_int("sealed", fd >= 0 && write(fd, "x", 1) < 0, true);
 	loaded = dovecot_source_load(fd);
 	want_str("path", dovecot_source_path(loaded), main_file);
@@ -401,6 +403,73 @@ static void test_files(void **state)
 			     unlink("plugins") | unlink("key") | unlink("loop") |
 			     unlink(main_file) | rmdir("d") | chdir("/") | rmdir(dir),
 	    0);
+}
+
+static bool seal_holds(
+    const struct dovecot_source *source, enum dovecot_seal what, const char *text)
+{
+	struct strbuf bytes = STRBUF_INIT(1 << 20);
+	int fd = dovecot_source_seal(source, what);
+	bool found;
+
+	assert_true(fd >= 0 && file_read_fd(fd, &bytes) == 0);
+	found = slice_find_str(strbuf_slice(&bytes), text) >= 0;
+	strbuf_release(&bytes);
+	close(fd);
+	return found;
+}
+
+/* A process gets no password that it has no use for. */
+static void test_seal_keeps_secrets(void **state)
+{
+	struct strbuf findings = STRBUF_INIT(10000);
+	struct dovecot_source *source = parse(
+	    "passdb {\ndriver = static\nargs = password=hidden1\n}\n"
+	    "userdb {\ndriver = static\nargs = uid=5 x=hidden2\n}\n"
+	    "ssl_key_password = hidden3\ndoveadm_password = hidden4\n"
+	    "plugin {\n  some_key = hidden5\n}\ndict {\n  a = hidden6\n}\n"
+	    "protocol pop3 {\n  imapc_password = hidden7\n}\nmail_location = maildir:/shown\n",
+	    &findings);
+	static const struct {
+		const char *text;
+		bool plain, auth;
+	} cases[] = {
+		{ "hidden1", false, true },
+		{ "hidden2", false, true },
+		{ "hidden3", false, false },
+		{ "hidden4", false, false },
+		{ "hidden5", false, false },
+		{ "hidden6", false, false },
+		{ "hidden7", false, false },
+		{ "/shown", true, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		want_int(cases[i].text, seal_holds(source, DOVECOT_SEAL_PLAIN, cases[i].text),
+		    cases[i].plain);
+		want_int(cases[i].text, seal_holds(source, DOVECOT_SEAL_AUTH, cases[i].text),
+		    cases[i].auth);
+	}
+	dovecot_source_free(source);
+	strbuf_release(&findings);
+}
+
+/* A memory file that somebody can still write to is no configuration. */
+static void test_load_wants_seals(void **state)
+{
+	struct strbuf findings = STRBUF_INIT(10000), bytes = STRBUF_INIT(1 << 20);
+	struct dovecot_source *source = parse("mail_location = maildir:/x\n", &findings);
+	int fd = memfd_create("open", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	(void)state;
+	dovecot_source_encode(source, &bytes);
+	assert_int_equal(file_write_all(fd, strbuf_slice(&bytes)), 0);
+	want_int("not sealed", dovecot_source_load(fd) == NULL, true);
+	close(fd);
+	dovecot_source_free(source);
+	strbuf_release(&bytes);
+	strbuf_release(&findings);
 }
 
 /* Every cut of a sealed file is refused, and so is a byte too many. */
@@ -446,6 +515,8 @@ int main(void)
 		cmocka_unit_test(test_variables),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_seal_is_strict),
+		cmocka_unit_test(test_seal_keeps_secrets),
+		cmocka_unit_test(test_load_wants_seals),
 		cmocka_unit_test(test_list),
 	};
 
