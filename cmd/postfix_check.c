@@ -128,6 +128,38 @@ static _Noreturn void try_walls(void)
 	_exit(report.landlock | report.seccomp << 1 | report.no_new_privs << 2);
 }
 
+/* What each kind of process asks for; t/walls.t tries whether it gets that. */
+static const struct {
+	const char *process, *user;
+	bool network, landlock, jail;
+} programs[] = {
+	{ "smtpd", "the mail owner", true, true, false },
+	{ "qmgr", "the mail owner", false, true, false },
+	{ "pickup", "the mail owner", false, true, false },
+	{ "bounce", "the mail owner", false, true, false },
+	{ "virtual", "the mail owner", false, true, false },
+	{ "virtual, parent of workers", "root", false, false, false },
+	{ "virtual, worker", "the mailbox's uid", false, true, false },
+	{ "authd", "default_internal_user", false, true, false },
+	{ "pop3-login", "default_login_user", false, true, true },
+	{ "pop3", "default_internal_user", false, true, false },
+	{ "pop3, parent of workers", "root", false, false, false },
+	{ "pop3, worker", "the mailbox's uid", false, true, false },
+};
+
+static void print_programs(int stand)
+{
+	bool as_root = geteuid() == 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++)
+		log_info("walls: %s: user: %s%s%s%s%s", programs[i].process,
+		    as_root ? programs[i].user : "whoever starts the suite",
+		    stand & 2 ? ", system calls" : "",
+		    stand & 2 && !programs[i].network ? ", no network" : "",
+		    stand & 1 && programs[i].landlock ? ", paths" : "",
+		    as_root && programs[i].jail ? ", root directory" : "");
+}
+
 static void print_walls(void)
 {
 	int status = 0;
@@ -144,7 +176,12 @@ static void print_walls(void)
 	    geteuid() == 0 ? "yes" : "no, when not started by root");
 	log_info("walls: no new privileges (prctl): %s", status & 4 ? "yes" : "no");
 	log_info("walls: forbidden system calls (seccomp): %s", status & 2 ? "yes" : "no");
-	log_info("walls: forbidden paths (Landlock): %s", status & 1 ? "yes" : "no");
+	if (status & 1)
+		log_info(
+		    "walls: forbidden paths (Landlock): yes, version %d", sandbox_landlock_abi());
+	else
+		log_info("walls: forbidden paths (Landlock): no");
+	print_programs(status);
 }
 
 int postfix_check(struct postfix_command *pf)

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "cmd/programs.h"
 #include "cmd/queue_client.h"
 #include "log/log.h"
 #include "queue/showq.h"
@@ -270,6 +271,7 @@ int main(int argc, char **argv)
 	int mode = 0, opt;
 
 	name = name ? name + 1 : argv[0];
+	programs_standard_files();
 	log_command("postqueue");
 	queue_client_status = FATAL_STATUS;
 	if (strcmp(name, "mailq") == 0)

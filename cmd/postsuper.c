@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "cmd/queue_client.h"
 #include "log/log.h"
+#include "sys/priv.h"
 
 struct work {
 	const struct postfix_params *params;
@@ -188,6 +189,18 @@ static void perform(struct work *work, struct operation *o)
 		    "%s: %zu message%s", o->total, o->told.count, o->told.count == 1 ? "" : "s");
 }
 
+/* Directories that are made on the way are for qmgr to write to. */
+static void become_mail_owner(const struct postfix_params *params)
+{
+	struct priv_user owner;
+
+	if (geteuid() != 0)
+		return;
+	if (!priv_find_user(params->mail_owner, &owner) ||
+	    priv_drop(owner.uid, owner.gid, NULL, 0) == -1)
+		queue_client_fatal("cannot become %s, the mail_owner", params->mail_owner);
+}
+
 /* Is qmgr there?  If not, it stays away while we work. */
 static void find_qmgr(struct work *work)
 {
@@ -199,6 +212,7 @@ static void find_qmgr(struct work *work)
 	}
 	if (flock(spool_queue_fd(work->spool, SPOOL_ACTIVE), LOCK_EX | LOCK_NB) == -1)
 		queue_client_fatal("the queue manager runs and does not answer");
+	become_mail_owner(work->params);
 	work->by_hand = true;
 }
 

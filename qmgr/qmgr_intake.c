@@ -7,10 +7,12 @@
  * DONE, in the order of the DONEs, until an OFFER says that intake has seen it (doc/QUEUE.md 2.2).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -28,7 +30,8 @@ struct intake_connection {
 	struct loop_timer timer; /* until the first byte has come */
 	struct channel *channel; /* NULL before */
 	int fd;			 /* before, -1 afterwards */
-	bool trusted;		 /* root, or the mail owner */
+	bool trusted;		 /* root, or the mail owner: may offer */
+	bool commander;		 /* root: may change what others put into the queue */
 	struct list offers, given;
 	uint64_t done_count;
 	struct hold_job *hold_job; /* of a command that waits for it */
@@ -56,6 +59,9 @@ void intake_accept(int fd)
 	list_init(&conn->offers);
 	list_init(&conn->given);
 	conn->trusted = socket_peer(fd, &uid, &gid, &pid) == 0 && (uid == 0 || uid == geteuid());
+	/* Every daemon that meets strangers has the mail owner's uid.  A private instance has one.
+	 */
+	conn->commander = conn->trusted && (uid == 0 || !qm.ctx->as_root);
 	conn->watch = (struct loop_watch){ .fd = fd, .ready = on_first_byte, .arg = conn };
 	conn->timer = (struct loop_timer){ .expired = late, .arg = conn };
 	if (loop_watch(qm.loop, &conn->watch, EPOLLIN) == -1) {
@@ -135,13 +141,26 @@ static void on_seen(struct intake_connection *conn, uint64_t seen)
 	}
 }
 
+/*
+ * A file that can be read, by a descriptor that cannot write it: it is handed on to agents.  What
+ * else a descriptor can be might block whoever reads it, or have no end.
+ */
+static bool is_queue_file(int fd)
+{
+	struct stat st;
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags != -1 && (flags & (O_ACCMODE | O_PATH | O_DIRECT)) == O_RDONLY &&
+	       fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 static bool on_offer(
     struct intake_connection *conn, const struct offer_record *record, struct msg_in *in)
 {
 	bool room = !qm.draining && qm.active < qm.active_limit;
 	struct message *m;
 
-	if (in->fd_count != 1)
+	if (in->fd_count != 1 || !is_queue_file(in->fds[0]))
 		return false;
 	on_seen(conn, record->seen);
 	if (message_find(record->id)) {
@@ -359,7 +378,7 @@ static bool control_queue(
 {
 	struct message *m;
 
-	if (!conn->trusted) {
+	if (!conn->commander) {
 		log_warning("%s: not permitted to change the queue", channel_peer(conn->channel));
 		return false;
 	}
