@@ -6,12 +6,30 @@
 
 #include "authd/database.h"
 #include "authd/sasl_server.h"
+#include "base/check.h"
 
 static void prepare(struct server_context *ctx)
 {
 	database_load(ctx->dovecot, ctx->settings);
 	sasl_server_setup(ctx->settings->auth_mechanisms);
 	master_session_setup(ctx);
+}
+
+/* The files of passwords, which may be replaced at any time, and what libraries want. */
+static void walls(const struct server_context *ctx, struct sandbox *walls)
+{
+	static struct sandbox_path paths[64] = { { "/etc", SANDBOX_READ }, { "/lib", SANDBOX_READ },
+		{ "/usr", SANDBOX_READ } };
+	size_t count = 3;
+	const char *dir;
+
+	(void)ctx;
+	for (size_t i = 0; (dir = database_directory(i)) && count < ARRAY_LEN(paths) - 1; i++)
+		paths[count++] = (struct sandbox_path){ dir, SANDBOX_READ };
+	/* With more directories than rules nothing may be forbidden. */
+	walls->landlock = !dir;
+	walls->paths = paths;
+	walls->calls = SANDBOX_CALLS_NO_NET;
 }
 
 static const struct session_class *session_for(const struct server_listener *listener)
@@ -28,6 +46,7 @@ static const struct server authd = {
 	/* A login that one process keeps, no other could confirm. */
 	.processes = 1,
 	.prepare = prepare,
+	.walls = walls,
 	.session = session_for,
 };
 

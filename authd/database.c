@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "auth/scheme.h"
@@ -248,6 +249,42 @@ static void load_list(const struct dovecot_source *source, bool is_userdb, struc
 		list = &(*list)->next;
 	}
 	*list = NULL;
+}
+
+/* A path that begins with a variable, or has one in a name right below /, may be anywhere. */
+static const char *directory_of(const char *path)
+{
+	size_t len = strcspn(path, "%");
+
+	while (len > 0 && path[len - 1] != '/')
+		len--;
+	return arena_slicedup(&arena, slice_mem(path, len > 1 ? len - 1 : len));
+}
+
+/* A file may be a link to one somewhere else. */
+static const char *real_directory_of(const char *path)
+{
+	char *real = strchr(path, '%') ? NULL : realpath(path, NULL);
+	const char *dir = directory_of(real ? real : path);
+
+	free(real);
+	return dir;
+}
+
+const char *database_directory(size_t i)
+{
+	const struct database *const lists[] = { passdb_list, userdb_list };
+
+	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
+		for (const struct database *db = lists[k]; db; db = db->next) {
+			if (db->driver != &passwd_file_driver)
+				continue;
+			if (i < 2)
+				return i == 0 ? directory_of(db->path)
+					      : real_directory_of(db->path);
+			i -= 2;
+		}
+	return NULL;
 }
 
 void database_load(const struct dovecot_source *source, const struct dovecot_settings *settings)

@@ -71,6 +71,12 @@ extern const struct db_driver passwd_file_driver, static_driver, prefetch_driver
 /* Reads the blocks; fatal() when one makes no sense. */
 void database_load(const struct dovecot_source *source, const struct dovecot_settings *settings);
 
+/*
+ * Directories in which the files are, by name and with links followed, as far as they have no
+ * variables; NULL: no more.
+ */
+const char *database_directory(size_t i);
+
 /* Whether PASSWORD is SUBJECT's: asks the passdb blocks.  Fields go to subject->extra. */
 enum db_result passdb_verify(struct subject *subject, struct slice password);
 /* Whether the passdb blocks know the user: DB_OK, DB_UNKNOWN, DB_DISABLED, DB_FAILED. */

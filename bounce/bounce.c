@@ -173,7 +173,7 @@ static void walls(const struct server_context *ctx, struct sandbox *walls)
 	static struct sandbox_path paths[6];
 	char *incoming = xasprintf("%s/incoming", ctx->params->queue_directory);
 
-	paths[0] = (struct sandbox_path){ incoming, SANDBOX_WRITE };
+	paths[0] = (struct sandbox_path){ incoming, intake_spool_access(bounce.intake) };
 	paths[1] = (struct sandbox_path){ "/proc/self/fd", SANDBOX_READ };
 	paths[2] = (struct sandbox_path){ "/etc", SANDBOX_READ };
 	paths[3] = (struct sandbox_path){ "/usr/share/zoneinfo", SANDBOX_READ };

@@ -129,14 +129,14 @@ static void drain(struct server_context *ctx, bool reload)
 
 static void walls(const struct server_context *ctx, struct sandbox *walls)
 {
-	static const char *const queues[] = { "maildrop", "incoming", "corrupt" };
+	static const char *const queues[] = { "incoming", "maildrop", "corrupt" };
 	static struct sandbox_path paths[ARRAY_LEN(queues) + 4];
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(queues); i++)
-		paths[n++] = (struct sandbox_path){
-			xasprintf("%s/%s", ctx->params->queue_directory, queues[i]), SANDBOX_WRITE
-		};
+		paths[n++] = (struct sandbox_path){ xasprintf("%s/%s", ctx->params->queue_directory,
+							queues[i]),
+			i == 0 ? intake_spool_access(pickup.intake) : SANDBOX_WRITE };
 	paths[n++] = (struct sandbox_path){ "/proc/self/fd", SANDBOX_READ };
 	paths[n++] = (struct sandbox_path){ "/etc", SANDBOX_READ };
 	paths[n++] = (struct sandbox_path){ "/usr/share/zoneinfo", SANDBOX_READ };

@@ -93,7 +93,8 @@ static void write_login(
 static uint64_t ask_mailbox_half(
     struct login *l, const struct auth_request *r, int fd, struct slice input)
 {
-	struct channel *ch = channel_connect(POP3_SOCKET, "pop3-login", deadline_in(CONNECT_MS));
+	struct channel *ch =
+	    channel_connect(POP3_SOCKET_IN_JAIL, "pop3-login", deadline_in(CONNECT_MS));
 	struct msg_out m = { { 0 } };
 	struct msg_in in;
 	const char *text = "no answer";

@@ -45,10 +45,10 @@ static void prepare(struct server_context *ctx)
 	login_process.settings = dovecot_settings_new(ctx->dovecot, &filter, NULL);
 	if (login_process.settings->ssl[0] != 'n')
 		prepare_tls(ctx, login_process.settings);
-	login_process.auth = auth_client_new("login/login");
+	login_process.auth = auth_client_new("login"); /* below the jail */
 }
 
-/* No file at all; sockets of ours by name, and no new ones of the network. */
+/* No file at all; the sockets in the jail by name, and no new ones of the network. */
 static void walls(const struct server_context *ctx, struct sandbox *walls)
 {
 	(void)ctx;
@@ -66,6 +66,7 @@ static const struct server login_server = { .program = "pop3-login",
 	.language = SERVER_DOVECOT,
 	.user = SERVER_LOGIN,
 	.prepare = prepare,
+	.jail = "login",
 	.walls = walls,
 	.session = session_class_of };
 

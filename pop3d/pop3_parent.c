@@ -21,12 +21,41 @@
 /* The parent has one thread: an authd that hangs must not hang it for long. */
 #define AUTH_MS 10000
 
+/* Directory that all of mail_location's mailboxes have in common; NULL: there is none. */
+static const char *mail_root;
+
+static const char *find_mail_root(const char *location)
+{
+	const char *path = strchr(location, ':');
+	size_t len;
+
+	if (path == NULL || path[1] != '/')
+		return NULL;
+	len = strcspn(++path, "%:");
+	while (len > 0 && path[len - 1] != '/')
+		len--;
+	return len > 1 ? xstrndup(path, len) : NULL;
+}
+
+/* A user database may send a user somewhere else. */
+static const char *root_of(const char *user, const char *home, const char *mail)
+{
+	struct store_location location;
+	struct reason why;
+
+	if (mail_root == NULL || !pop3_location(&location, user, home, mail, &why) ||
+	    !slice_starts(slice_of(location.path), mail_root))
+		return NULL;
+	return mail_root;
+}
+
 static void parent_start(const struct server_context *ctx)
 {
 	const struct dovecot_filter filter = { .protocol = "pop3" };
 
 	if (pop3_settings == NULL)
 		pop3_settings = dovecot_settings_new(ctx->dovecot, &filter, NULL);
+	mail_root = find_mail_root(pop3_settings->mail_location);
 }
 
 /* A uid or gid of the user database, a number there (or a name). */
@@ -145,10 +174,12 @@ static bool resolve(
 	}
 	if (ok) {
 		const char *home = auth_user_field(&user, "home");
+		const char *mail = auth_user_field(&user, "mail");
 
+		target->root = root_of(user.name, home, mail);
 		msg_add_str(out, POP3_USER, user.name);
 		msg_add_str(out, POP3_HOME, home);
-		msg_add_str(out, POP3_MAIL, auth_user_field(&user, "mail"));
+		msg_add_str(out, POP3_MAIL, mail);
 		add_slice(request, out, POP3_SESSION);
 		add_slice(request, out, POP3_INPUT);
 	}
@@ -228,8 +259,20 @@ static void worker_serve(struct msg_in *in)
 	session_start(&p->session);
 }
 
+static void worker_walls(const struct uid_target *target, struct sandbox *walls)
+{
+	static struct sandbox_path paths[200];
+
+	walls->calls = SANDBOX_CALLS_NO_NET;
+	if (target->root == NULL)
+		return;
+	walls->landlock = sandbox_mail_paths(target->root, paths, ARRAY_LEN(paths));
+	walls->paths = paths;
+}
+
 const struct uid_workers_class pop3_workers = { .name = "pop3",
 	.resolve = resolve,
 	.parent_start = parent_start,
+	.worker_walls = worker_walls,
 	.worker_serve = worker_serve,
 	.idle_ms = 60000 };

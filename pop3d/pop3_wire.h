@@ -14,6 +14,8 @@
 #include <stdint.h>
 
 #define POP3_SOCKET "login/pop3"
+/* Its name for the login half, whose root directory is base_dir/login. */
+#define POP3_SOCKET_IN_JAIL "pop3"
 
 #define POP3_LOGIN	"LOGIN"
 #define POP3_LOGGED_IN	"LOGGED_IN" /* pid */

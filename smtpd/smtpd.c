@@ -167,7 +167,7 @@ static void walls(const struct server_context *ctx, struct sandbox *walls)
 	paths[n++] = (struct sandbox_path){ ctx->params->data_directory, SANDBOX_READ };
 	char *incoming = xasprintf("%s/incoming", ctx->params->queue_directory);
 
-	paths[n++] = (struct sandbox_path){ incoming, SANDBOX_WRITE };
+	paths[n++] = (struct sandbox_path){ incoming, intake_spool_access(smtpd_server.intake) };
 	paths[n++] = (struct sandbox_path){ "/proc/self/fd", SANDBOX_READ };
 	for (size_t i = 0; (dir = table_directory(i)) != NULL && n < ARRAY_LEN(paths) - 1; i++)
 		paths[n++] = (struct sandbox_path){ dir, SANDBOX_READ };

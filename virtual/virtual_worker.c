@@ -58,15 +58,14 @@ static bool resolve(
 /* Mail only lies below virtual_mailbox_base; without one it may be anywhere. */
 static void worker_walls(const struct uid_target *target, struct sandbox *walls)
 {
-	static struct sandbox_path paths[2];
+	static struct sandbox_path paths[200];
 
 	(void)target;
 	walls->calls = SANDBOX_CALLS_NO_NET;
 	if (rules.base[0] != '/' || strspn(rules.base, "/") == strlen(rules.base))
 		return;
-	paths[0] = (struct sandbox_path){ rules.base, SANDBOX_WRITE };
+	walls->landlock = sandbox_mail_paths(rules.base, paths, ARRAY_LEN(paths));
 	walls->paths = paths;
-	walls->landlock = true;
 }
 
 /* ---- a message from the queue file ---- */

@@ -68,6 +68,18 @@ void intake_service_free(struct intake_service *service)
 	free(service);
 }
 
+enum sandbox_access intake_spool_access(const struct intake_service *service)
+{
+	struct tmpfile probe;
+	bool unnamed;
+
+	if (tmpfile_open(&probe, dirsync_fd(service->incoming), 0600) < 0)
+		return SANDBOX_WRITE;
+	unnamed = probe.name[0] == '\0';
+	tmpfile_close(&probe);
+	return unnamed ? SANDBOX_ADD : SANDBOX_WRITE;
+}
+
 bool intake_fail(struct intake *in, struct reason *why, const char *dsn, const char *text)
 {
 	if (in->state != INTAKE_FAILED) {

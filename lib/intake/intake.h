@@ -31,6 +31,7 @@
 #include "base/reason.h"
 #include "base/slice.h"
 #include "conf/postfix_conf.h"
+#include "sys/sandbox.h"
 
 struct intake_service;
 
@@ -51,6 +52,11 @@ struct intake_service_config {
 struct intake_service *intake_service_new(
     const struct intake_service_config *config, struct reason *why);
 void intake_service_free(struct intake_service *service);
+/*
+ * What the walls of a process with this service must allow in the incoming directory: to leave
+ * files there.  Only where unnamed files are not to be had it must be able to remove them, too.
+ */
+enum sandbox_access intake_spool_access(const struct intake_service *service);
 
 /*
  * Where a message comes from.  Texts may be NULL; all are copied.  Control characters in them

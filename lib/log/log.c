@@ -279,6 +279,21 @@ static bool send_line(const struct line *line)
 	return true;
 }
 
+/*
+ * A process in a jail does not find syslog's socket again when syslogd was started anew.  What it
+ * writes to its standard error goes through a pipe to master, who finds it.
+ */
+static void to_supervisor(struct line *line)
+{
+	const char *text = memchr(line->text, '>', line->len);
+
+	if (text == NULL || conf.to_stderr || socket_wait(STDERR_FILENO, POLLOUT, 0) != 1)
+		return;
+	line->len -= (size_t)(text + 1 - line->text);
+	memmove(line->text, text + 1, line->len);
+	write_line(STDERR_FILENO, line);
+}
+
 static void __attribute__((format(printf, 3, 0)))
 to_syslog(const char *name, enum log_level level, const char *format, va_list args)
 {
@@ -292,7 +307,8 @@ to_syslog(const char *name, enum log_level level, const char *format, va_list ar
 	if (send_line(&line) || errno == EAGAIN)
 		return;
 	reopen_syslog();
-	send_line(&line);
+	if (!send_line(&line) && errno != EAGAIN)
+		to_supervisor(&line);
 }
 
 void log_vas(const char *name, enum log_level level, const char *format, va_list args)

@@ -206,6 +206,19 @@ static void set_limits(void)
 	umask(077);
 }
 
+/* A descriptor of a directory outside is a way out of a new root. */
+static void enter_jail(struct server_process *p)
+{
+	const char *jail = p->server->jail;
+
+	if (jail == NULL)
+		return;
+	close(p->ctx.proc_fd);
+	p->ctx.proc_fd = -1;
+	if ((p->ctx.as_root && chroot(jail) < 0) || chdir(p->ctx.as_root ? "/" : jail) < 0)
+		fatal("cannot enter the directory %s: %s", jail, strerror(errno));
+}
+
 static void drop_rights(const struct server_process *p)
 {
 	const struct server_context *ctx = &p->ctx;
@@ -306,6 +319,7 @@ int server_main(const struct server *server, int argc, char **argv)
 	p->ctx.loop = loop_new();
 	if (server->prepare != NULL)
 		server->prepare(&p->ctx);
+	enter_jail(p);
 	drop_rights(p);
 	raise_walls(p);
 	if (server->workers != NULL)

@@ -53,7 +53,7 @@ struct server_context {
 	const struct server_listener *listeners;
 	size_t listener_count;
 	struct shared *shared;
-	const void *secret; /* 64 bytes from master, the same for all processes of one run */
+	const void *secret; /* 64 bytes from master, the same for all processes of the service */
 	int proc_fd;	    /* /proc/self/fd, opened before the jail */
 	bool as_root;	    /* the suite was started by root: users and walls are real */
 	struct loop *loop;  /* the main thread's */
@@ -88,6 +88,12 @@ struct server {
 	/* At reload the new process starts only when the old one has drained and is gone. */
 	bool alone;
 	void (*prepare)(struct server_context *ctx);
+	/*
+	 * A directory below the working directory ("login") that becomes the working directory, and
+	 * when started by root the root directory too: nothing else has a name there.  Such a
+	 * process has no CTX->proc_fd after PREPARE.  NULL: none.
+	 */
+	const char *jail;
 	/* Fills in the walls; may look at CTX->params.  NULL: nothing but a deny list. */
 	void (*walls)(const struct server_context *ctx, struct sandbox *walls);
 	void (*start)(struct server_context *ctx);

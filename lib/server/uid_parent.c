@@ -50,6 +50,7 @@ static struct {
 static bool same_target(const struct uid_target *a, const struct uid_target *b)
 {
 	return a->uid == b->uid && a->gid == b->gid && a->extra_count == b->extra_count &&
+	       a->root == b->root &&
 	       memcmp(a->extra, b->extra, a->extra_count * sizeof(a->extra[0])) == 0;
 }
 
@@ -340,7 +341,7 @@ static void say_started(void)
 _Noreturn void uid_parent_run(struct server_process *p, struct channel *front)
 {
 	const struct uid_workers_class *class = p->server->workers;
-	struct sandbox walls = { .paths = NULL, .landlock = false, .calls = SANDBOX_CALLS_DENY };
+	const struct sandbox walls = { .calls = SANDBOX_CALLS_NO_NET, .signals = true };
 	struct sandbox_report report;
 
 	parent.process = p;
@@ -350,6 +351,8 @@ _Noreturn void uid_parent_run(struct server_process *p, struct channel *front)
 	loop_signal(parent.loop, SIGCHLD, on_sigchld, NULL);
 	if (class->parent_start != NULL)
 		class->parent_start(&p->ctx);
+	if (p->ctx.as_root && priv_limit_root() < 0)
+		fatal("cannot drop capabilities: %s", strerror(errno));
 	sandbox_enter(&walls, &report);
 	parent.front_watch = (struct loop_watch){ .fd = channel_fd(front), .ready = front_ready };
 	if (loop_watch(parent.loop, &parent.front_watch, EPOLLIN) < 0)

@@ -32,6 +32,8 @@ struct uid_target {
 	gid_t gid;
 	gid_t extra[8]; /* supplementary groups */
 	size_t extra_count;
+	/* The target's mail is below it; NULL: not known.  Lives as long as the process. */
+	const char *root;
 };
 
 struct uid_workers_class {
