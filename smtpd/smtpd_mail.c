@@ -9,10 +9,10 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/codec.h"
 #include "log/log.h"
 #include "mail/address.h"
 #include "smtpd/smtpd.h"
+#include "smtpd/smtpd_args.h"
 #include "table/table.h"
 
 /* Bytes that would end a comment, a word or an address in Received:. */
@@ -91,31 +91,15 @@ void smtpd_ehlo(struct smtpd *s, struct slice args)
 	smtpd_reply(s, 250, NULL, "OK");
 }
 
-/* "FROM:" or "TO:", behind which clients put blanks. */
-static bool take_keyword(struct slice *args, const char *keyword)
-{
-	if (!slice_casestarts(*args, keyword))
-		return false;
-	*args = slice_from(*args, strlen(keyword));
-	if (args->len == 0 || args->ptr[0] != ':')
-		return false;
-	*args = slice_trim(slice_from(*args, 1), " \t");
-	return true;
-}
-
 /* The path of MAIL or RCPT; false when the refusal was sent. */
 static bool take_path(struct smtpd *s, struct slice *args, bool sender, struct strbuf *out)
 {
 	struct slice whole = *args;
 	unsigned flags = (smtpd_server.params->strict_rfc821_envelopes ? ADDRESS_STRICT : 0) |
 			 (sender ? ADDRESS_ALLOW_EMPTY : 0);
-	enum address_status status = address_take_path(args, flags, out);
+	enum address_status status = smtpd_args_path(args, flags, out);
 
-	/* `""` is nobody, and "user@" is at no place. */
-	if (status == ADDRESS_OK &&
-	    ((out->len == 0 && !sender) || slice_ends(strbuf_slice(out), "@")))
-		status = ADDRESS_SYNTAX;
-	if (status == ADDRESS_OK && (args->len == 0 || args->ptr[0] == ' ' || args->ptr[0] == '\t'))
+	if (status == ADDRESS_OK)
 		return true;
 	if (status == ADDRESS_NON_ASCII) {
 		smtpd_reply(s, 553, "5.6.7", "Must declare SMTPUTF8 to send unicode address");
@@ -163,57 +147,67 @@ static void refuse_sender(struct smtpd *s, unsigned code, const char *dsn, const
 	smtpd_reply(s, code, dsn, "%s", text);
 }
 
-/* RFC 1870 6.1; false when the refusal was sent. */
-static bool take_size(struct smtpd *s, struct smtpd_transaction *t, struct slice value)
+static bool refuse_option(struct smtpd *s, unsigned code, const char *dsn, const char *text)
+{
+	smtpd_reply(s, code, dsn, "%s", text);
+	return false;
+}
+
+static bool has_acceptable_size(struct smtpd *s)
 {
 	long long limit = smtpd_server.params->message_size_limit;
 
-	if (!slice_uint(value, INT64_MAX, &t->size)) {
-		if (value.len > 0 && slice_trim(value, "0123456789").len == 0)
-			smtpd_reply(
-			    s, 552, "5.3.4", "Message size exceeds file system imposed limit");
-		else
-			smtpd_reply(s, 501, "5.5.4", "Bad message size syntax");
-		return false;
-	}
-	if (limit > 0 && t->size > (uint64_t)limit) {
-		refuse_sender(s, 552, "5.3.4", "Message size exceeds fixed limit");
-		return false;
-	}
-	return true;
+	if (limit <= 0 || s->transaction->size <= (uint64_t)limit)
+		return true;
+	refuse_sender(s, 552, "5.3.4", "Message size exceeds fixed limit");
+	return false;
 }
 
-/* RFC 4954 5: AUTH=<> or an xtext mailbox; only from clients that logged in. */
-static bool take_auth_sender(struct smtpd *s, struct smtpd_transaction *t, struct slice value)
+/* False when the refusal was sent. */
+static bool take_mail_option(
+    struct smtpd *s, struct smtpd_transaction *t, struct slice option, struct strbuf *auth)
 {
-	struct strbuf decoded = STRBUF_INIT(500);
-	bool ok = xtext_decode(&decoded, value) && ascii_is_valid(strbuf_slice(&decoded));
-
-	if (!ok)
-		smtpd_reply(s, 501, "5.5.4", "Bad AUTH= syntax");
-	else if (smtpd_server.auth != NULL && s->sasl_username != NULL)
-		t->sasl_sender = arena_slicedup(&t->arena, strbuf_slice(&decoded));
-	strbuf_release(&decoded);
-	return ok;
-}
-
-static bool take_mail_option(struct smtpd *s, struct smtpd_transaction *t, struct slice option)
-{
-	if (slice_casestarts(option, "SIZE="))
-		return take_size(s, t, slice_from(option, 5));
-	if (slice_casestarts(option, "AUTH="))
-		return take_auth_sender(s, t, slice_from(option, 5));
-	if (slice_caseeq_str(option, "BODY=8BITMIME")) {
+	switch (smtpd_args_option(option, &t->size, auth)) {
+	case OPTION_SIZE:
+		return has_acceptable_size(s);
+	case OPTION_AUTH:
+		/* Only of clients that logged in. */
+		if (smtpd_server.auth != NULL && s->sasl_username != NULL)
+			t->sasl_sender = arena_slicedup(&t->arena, strbuf_slice(auth));
+		return true;
+	case OPTION_BODY_8BIT:
 		t->encoding = "8bit";
 		return true;
-	}
-	if (slice_caseeq_str(option, "BODY=7BIT")) {
+	case OPTION_BODY_7BIT:
 		t->encoding = "7bit";
 		return true;
+	case OPTION_BAD_SIZE:
+		return refuse_option(s, 501, "5.5.4", "Bad message size syntax");
+	case OPTION_HUGE_SIZE:
+		return refuse_option(
+		    s, 552, "5.3.4", "Message size exceeds file system imposed limit");
+	case OPTION_BAD_AUTH:
+		return refuse_option(s, 501, "5.5.4", "Bad AUTH= syntax");
+	case OPTION_UNKNOWN:
+		break;
 	}
 	smtpd_reply(
 	    s, 555, "5.5.4", "Unsupported option: %.*s", SLICE_ARG(slice_first(option, 100)));
 	return false;
+}
+
+static bool take_mail_options(struct smtpd *s, struct slice options)
+{
+	struct strbuf auth = STRBUF_INIT(500);
+	struct slice option;
+	bool ok = true;
+
+	while (ok && slice_token(&options, " \t", &option)) {
+		strbuf_reset(&auth);
+		ok = take_mail_option(s, s->transaction, option, &auth);
+	}
+	strbuf_release(&auth);
+	return ok;
 }
 
 static struct slice arena_slice(struct arena *arena, struct slice s)
@@ -235,12 +229,10 @@ static bool mail_is_acceptable(struct smtpd *s, struct slice sender, struct slic
 {
 	struct smtpd_transaction *t = s->transaction;
 	struct restrict_verdict verdict;
-	struct slice option;
 
 	set_sender(t, sender);
-	while (slice_token(&options, " \t", &option))
-		if (!take_mail_option(s, t, option))
-			return false;
+	if (!take_mail_options(s, options))
+		return false;
 	if (!smtpd_check(s, RESTRICT_MAIL, SLICE_NULL, &verdict)) {
 		smtpd_reply_verdict(s, &verdict);
 		return false;
@@ -337,7 +329,7 @@ void smtpd_mail(struct smtpd *s, struct slice args)
 
 	refresh_tables();
 
-	if (!take_keyword(&args, "FROM") || args.len == 0) {
+	if (!smtpd_args_keyword(&args, "FROM") || args.len == 0) {
 		smtpd_reply(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
 		return;
 	}
@@ -399,7 +391,7 @@ void smtpd_rcpt(struct smtpd *s, struct slice args)
 	struct strbuf address = STRBUF_INIT(ADDRESS_MAX);
 	struct restrict_verdict verdict;
 
-	if (!take_keyword(&args, "TO") || args.len == 0) {
+	if (!smtpd_args_keyword(&args, "TO") || args.len == 0) {
 		smtpd_reply(s, 501, "5.5.4", "Syntax: RCPT TO:<address>");
 		return;
 	}
