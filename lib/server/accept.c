@@ -103,12 +103,12 @@ static void warn_full(const struct server_process *p)
 	if (p->server->language == SERVER_DOVECOT) {
 		log_warning("service(%s): process_limit (%zu) reached, client connections are "
 			    "being dropped",
-		    p->ctx.service, p->session_limit);
+		    p->ctx.service, p->service_limit);
 		return;
 	}
 	log_warning("service \"%s\" (%s) has reached its process limit \"%zu\": new clients may "
 		    "experience noticeable delays",
-	    p->ctx.service, p->program, p->session_limit);
+	    p->ctx.service, p->program, p->service_limit);
 	log_warning("to avoid this condition, increase the process count in master.cf or reduce "
 		    "the service time per client");
 }

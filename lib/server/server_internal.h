@@ -22,8 +22,9 @@ struct server_process {
 	const char *type; /* of the entry in master.cf */
 	const char *facility;
 	bool log_file, log_stderr, debug;
-	size_t session_limit; /* the service's; after server.c's look, this process's; 0: none */
-	size_t max_processes; /* 0: no limit */
+	size_t service_limit;	   /* of sessions, over all processes; 0: none */
+	size_t session_limit;	   /* this process's share of it */
+	size_t max_processes;	   /* 0: no limit */
 	unsigned long serve_count; /* 0: no end */
 	gid_t extra_gids[8];
 	size_t extra_gid_count;

@@ -143,7 +143,7 @@ static void take_start(struct server_process *p, const struct msg *m)
 	p->ctx.process = (unsigned)need_u64(m, "process");
 	p->ctx.processes = p->server->processes;
 	p->ctx.stop_timeout_ms = (int64_t)need_u64(m, "stop_timeout_ms");
-	p->session_limit = need_u64(m, "session_limit");
+	p->service_limit = p->session_limit = need_u64(m, "session_limit");
 	p->max_processes = need_u64(m, "max_processes");
 	p->serve_count = need_u64(m, "serve_count");
 	p->log_file = need_bool(m, "log_file");
