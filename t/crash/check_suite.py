@@ -50,11 +50,12 @@ class Recording:
     """
 
     def __init__(self, command, watch, trace_path, timeout=120, regex=None, slow_sync_ms=0,
-            **popen):
+            fail_each=0, **popen):
         self.trace_path = trace_path
         args = [find_program("recorder"), "-t", str(timeout), "-o", trace_path]
         args += ["-m", regex] if regex else []
         args += ["-s", str(slow_sync_ms)] if slow_sync_ms else []
+        args += ["-f", str(fail_each)] if fail_each else []
         for directory in watch:
             args += ["-w", directory]
         env = dict(popen.pop("env", os.environ))

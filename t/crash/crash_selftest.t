@@ -289,6 +289,24 @@ def test_signal():
     ok(trace.count() > 1, "and the trace is complete")
 
 
+def test_failing_sync():
+    """A sync that is made to fail is seen by the program, and makes nothing durable."""
+    global scratch
+    outer, scratch = scratch, os.path.join(scratch, "failing")
+    os.mkdir(scratch)
+    os.chmod(scratch, 0o755)
+    try:
+        run("rename_ok", fail_each=1)
+        ok(False, "the program sees that a sync fails")
+    except disks.TraceError as error:
+        ok("status" in str(error), "the program sees that a sync fails", error)
+    with open(os.path.join(scratch, "rename_ok.trace"), "rb") as f:
+        trace = f.read()
+    ok(b" ok=0" in trace and b" ok=1" not in trace and b"\nmark " not in trace,
+       "the trace has it as failed, and nothing is promised")
+    scratch = outer
+
+
 def main():
     for name in GOOD:
         test_good(name)
@@ -302,6 +320,7 @@ def main():
     test_deadline()
     test_killed_recorder()
     test_signal()
+    test_failing_sync()
     print(f"1..{tests}")
 
 

@@ -59,9 +59,10 @@ while kill -0 $suite 2>/dev/null; do wait $suite; done
 class Recorded:
     """The suite under the recorder; acknowledged: {queue id: (token, recipients)}."""
 
-    def __init__(self, instance):
+    def __init__(self, instance, **options):
         self.instance = instance
         self.acknowledged = {}
+        self.refused = 0
         self.lock = threading.Lock()
         self.submissions = instance.path("submissions")
         os.mkdir(self.submissions)
@@ -73,7 +74,7 @@ class Recorded:
         self.recording = check_suite.Recording(
             instance.as_user(command), [instance.path("spool"), instance.path("mail")],
             instance.path("trace"), env=env, cwd="/", stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, slow_sync_ms=5)
+            stdout=subprocess.PIPE, text=True, slow_sync_ms=5, **options)
         wait_until(self.answers, "the suite starts under the recorder")
 
     def answers(self):
@@ -98,6 +99,19 @@ class Recorded:
             self.acknowledged[text.decode().split()[-1]] = (token, to)
         if smtp is None:
             own.quit()
+
+    def send_at_last(self, token, *to, smtp):
+        """As send(), again after each 4xx."""
+        for attempt in range(20):
+            try:
+                self.send(f"{token}-{attempt}", *to, smtp=smtp)
+                return
+            except RuntimeError as error:
+                if " 451 " not in str(error):
+                    raise
+                with self.lock:
+                    self.refused += 1
+        raise RuntimeError(f"{token}: never accepted")
 
     def submit(self, token, to):
         """One message of a local user."""
@@ -268,28 +282,71 @@ class Checker:
         return find(self.instance, dirs, self.suites[slot].log())
 
 
+def enumerate_disks(instance, trace, acknowledged, sample):
+    wanted = {ident: [f"{token} for {user}" for user in to]
+              for ident, (token, to) in acknowledged.items()}
+    tap.equal(len(trace.marks), len(acknowledged), "every promise was recorded")
+    began = time.monotonic()
+    count = trace.count()
+    checker = Checker(instance)
+    result = check_suite.run_enumeration(trace.states(sample=sample), checker.start, checker.find,
+                                         wanted, instance.path("disks"), keep=KEEP)
+    tap.note(f"{result.checked} of {count} different disks were tried in "
+             f"{time.monotonic() - began:.1f} s")
+    tap.ok(result.checked > 0 and not result.failures,
+           f"no disk of {result.checked} lost a message", result.report())
+
+
 def test_power_cut():
     instance = Instance(main=MAIN, prefix="postcote-crash-")
     try:
         prepare(instance)
-        began = time.monotonic()
         trace, acknowledged = record(instance)
-        tap.note(f"recorded in {time.monotonic() - began:.1f} s")
-        wanted = {ident: [f"{token} for {user}" for user in to]
-                  for ident, (token, to) in acknowledged.items()}
-        tap.equal(len(trace.marks), len(acknowledged), "every promise was recorded")
-        began = time.monotonic()
-        count = trace.count()
-        states = trace.states(sample=SAMPLE)
-        checker = Checker(instance)
-        result = check_suite.run_enumeration(states, checker.start, checker.find, wanted,
-                                             instance.path("disks"), keep=KEEP)
-        tap.note(f"{result.checked} of {count} different disks were tried in "
-                 f"{time.monotonic() - began:.1f} s")
-        tap.ok(result.checked > 0 and not result.failures,
-               f"no disk of {result.checked} lost a message", result.report())
+        enumerate_disks(instance, trace, acknowledged, SAMPLE)
     finally:
         instance.close()
 
 
-tap.run(test_power_cut)
+def record_failing(instance):
+    """A disk whose every fifth sync fails: its clients are refused, and try again."""
+    recorded = Recorded(instance, fail_each=5)
+    errors = []
+
+    def failing_session(first):
+        smtp = instance.smtp()
+        try:
+            for number in range(4):
+                recorded.send_at_last(f"token-{first}-{number}", ["bob", "alice"][number % 2],
+                                      smtp=smtp)
+        except Exception as error:
+            errors.append(error)
+        smtp.close()
+
+    threads = [threading.Thread(target=failing_session, args=(first,)) for first in "xyz"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    trace = recorded.finish()
+    tap.ok(not errors and recorded.refused > 0,
+           f"failing syncs: all are accepted after {recorded.refused} refusals with 451",
+           f"{errors}\n{instance.log()}")
+    tap.unlike(instance.log(), DEATHS.pattern, "failing syncs: no process dies")
+    return trace, recorded.acknowledged
+
+
+def test_failing_syncs():
+    """A sync that failed is final: no promise rests on it."""
+    instance = Instance(main=MAIN, prefix="postcote-crash-")
+    try:
+        prepare(instance)
+        trace, acknowledged = record_failing(instance)
+        found = whereabouts(instance.path("spool"), instance.path("mail"))
+        lost = found.lost([(token, user) for token, to in acknowledged.values() for user in to])
+        tap.equal((lost, found.damaged), ([], []), "failing syncs: nothing is lost")
+        enumerate_disks(instance, trace, acknowledged, SAMPLE and SAMPLE // 3)
+    finally:
+        instance.close()
+
+
+tap.run(test_power_cut, test_failing_syncs)

@@ -3,14 +3,15 @@
  * recorder.c - runs a command and writes down all that it and its descendants do to the watched
  * directories:
  *
- *	recorder [-t SECONDS] [-m REGEX] [-s MILLISECONDS] -o TRACE -w DIR [-w DIR ...] --
+ *	recorder [-t SECONDS] [-m REGEX] [-s MILLISECONDS] [-f N] -o TRACE -w DIR [-w DIR ...] --
  *COMMAND...
  *
  * -t kills the whole tree after that time (exit status 124); -m says which replies promise that
  * a message is safe; -s lets every sync take that much longer, so that code which trusts a
- * sync that was already under way shows it. The exit status is the command's, or 125 if the
- *recording failed. SIGTERM, SIGINT and SIGHUP go to the command, or after its end to the oldest
- *process left (a daemon). The recorder ends when nobody is left.
+ * sync that was already under way shows it; -f lets every Nth sync fail with EIO (it takes place,
+ * but nobody may count on it). The exit status is the command's, or 125 if the recording failed.
+ * SIGTERM, SIGINT and SIGHUP go to the command, or after its end to the oldest process left (a
+ * daemon). The recorder ends when nobody is left.
  *
  * Order. A call takes effect somewhere between its entry and its exit, and the trace is one
  *sequence. What makes that sound:
@@ -32,6 +33,7 @@
  * Stops. A seccomp filter with SECCOMP_RET_TRACE stops the tracees at the calls of rec_table.c
  * alone, and only those about watched files stop again at their exit.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -42,6 +44,8 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -85,6 +89,7 @@ static struct {
 	const char *regex;
 	long deadline;
 	long slow_ms;
+	long fail_each;
 } opt = { .regex = "^250 2\\.0\\.0 Ok: queued as ([0-9A-Za-z]+)" };
 
 static struct tracee *table[BUCKETS];
@@ -232,6 +237,32 @@ static void slow_down(struct tracee *t)
 	t->due.tv_nsec %= 1000000000;
 }
 
+/* The kernel is done with the call; its caller sees an error. */
+static void make_it_fail(const struct tracee *t, int error)
+{
+	struct user_regs_struct regs;
+	struct iovec iov = { &regs, sizeof(regs) };
+
+	if (ptrace(PTRACE_GETREGSET, t->tid, (void *)NT_PRSTATUS, &iov) != 0)
+		return; /* killed meanwhile */
+#if defined(__x86_64__)
+	regs.rax = (unsigned long long)-error;
+#elif defined(__aarch64__)
+	regs.regs[0] = (unsigned long long)-error;
+#else
+	(void)error;
+	die("-f is not known on this architecture");
+#endif
+	ptrace(PTRACE_SETREGSET, t->tid, (void *)NT_PRSTATUS, &iov);
+}
+
+static bool is_to_fail(const struct tracee *t)
+{
+	static long count;
+
+	return opt.fail_each && is_sync(&t->call) && ++count % opt.fail_each == 0;
+}
+
 static void finish(struct tracee *t, long long rval, bool failed)
 {
 	calls_done(&t->call, rval, failed);
@@ -249,10 +280,14 @@ static void on_exit_stop(struct tracee *t)
 	}
 	if (!syscall_info(t->tid, &info) || info.op != PTRACE_SYSCALL_INFO_EXIT)
 		return; /* killed meanwhile: on_gone deals with the call */
-	if (opt.slow_ms && is_sync(&t->call) && !info.exit.is_error)
+	if (is_to_fail(t)) {
+		make_it_fail(t, EIO);
+		finish(t, -EIO, true);
+	} else if (opt.slow_ms && is_sync(&t->call) && !info.exit.is_error) {
 		slow_down(t);
-	else
+	} else {
 		finish(t, info.exit.rval, info.exit.is_error);
+	}
 	if (turn == t)
 		next_turn();
 }
@@ -502,7 +537,7 @@ static void snapshot(void)
 
 static void usage(void)
 {
-	fputs("usage: recorder [-t seconds] [-m regex] [-s milliseconds] -o trace -w dir "
+	fputs("usage: recorder [-t seconds] [-m regex] [-s milliseconds] [-f n] -o trace -w dir "
 	      "[-w dir ...] -- command [argument ...]\n",
 	    stderr);
 	exit(125);
@@ -512,7 +547,7 @@ static void read_options(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "+o:w:m:t:s:")) != -1) {
+	while ((c = getopt(argc, argv, "+o:w:m:t:s:f:")) != -1) {
 		switch (c) {
 		case 'o':
 			opt.trace = optarg;
@@ -530,6 +565,9 @@ static void read_options(int argc, char **argv)
 			break;
 		case 's':
 			opt.slow_ms = atol(optarg);
+			break;
+		case 'f':
+			opt.fail_each = atol(optarg);
 			break;
 		default:
 			usage();
