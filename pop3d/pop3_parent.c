@@ -16,6 +16,7 @@
 #include "pop3d/pop3.h"
 #include "pop3d/pop3_wire.h"
 #include "sys/priv.h"
+#include "sys/socket.h"
 
 #define AUTH_SOCKET "auth-master"
 /* The parent has one thread: an authd that hangs must not hang it for long. */
@@ -237,7 +238,7 @@ static void worker_serve(struct msg_in *in)
 
 	if (in->fd_count != 2)
 		return;
-	if (text_of(in, POP3_USER, &in->arena) == NULL) {
+	if (text_of(in, POP3_USER, &in->arena) == NULL || !socket_is_connection(in->fds[0])) {
 		answer(in->fds[1], false, "malformed request");
 		return;
 	}

@@ -12,13 +12,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "log/log.h"
 #include "qmgr/qmgr.h"
+#include "sys/file.h"
 
 #define SEND_LIMIT_MS  1000
 #define FIRST_BYTE_MS  10000
@@ -147,11 +147,9 @@ static void on_seen(struct intake_connection *conn, uint64_t seen)
  */
 static bool is_queue_file(int fd)
 {
-	struct stat st;
 	int flags = fcntl(fd, F_GETFL);
 
-	return flags != -1 && (flags & (O_ACCMODE | O_PATH | O_DIRECT)) == O_RDONLY &&
-	       fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	return flags != -1 && (flags & (O_ACCMODE | O_DIRECT)) == O_RDONLY && file_is_regular(fd);
 }
 
 static bool on_offer(

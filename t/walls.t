@@ -3,6 +3,7 @@
 """Who may do what: each running process's rights, descriptors and root; attacks from inside of each
 kind of process, with Landlock and without; hostile local users of sockets and commands."""
 
+import base64
 import grp
 import os
 import poplib
@@ -15,6 +16,7 @@ import stat
 import struct
 import subprocess
 import sys
+from random import Random
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import hostroot  # noqa: E402
@@ -507,6 +509,140 @@ def test_strange_descriptors():
     tap.equal(before - alive(), set(), "no process died")
 
 
+def changing_file(content):
+    """A file beside the queues: a descriptor that writes, and one that reads."""
+    fd = os.open(SPOOL + "/saved/changing", os.O_CREAT | os.O_RDWR, 0o700)
+    os.write(fd, content)
+    owner = pwd.getpwnam("postfix")
+    os.fchown(fd, owner.pw_uid, owner.pw_gid)
+    return fd, os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
+
+
+def spoil(fd, size, random, begin=0):
+    """Whatever a process can do to a file that it can write to."""
+    for _ in range(20):
+        what = random.randrange(4)
+        if what == 0:
+            os.ftruncate(fd, random.randrange(begin, 2 * size))
+        elif what == 1:
+            os.pwrite(fd, random.randbytes(random.randrange(1, 60)), random.randrange(begin, size))
+        elif what == 2:
+            os.ftruncate(fd, 1 << 40)
+        else:
+            os.pwrite(fd, b"R\x12alice@example.test", random.randrange(begin, size))
+
+
+def test_file_changes_after_offer():
+    """A smtpd that was taken over keeps a descriptor that can write to what it offered.  That costs
+    its own message, and nobody else's."""
+    random = Random(7)
+    must("postfix stop; postconf -e 'virtual_uid_maps = static:0'; postfix start")
+    subprocess.run(["sendmail", "-f", "x@example.test", "alice@example.test"], input=b"of others\n",
+                   check=True, timeout=20)
+    place = wait_until(lambda: sh(f"find {SPOOL}/deferred -type f").stdout.split(), "a deferred mail")[0]
+    with open(place, "rb") as f:
+        content = f.read()
+    must("postfix stop; postconf -e 'virtual_uid_maps = static:5000'; postfix start")
+    subprocess.run(["sendmail", "-f", "x@example.test", "nobody@elsewhere.test"], input=b"of others\n",
+                   check=True, timeout=20)
+    before = alive()
+    files = []
+    for i in range(30):
+        queue_id = f"4ABCD{i:06X}"
+        writable, readable = changing_file(content)
+        files.append(writable)
+        sock = connect(SPOOL + "/public/qmgr")
+        sock.sendall(HELLO)
+        socket.send_fds(sock, [record("OFFER", [
+            ("id", queue_id), ("seen", 0), ("size", len(content)), ("rcpts", 1),
+            ("flags", i % 2)], 1)], [readable])
+        if i % 3 == 0:
+            spoil(writable, len(content), random)
+        os.rename(SPOOL + "/saved/changing", f"{SPOOL}/incoming/{queue_id}")
+        sock.sendall(record("SPOOLING", [("id", queue_id)]) + record("SPOOLED", [("id", queue_id)]))
+        # Often the envelope stays as it is, and an agent meets what has become of the content.
+        spoil(writable, len(content), random, content.index(b"of others") - 20 if i % 2 else 0)
+        os.close(readable)
+        sock.close()
+    must("postqueue -f")
+    tap.ok(exchange() >= 1, "mail flows")
+    for fd in files:
+        spoil(fd, len(content), random)
+        os.ftruncate(fd, 0)
+        os.close(fd)
+    tap.ok(exchange() >= 1, "and goes on to")
+    met = set(re.findall(r"4ABCD[0-9A-F]{6}", log_text()))
+    tap.ok(len(met) >= 10, "the changed files were looked at", sorted(met))
+    tap.equal(before - alive(), set(), "no process died of files that change")
+    tap.unlike(log_text(), r"a daemon wrote|killed by signal|assertion", "and none complained of itself")
+    must("postsuper -d ALL")
+
+
+def log_in(name="alice@example.test", password="secret-of-alice"):
+    """What a login half knows after a login: its connection, pid, the login's number and cookie."""
+    sock = connect(BASE + "/login/login")
+    plain = base64.b64encode(f"\0{name}\0{password}".encode()).decode()
+    sock.sendall(f"VERSION\t1\t2\nCPID\t777\nAUTH\t1\tPLAIN\tservice=pop3\tsecured\tresp={plain}\n"
+                 .encode())
+    said = b""
+    while not re.search(rb"^(OK|FAIL)\t.*\n", said, re.M):
+        said += sock.recv(4096) or b"FAIL\tclosed\n"
+    return sock, re.search(rb"COOKIE\t(\w+)", said)[1].decode(), b"\nOK\t1" in said
+
+
+def hand_over(fd, cookie, auth_id=1, extra=()):
+    sock = connect(BASE + "/login/pop3")
+    text = record("HELLO", [("version", 1), ("service", "pop3-login")]) + record(
+        "LOGIN", [("client_pid", 777), ("auth_id", auth_id), ("cookie", cookie), ("session", "x"),
+                  *extra], 1)
+    hello = len(record("HELLO", [("version", 1), ("service", "pop3-login")]))
+    sock.sendall(text[:hello])
+    socket.send_fds(sock, [text[hello:]], [fd])
+    said = b""
+    try:
+        while b"LOGGED_IN" not in said and b"REFUSED" not in said:
+            data = sock.recv(4096)
+            if not data:
+                break
+            said += data
+    except (TimeoutError, ConnectionError):
+        pass
+    sock.close()
+    return "in" if b"LOGGED_IN" in said else "refused"
+
+
+def test_hostile_login_half():
+    """What a pop3-login that was taken over can tell the mailbox half."""
+    before = alive()
+    ours, theirs = socket.socketpair()
+    tap.equal(hand_over(theirs.fileno(), "0" * 32), "refused", "no login: no mailbox")
+    auth, cookie, good = log_in()
+    tap.ok(good, "a real login")
+    tap.equal(hand_over(theirs.fileno(), "0" * 32), "refused", "a wrong cookie")
+    tap.equal(hand_over(theirs.fileno(), cookie, 2), "refused", "another number")
+    tap.equal(hand_over(theirs.fileno(), cookie, 1, [("user", "root"), ("home", "/root"),
+                                                     ("mail", "maildir:/root"), ("uid", 0)]),
+              "in", "a login whose record names another user as well")
+    ours.settimeout(10)
+    tap.like(ours.recv(1000).decode(), r"^\+OK Logged in", "is the user's who logged in")
+    tap.equal(hand_over(theirs.fileno(), cookie), "refused", "the same login a second time")
+    auth.close()
+    listening = socket.socket()
+    listening.listen()
+    with open("/tmp/file", "w+b") as f:
+        for name, fd in (("a file", f.fileno()), ("/dev/null", os.open("/dev/null", os.O_RDWR)),
+                         ("a FIFO", os.open("/tmp/fifo", os.O_RDWR)),
+                         ("a directory", os.open("/tmp", os.O_RDONLY)),
+                         ("an O_PATH descriptor", os.open("/etc/shadow", os.O_PATH)),
+                         ("a listening socket", listening.fileno())):
+            auth, cookie, _ = log_in()
+            tap.equal(hand_over(fd, cookie), "refused", f"{name} is no client")
+            auth.close()
+    tap.ok(exchange() >= 1, "mail flows")
+    tap.equal(before - alive(), set(), "no process died")
+    tap.unlike(log_text(), r"a daemon wrote|killed by signal|assertion", "and none complained of itself")
+
+
 CONTROL = """
 import socket, struct, sys
 def record(kind, *attributes):
@@ -599,5 +735,6 @@ with open("/etc/walls/server.key", encoding="utf-8") as key:
 start()
 stop()
 tap.run(test_attacks, test_processes, test_secrets, test_sockets_are_closed, test_garbage,
-        test_strange_descriptors, test_queue_belongs_to_root, test_set_gid_commands,
+        test_strange_descriptors, test_hostile_login_half,
+        test_file_changes_after_offer, test_queue_belongs_to_root, test_set_gid_commands,
         test_postmap_as_root, test_check_says_walls)

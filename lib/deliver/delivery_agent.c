@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "deliver/delivery.h"
 #include "log/log.h"
+#include "sys/file.h"
 
 #define SEND_LIMIT_MS 60000
 /* Results wait for others of their delivery this long at most, and to this size. */
@@ -210,7 +211,8 @@ static bool start(struct serving *s, struct msg_in *in)
 	r->serving = s;
 	r->ends_missing = 1;
 	pthread_mutex_init(&r->lock, NULL);
-	if (in->fd_count != 1 || !delivery_request_parse(&in->msg, &r->arena, &r->request)) {
+	if (in->fd_count != 1 || !file_is_regular(in->fds[0]) ||
+	    !delivery_request_parse(&in->msg, &r->arena, &r->request)) {
 		free_running(r);
 		return false;
 	}

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "ipc/msg.h"
 #include "log/log.h"
+#include "sys/file.h"
 
 #define SEND_LIMIT_MS 60000
 
@@ -242,7 +243,8 @@ static bool start_job(struct serving *s, struct msg_in *in)
 
 	job->serving = s;
 	job->arena = (struct arena)ARENA_INIT;
-	if (in->fd_count != 1 || !notice_request_parse(&in->msg, &job->arena, &job->request)) {
+	if (in->fd_count != 1 || !file_is_regular(in->fds[0]) ||
+	    !notice_request_parse(&in->msg, &job->arena, &job->request)) {
 		arena_release(&job->arena);
 		free(job);
 		return false;

@@ -288,3 +288,12 @@ char *self_directory(void)
 	}
 	return xstrndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
+
+bool file_is_regular(int fd)
+{
+	struct stat st;
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags != -1 && !(flags & O_PATH) && (flags & O_ACCMODE) != O_WRONLY &&
+	       fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}

@@ -57,6 +57,8 @@ int tmpfile_link(struct tmpfile *tmp, int proc_fd, int dirfd, const char *name);
 void tmpfile_close(struct tmpfile *tmp);
 /* For tests: from now on in this process O_TMPFILE counts as missing. */
 void tmpfile_force_fallback(bool on);
+/* A regular file that the descriptor can read: no FIFO that blocks, no device without an end. */
+bool file_is_regular(int fd);
 /* A second, read-only descriptor of FD's file, through PROC_FD. */
 int file_reopen_readonly(int proc_fd, int fd);
 

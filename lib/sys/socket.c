@@ -394,3 +394,12 @@ int socket_wait(int fd, short events, int64_t deadline)
 			return -1;
 	}
 }
+
+bool socket_is_connection(int fd)
+{
+	int type = 0, listens = 1;
+	socklen_t type_len = sizeof(type), listens_len = sizeof(listens);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) == 0 && type == SOCK_STREAM &&
+	       getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_len) == 0 && !listens;
+}

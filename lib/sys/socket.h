@@ -41,6 +41,8 @@ ssize_t socket_recv_fds(int fd, void *data, size_t len, int *fds, size_t *nfds);
 
 /* uid, gid and pid of the peer of an AF_UNIX stream. */
 int socket_peer(int fd, uid_t *uid, gid_t *gid, pid_t *pid);
+/* A stream socket that does not listen, and not whatever else somebody may have passed. */
+bool socket_is_connection(int fd);
 /* Waits until readable/writable (POLLIN/POLLOUT) or DEADLINE: 1, 0 at the deadline, -1. */
 int socket_wait(int fd, short events, int64_t deadline);
 
