@@ -2,6 +2,7 @@
 /* postcote: both halves of the suite at once. */
 #include "config.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,11 +44,45 @@ static int run_dovecot(const struct suite *suite, char *verb)
 	return run("dovecot", argv);
 }
 
-/* Postfix first: its spool has the directory where Dovecot makes the socket for smtpd. */
+static void print_problem(enum conf_severity severity, const char *line, void *arg)
+{
+	(void)arg;
+	if (severity == CONF_ERROR)
+		log_error("%s", line);
+}
+
+static bool dovecot_conf_is_good(const struct suite *suite)
+{
+	struct conf_errors errors = CONF_ERRORS_INIT;
+	struct dovecot_source *source = dovecot_source_read(suite->dovecot_conf, &errors);
+	bool good;
+
+	if (source == NULL) {
+		log_error("open %s: %s", suite->dovecot_conf, strerror(errno));
+		return false;
+	}
+	dovecot_conf_check(source, &errors);
+	good = errors.error_count == 0;
+	if (!good)
+		conf_errors_each(&errors, print_problem, NULL);
+	conf_errors_release(&errors);
+	dovecot_source_free(source);
+	return good;
+}
+
+/*
+ * Postfix first: its spool has the directory where Dovecot makes the socket for smtpd.  But errors
+ * of both configurations come at once, and then neither starts.
+ */
 static int start(const struct suite *suite)
 {
 	int status = 0;
 
+	if (suite->has_dovecot && !dovecot_conf_is_good(suite)) {
+		if (suite->has_postfix)
+			(void)run_postfix(suite, "check");
+		return 1;
+	}
 	if (suite->has_postfix)
 		status = run_postfix(suite, "start");
 	if (status == 0 && suite->has_dovecot)

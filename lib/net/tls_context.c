@@ -41,6 +41,8 @@ void tls_library_error(char *text, size_t size)
 
 	if (reason)
 		snprintf(text, size, "%s", reason);
+	else if (ERR_SYSTEM_ERROR(error))
+		snprintf(text, size, "%s", strerror(ERR_GET_REASON(error)));
 	else
 		snprintf(text, size, "error %08lX", error);
 	ERR_clear_error();
