@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -207,7 +208,7 @@ static void *serve(void *arg)
 
 static void test_agent(void **state)
 {
-	int pair[2], fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int pair[2], fd = memfd_create("queue file", MFD_CLOEXEC);
 	struct arena arena = ARENA_INIT;
 	struct delivery_report report;
 	struct msg_out out = { 0 };
@@ -250,6 +251,33 @@ static void test_agent(void **state)
 	close(fd);
 }
 
+/* What is no queue file ends the connection before anybody reads from it. */
+static void test_agent_wants_a_file(void **state)
+{
+	int pair[2], fds[] = { open("/dev/zero", O_RDONLY | O_CLOEXEC),
+		open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+		open("/proc/self/exe", O_PATH | O_CLOEXEC) };
+	struct msg_out out = { 0 };
+	struct channel *channel;
+	pthread_t thread;
+	struct msg_in in;
+
+	(void)state;
+	delivery_request_write(&out, &sample);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		assert_int_equal(socket_pair(pair), 0);
+		assert_int_equal(
+		    pthread_create(&thread, NULL, serve, (void *)(intptr_t)pair[1]), 0);
+		channel = channel_new(pair[0], "qmgr");
+		assert_int_equal(channel_send(channel, &out, &fds[i], 1, deadline_in(60000)), 0);
+		want_int("closed", channel_recv(channel, &in, deadline_in(60000)), CHANNEL_CLOSED);
+		channel_free(channel);
+		pthread_join(thread, NULL);
+		close(fds[i]);
+	}
+	msg_release(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -257,6 +285,7 @@ int main(void)
 		cmocka_unit_test(test_request),
 		cmocka_unit_test(test_notice),
 		cmocka_unit_test(test_agent),
+		cmocka_unit_test(test_agent_wants_a_file),
 	};
 
 	return cmocka_run_group_tests_name("delivery", tests, NULL, NULL);
