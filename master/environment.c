@@ -31,7 +31,9 @@ static void import(char **list, size_t *n, const char *word)
 }
 
 #ifdef PC_SANITIZED
-/* Behind walls no process can make a file for its reports: they go to standard error, and so here.
+/*
+ * Behind walls no process can make a file for its reports, or run what names functions: they go to
+ * standard error, and so to master.
  */
 static void import_sanitizers(char **list, size_t *n)
 {
@@ -41,7 +43,8 @@ static void import_sanitizers(char **list, size_t *n)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (getenv(names[i]) != NULL)
 			put(list, n,
-			    xasprintf("%s=%s:log_path=stderr", names[i], getenv(names[i])));
+			    xasprintf(
+				"%s=%s:log_path=stderr:symbolize=0", names[i], getenv(names[i])));
 }
 #endif
 

@@ -108,7 +108,7 @@ class Auth:
                           self.path("dovecot.conf")]),
             stdin=subprocess.DEVNULL, cwd="/", env=dict(os.environ, LC_ALL="C"))
         try:
-            wait_until(self.answers, "auth-userdb")
+            wait_until(self.answers, "the sockets")
         except BaseException:
             self.__exit__(1)
             raise
@@ -150,7 +150,8 @@ class Auth:
 
     def answers(self):
         try:
-            Line(self.path("run/auth-userdb")).close()
+            for name in ("auth-userdb", "auth-master", "smtp-auth", "login/login"):
+                Line(self.path("run", name)).close()
             return True
         except OSError:
             return False

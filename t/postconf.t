@@ -224,7 +224,8 @@ DIFFERENT = {
     "process_id",
 }
 # What refers to one of these.
-DIFFERENT_EXPANDED = {"local_recipient_maps", "milter_macro_v", "proxy_write_maps"}
+DIFFERENT_EXPANDED = {"local_recipient_maps", "milter_macro_v", "proxy_write_maps",
+                      "tls_random_exchange_name"}
 # What 3.7 lists and 3.11 does not.
 GONE = {"tls_legacy_public_key_fingerprints", "tlsproxy_client_loglevel_parameter"}
 

@@ -6,6 +6,8 @@
  * A rule that cannot be compiled does not vanish (what it was to refuse would pass): a lookup that
  * comes to it is an error.
  */
+#include "config.h"
+
 #include <fcntl.h>
 #include <regex.h>
 #include <stdlib.h>
@@ -320,14 +322,29 @@ static void expand(
 	}
 }
 
+static int match(const regex_t *re, struct slice key, regmatch_t *matches, size_t groups)
+{
+	matches[0].rm_so = 0;
+	matches[0].rm_eo = (regoff_t)key.len;
+#ifdef PC_SANITIZED
+	/* The sanitizers look at all up to a NUL, whatever REG_STARTEND says. */
+	char *text = xcalloc(1, key.len + 1);
+	int error;
+
+	memcpy(text, key.ptr ? key.ptr : "", key.len);
+	error = regexec(re, text, groups, matches, REG_STARTEND);
+	free(text);
+	return error;
+#else
+	return regexec(re, key.ptr ? key.ptr : "", groups, matches, REG_STARTEND);
+#endif
+}
+
 /* 1: the rule applies; 0: it does not; -1: error.  GROUPS of MATCHES are filled in. */
 static int try_rule(const struct rule *rule, struct slice key, regmatch_t *matches, size_t groups)
 {
-	int error;
+	int error = match(&rule->re, key, matches, groups);
 
-	matches[0].rm_so = 0;
-	matches[0].rm_eo = (regoff_t)key.len;
-	error = regexec(&rule->re, key.ptr ? key.ptr : "", groups, matches, REG_STARTEND);
 	if (error == 0)
 		return !rule->negated;
 	return error == REG_NOMATCH ? rule->negated : -1;

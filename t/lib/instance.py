@@ -30,8 +30,8 @@ SRCDIR = os.environ.get("PC_SRCDIR") or os.path.abspath(
 DOMAIN = "example.test"
 WAIT_S = float(os.environ.get("PC_TEST_WAIT", "60"))
 # What daemons of a build with sanitizers write comes through master into the log.
-SANITIZER_REPORT = re.compile(
-    r"^.*a daemon wrote: .*(Sanitizer|runtime error:|#[0-9]+ 0x[0-9a-f]+).*$", re.M)
+DAEMON_WROTE = re.compile(r"^.*a daemon wrote: (.*)$", re.M)
+SANITIZER_REPORT = re.compile(r"Sanitizer|runtime error:")
 
 
 def stage():
@@ -83,11 +83,23 @@ def wait_until(condition, what, seconds=WAIT_S):
         time.sleep(0.02)
 
 
+def _with_line(found):
+    """What a frame "(PROGRAM+0xADDRESS)" is in the source."""
+    program = os.path.join(stage(), "libexec/postcote", os.path.basename(found[1]))
+    try:
+        done = subprocess.run(["addr2line", "-fpie", program, found[2]], timeout=60, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except OSError:
+        return found[0]
+    return done.stdout.strip() or found[0]
+
+
 def fail_on_reports(log):
     """Raises RuntimeError when a sanitizer has found something in a daemon with this LOG."""
-    reports = [line[0] for line in SANITIZER_REPORT.finditer(log)]
-    if reports:
-        raise RuntimeError("a daemon's sanitizer reported:\n" + "\n".join(reports))
+    wrote = DAEMON_WROTE.findall(log)
+    if any(SANITIZER_REPORT.search(line) for line in wrote):
+        raise RuntimeError("a daemon's sanitizer reported:\n" + "\n".join(
+            re.sub(r"\((\S+)\+(0x[0-9a-f]+)\)", _with_line, line) for line in wrote[:100]))
 
 
 class Instance:
