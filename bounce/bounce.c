@@ -2,7 +2,6 @@
 /* bounce: what it opens before the jail, and how a request becomes a message. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -133,39 +132,12 @@ static void serve_connection(void *arg)
 	server_hold(-1);
 }
 
-static void accept_ready(struct loop_watch *watch, uint32_t events)
+static void accepted(const struct server_listener *listener, int fd)
 {
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
-	int fd;
-
-	(void)events;
-	while ((fd = socket_accept(watch->fd, &peer, &len)) >= 0) {
-		socket_nonblocking(fd, false);
-		server_hold(1);
-		pool_run(serve_connection, (void *)(intptr_t)fd);
-		len = sizeof(peer);
-	}
-}
-
-static struct loop_watch *watches;
-
-static void start(struct server_context *ctx)
-{
-	watches = xcalloc(ctx->listener_count, sizeof(*watches));
-	for (size_t i = 0; i < ctx->listener_count; i++) {
-		watches[i] =
-		    (struct loop_watch){ .fd = ctx->listeners[i].fd, .ready = accept_ready };
-		if (loop_watch(ctx->loop, &watches[i], EPOLLIN) < 0)
-			fatal("watch %s: %m", ctx->listeners[i].name);
-	}
-}
-
-static void drain(struct server_context *ctx, bool reload)
-{
-	(void)reload;
-	for (size_t i = 0; i < ctx->listener_count; i++)
-		loop_unwatch(ctx->loop, &watches[i]);
+	(void)listener;
+	socket_nonblocking(fd, false);
+	server_hold(1);
+	pool_run(serve_connection, (void *)(intptr_t)fd);
 }
 
 static void walls(const struct server_context *ctx, struct sandbox *walls)
@@ -190,8 +162,7 @@ static const struct server server = {
 	.processes = 1,
 	.prepare = prepare,
 	.walls = walls,
-	.start = start,
-	.drain = drain,
+	.accepted = accepted,
 };
 
 int main(int argc, char **argv)

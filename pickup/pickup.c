@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -15,10 +14,8 @@
 #include "server/pool.h"
 #include "server/server.h"
 #include "server/shared.h"
-#include "sys/socket.h"
 
 static struct pickup pickup;
-static struct loop_watch *watches;
 /* Scans that were asked for and not begun: 0, or more while a thread scans. */
 static atomic_uint wanted;
 
@@ -82,49 +79,18 @@ static void want_scan(void)
 }
 
 /* What the byte is does not matter; who connected and says nothing is not waited for. */
-static void accept_ready(struct loop_watch *watch, uint32_t events)
+static void accepted(const struct server_listener *listener, int fd)
 {
-	struct sockaddr_storage peer;
-	socklen_t len = sizeof(peer);
-	int fd;
-
-	(void)events;
-	while ((fd = socket_accept(watch->fd, &peer, &len)) >= 0) {
-		close(fd);
-		len = sizeof(peer);
-	}
+	(void)listener;
+	close(fd);
 	want_scan();
 }
 
-static void fifo_ready(struct loop_watch *watch, uint32_t events)
-{
-	char bytes[256];
-
-	(void)events;
-	while (read(watch->fd, bytes, sizeof(bytes)) > 0)
-		;
-	want_scan();
-}
-
+/* What came while nobody was here. */
 static void start(struct server_context *ctx)
 {
-	watches = xcalloc(ctx->listener_count, sizeof(*watches));
-	for (size_t i = 0; i < ctx->listener_count; i++) {
-		const struct server_listener *l = &ctx->listeners[i];
-
-		watches[i].fd = l->fd;
-		watches[i].ready = l->type == LISTENER_FIFO ? fifo_ready : accept_ready;
-		if (loop_watch(ctx->loop, &watches[i], EPOLLIN) < 0)
-			fatal("watch %s: %m", l->name);
-	}
+	(void)ctx;
 	want_scan();
-}
-
-static void drain(struct server_context *ctx, bool reload)
-{
-	(void)reload;
-	for (size_t i = 0; i < ctx->listener_count; i++)
-		loop_unwatch(ctx->loop, &watches[i]);
 }
 
 static void walls(const struct server_context *ctx, struct sandbox *walls)
@@ -154,7 +120,7 @@ static const struct server server = {
 	.prepare = prepare,
 	.walls = walls,
 	.start = start,
-	.drain = drain,
+	.accepted = accepted,
 };
 
 int main(int argc, char **argv)

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -19,20 +18,12 @@
 #include "log/log.h"
 
 /* Descriptors for all that is no message. */
-#define SPARE_FDS     256
-#define ARM_MAX_S     60
-#define FIFO_READ_MAX 64
+#define SPARE_FDS 256
+#define ARM_MAX_S 60
 
 struct qmgr qm;
 
 static struct loop_timer due_timer;
-
-struct listening {
-	struct loop_watch watch;
-	bool is_showq;
-};
-static struct listening *listening;
-static size_t listening_count;
 
 /* ---- resolving ---- */
 
@@ -89,45 +80,12 @@ static bool is_named(const struct server_listener *l, const char *name)
 		   l->name[strlen(l->name) - strlen(name) - 1] == '/');
 }
 
-static void on_accept(struct loop_watch *watch, uint32_t events)
+static void accepted(const struct server_listener *listener, int fd)
 {
-	const struct listening *l = watch->arg;
-	int fd;
-
-	(void)events;
-	while ((fd = socket_accept(watch->fd, NULL, NULL)) != -1) {
-		if (l->is_showq)
-			showq_accept(fd);
-		else
-			intake_accept(fd);
-	}
-}
-
-/* Old master.cf files have a FIFO for the triggers. */
-static void on_fifo(struct loop_watch *watch, uint32_t events)
-{
-	char bytes[FIFO_READ_MAX];
-	ssize_t got = read(watch->fd, bytes, sizeof(bytes));
-
-	(void)events;
-	if (got > 0)
-		intake_triggers(bytes, (size_t)got);
-}
-
-static void watch_listeners(const struct server_context *ctx)
-{
-	listening_count = ctx->listener_count;
-	listening = xcalloc(listening_count + 1, sizeof(*listening));
-	for (size_t i = 0; i < listening_count; i++) {
-		const struct server_listener *l = &ctx->listeners[i];
-
-		listening[i].is_showq = is_named(l, "showq");
-		listening[i].watch = (struct loop_watch){ .fd = l->fd,
-			.ready = l->type == LISTENER_FIFO ? on_fifo : on_accept,
-			.arg = &listening[i] };
-		if (loop_watch(ctx->loop, &listening[i].watch, EPOLLIN) == -1)
-			fatal("watch %s: %s", l->name, strerror(errno));
-	}
+	if (is_named(listener, "showq"))
+		showq_accept(fd);
+	else
+		intake_accept(fd);
 }
 
 /* ---- drain ---- */
@@ -143,13 +101,12 @@ void qmgr_check_drained(void)
 /* Offers that are open are told to be spooled; what runs is waited for and settled. */
 static void drain(struct server_context *ctx, bool reload)
 {
+	(void)ctx;
 	(void)reload;
 	if (qm.draining)
 		return;
 	qm.draining = qm.held_process = true;
 	server_hold(1);
-	for (size_t i = 0; i < listening_count; i++)
-		loop_unwatch(ctx->loop, &listening[i].watch);
 	for (struct map_entry *e = map_next(&qm.messages, NULL); e; e = map_next(&qm.messages, e)) {
 		struct message *m = e->value;
 
@@ -235,10 +192,10 @@ static void walls(const struct server_context *ctx, struct sandbox *box)
 
 static void start(struct server_context *ctx)
 {
+	(void)ctx;
 	take_lock();
 	due_timer = (struct loop_timer){ .expired = on_due };
 	transport_start();
-	watch_listeners(ctx);
 	walk_start();
 }
 
@@ -264,6 +221,7 @@ int main(int argc, char **argv)
 		.prepare = prepare,
 		.walls = walls,
 		.start = start,
+		.accepted = accepted,
 		.drain = drain,
 		.reload = reload,
 	};

@@ -175,8 +175,6 @@ void notice_ask(struct message *m, bool expired);
 /* ---- connections of intake, triggers, postsuper: qmgr_intake.c ---- */
 
 void intake_accept(int fd); /* takes FD over */
-/* Postfix's one-byte triggers. */
-void intake_triggers(const char *bytes, size_t count);
 void intake_answer(struct message *m, bool done);
 void intake_forget(struct message *m); /* its offer is over */
 /* The peer broke the protocol. */

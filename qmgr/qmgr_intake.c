@@ -435,7 +435,8 @@ static void on_record(struct loop_watch *watch, uint32_t events)
 
 /* ---- triggers ---- */
 
-void intake_triggers(const char *bytes, size_t count)
+/* Postfix's one-byte triggers. */
+static void take_triggers(const char *bytes, size_t count)
 {
 	bool flush_all = false;
 
@@ -486,5 +487,5 @@ static void on_first_byte(struct loop_watch *watch, uint32_t events)
 	close(conn->fd);
 	free(conn);
 	if (got > 0)
-		intake_triggers(bytes, (size_t)got);
+		take_triggers(bytes, (size_t)got);
 }

@@ -26,7 +26,7 @@ struct acceptor {
 	struct loop_watch watch;
 	struct server_process *process;
 	const struct server_listener *listener;
-	const struct session_class *class;
+	const struct session_class *class; /* NULL: the daemon's ACCEPTED */
 };
 
 static struct {
@@ -169,12 +169,16 @@ static bool accept_one(struct server_process *p, const struct acceptor *a)
 	socklen_t len = sizeof(ss);
 	int fd;
 
-	if (is_full(p) && rest_while_full(p)) {
+	if (a->class != NULL && is_full(p) && rest_while_full(p)) {
 		if (somebody_waits())
 			warn_full(p);
 		return false;
 	}
 	fd = socket_accept(a->watch.fd, &ss, &len);
+	if (fd >= 0 && a->class == NULL) {
+		p->server->accepted(a->listener, fd);
+		return true;
+	}
 	if (fd >= 0) {
 		open_session(a, fd, &ss, len);
 		if (p->serve_count == 0 || ++acceptors.accepted < p->serve_count)
@@ -212,10 +216,11 @@ void accept_from(struct server_process *p, const struct server_listener *listene
 	const struct session_class *class = NULL;
 	struct acceptor *a;
 
-	if (p->server->session != NULL &&
-	    (listener->type == LISTENER_INET || listener->type == LISTENER_UNIX))
+	if (listener->type != LISTENER_INET && listener->type != LISTENER_UNIX)
+		return;
+	if (p->server->session != NULL)
 		class = p->server->session(listener);
-	if (class == NULL)
+	if (class == NULL && p->server->accepted == NULL)
 		return;
 	a = xcalloc(1, sizeof(*a));
 	a->process = p;

@@ -46,7 +46,7 @@
  *	log_file	1: descriptor 6 is there
  *	facility, debug
  *	log_stderr	1: log lines go to standard error as well
- *	listener (repeated): "TYPE SSL KIND NAME", TYPE as in master.cf (inet, unix, fifo,
+ *	listener (repeated): "TYPE SSL KIND NAME", TYPE as in master.cf (inet, unix,
  *			unix-dgram), SSL 0 or 1, KIND - for none; NAME is the rest
  */
 #ifndef PC_SERVER_CONTRACT_H

@@ -33,7 +33,7 @@ struct server_listener {
 	int fd;
 	char *name; /* master.cf's or the listener block's: "smtps", "public/qmgr", "login/pop3",
 		       "pop3s" */
-	enum { LISTENER_INET, LISTENER_UNIX, LISTENER_FIFO, LISTENER_DGRAM } type;
+	enum { LISTENER_INET, LISTENER_UNIX, LISTENER_DGRAM } type;
 	bool ssl;   /* Dovecot: inet_listener { ssl = yes } */
 	char *kind; /* Dovecot: what the socket speaks, "auth", "login", "master", "userdb"; else ""
 		     */
@@ -99,10 +99,15 @@ struct server {
 	void (*start)(struct server_context *ctx);
 	/*
 	 * Once for each listener, after START: the class that serves its connections.  NULL (the
-	 * function or its result): no accepting, the daemon watches that listener itself in
-	 * ctx->loop and ends that in DRAIN.
+	 * function or its result): they are ACCEPTED's.
 	 */
 	const struct session_class *(*session)(const struct server_listener *listener);
+	/*
+	 * For daemons whose connections are no sessions, in the loop's thread, which it must not
+	 * block: takes FD over, which is non-blocking.  Nothing is accepted any more when DRAIN is
+	 * called.  NULL: no accepting.
+	 */
+	void (*accepted)(const struct server_listener *listener, int fd);
 	/* In the loop's thread at reload (RELOAD) or stop. */
 	void (*drain)(struct server_context *ctx, bool reload);
 	/*

@@ -21,7 +21,6 @@ static const struct {
 } listener_types[] = {
 	{ "inet", LISTENER_INET },
 	{ "unix", LISTENER_UNIX },
-	{ "fifo", LISTENER_FIFO },
 	{ "unix-dgram", LISTENER_DGRAM },
 };
 
