@@ -42,7 +42,7 @@ struct target {
 static struct {
 	pthread_mutex_t lock;
 	struct list targets;
-	struct map known; /* "DEV:INO" of new/ directories whose names are durable */
+	struct map known; /* "DEV:INO:BIRTH" of new/ directories whose names are durable */
 } shared = { .lock = PTHREAD_MUTEX_INITIALIZER, .targets = LIST_INIT(shared.targets) };
 
 int maildir_make(const char *path)
@@ -133,13 +133,16 @@ static void make_known(const char *key)
 static int make_durable(const struct target *t, size_t base_len)
 {
 	int fd = dirsync_fd(t->new_dir);
-	char key[64], path[1100];
-	struct stat st;
+	char key[80], path[1100];
+	struct statx st;
 
-	if (fstat(fd, &st) < 0)
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) < 0)
 		return -1;
-	(void)snprintf(key, sizeof(key), "%llx:%llx", (unsigned long long)st.st_dev,
-	    (unsigned long long)st.st_ino);
+	/* With the time of its birth: a mailbox that was removed leaves its inode to the next. */
+	(void)snprintf(key, sizeof(key), "%x:%x:%llx:%llx.%x", st.stx_dev_major, st.stx_dev_minor,
+	    (unsigned long long)st.stx_ino,
+	    st.stx_mask & STATX_BTIME ? (unsigned long long)st.stx_btime.tv_sec : 0,
+	    st.stx_mask & STATX_BTIME ? st.stx_btime.tv_nsec : 0);
 	if (is_known(key))
 		return 0;
 	(void)snprintf(path, sizeof(path), "%s/new", t->path);
