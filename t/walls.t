@@ -678,6 +678,31 @@ def test_queue_belongs_to_root():
     must("postfix stop; postconf -e 'virtual_uid_maps = static:5000'; postfix start")
 
 
+def test_links_of_the_mail_owner():
+    """Who has the mail owner's uid can put links where root writes at the next start."""
+    stop()
+    victim = "/var/lib/precious"
+    for link in (os.link, os.symlink):
+        write(victim, "precious\n", 0o644)
+        os.unlink("/var/lib/postfix/master.lock")
+        link(victim, "/var/lib/postfix/master.lock")
+        said = sh("postfix start; sleep 0.5; postfix status")
+        tap.ok(said.returncode != 0, f"no start over a {link.__name__}", said.stdout)
+        with open(victim, encoding="utf-8") as f:
+            tap.equal(f.read(), "precious\n", "and nothing is written there")
+    os.unlink("/var/lib/postfix/master.lock")
+    shutil.rmtree("/var/spool/postfix/private")
+    os.mkdir("/var/spool/postfix/private", 0o700)
+    shutil.chown("/var/spool/postfix/private", "postfix")
+    os.symlink(victim, "/var/spool/postfix/private/virtual")
+    sh("postfix start; sleep 0.5; postfix stop")
+    tap.equal(oct(stat.S_IMODE(os.stat(victim).st_mode)), "0o644", "a socket's mode goes nowhere else")
+    if os.path.lexists("/var/spool/postfix/private/virtual"):
+        os.unlink("/var/spool/postfix/private/virtual")
+    start()
+    tap.ok(exchange() >= 1, "mail flows again")
+
+
 def test_set_gid_commands():
     for program in ("postdrop", "postqueue"):
         path = must(f"command -v {program}").strip()
@@ -736,5 +761,5 @@ start()
 stop()
 tap.run(test_attacks, test_processes, test_secrets, test_sockets_are_closed, test_garbage,
         test_strange_descriptors, test_hostile_login_half,
-        test_file_changes_after_offer, test_queue_belongs_to_root, test_set_gid_commands,
+        test_file_changes_after_offer, test_queue_belongs_to_root, test_links_of_the_mail_owner, test_set_gid_commands,
         test_postmap_as_root, test_check_says_walls)

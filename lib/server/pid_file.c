@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -12,10 +13,17 @@
 
 int pid_file_lock(const char *path, const char *text)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+	struct stat st;
 
 	if (fd < 0)
 		return -1;
+	/* In a directory of the mail owner's a name may be a link to something of root's. */
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
+		close(fd);
+		errno = EPERM;
+		return -1;
+	}
 	if (lock_fcntl(fd, true, clock_ms()) < 0) {
 		int held = errno == ETIMEDOUT || errno == EAGAIN || errno == EACCES;
 

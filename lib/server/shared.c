@@ -41,6 +41,11 @@ struct shared *shared_attach(int fd)
 	return shared;
 }
 
+void shared_detach(struct shared *shared)
+{
+	munmap(shared, sizeof(*shared));
+}
+
 struct shared *shared_new(int *fd)
 {
 	const struct shared start = { .magic = SHARED_MAGIC };

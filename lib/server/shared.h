@@ -11,6 +11,7 @@
 struct shared;
 struct shared *shared_new(int *fd);   /* master: makes it; *FD for the others */
 struct shared *shared_attach(int fd); /* NULL with errno */
+void shared_detach(struct shared *shared);
 /* 1, 2, 3, ... each number once in the life of the segment. */
 uint64_t shared_next_number(struct shared *shared);
 

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "server/contract.h"
 #include "server/pool.h"
+#include "server/shared.h"
 #include "server/uid_workers_internal.h"
 #include "sys/priv.h"
 
@@ -97,9 +98,11 @@ static void on_idle(struct loop_timer *timer)
 	msg_release(&m);
 }
 
-/* What the parent knew and a user's process must not. */
+/* What the parent knew, or could change, and a user's process must not. */
 static void forget_secrets(struct server_process *p)
 {
+	shared_detach(p->ctx.shared);
+	p->ctx.shared = NULL;
 	explicit_bzero((void *)(uintptr_t)p->ctx.secret, SERVER_SECRET_SIZE);
 }
 

@@ -113,6 +113,29 @@ static int bind_replacing(int fd, const struct unix_path *address, int type)
 }
 
 /*
+ * The directory may belong to a user who puts something else under the name as soon as it is there:
+ * owner and mode are given to what is a socket, and by descriptor.
+ */
+static int give_socket(const char *path, mode_t mode, uid_t uid, gid_t gid)
+{
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), result = -1;
+	char self[32];
+	struct stat st;
+
+	if (fd == -1)
+		return -1;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	errno = EEXIST;
+	if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_nlink == 1 &&
+	    st.st_uid == geteuid() &&
+	    ((uid == (uid_t)-1 && gid == (gid_t)-1) ||
+		fchownat(fd, "", uid, gid, AT_EMPTY_PATH) == 0))
+		result = chmod(self, mode);
+	close(fd);
+	return result;
+}
+
+/*
  * bind(2) gives the name the mode of the socket's inode, so that fchmod before it leaves no moment
  * in which the name allows more than MODE; the chmod after it adds what the umask took.
  */
@@ -128,9 +151,7 @@ static int bind_unix(int type, const char *path, mode_t mode, uid_t uid, gid_t g
 		goto close_path;
 	if (fchmod(fd, mode) == -1 || bind_replacing(fd, &address, type) == -1)
 		goto close_socket;
-	if (((uid != (uid_t)-1 || gid != (gid_t)-1) &&
-		lchown(address.sun.sun_path, uid, gid) == -1) ||
-	    chmod(address.sun.sun_path, mode) == -1)
+	if (give_socket(address.sun.sun_path, mode, uid, gid) == -1)
 		goto unlink_socket;
 	unix_path_close(&address);
 	return fd;

@@ -174,6 +174,31 @@ static void test_self_directory(void **state)
 	free(dir);
 }
 
+static void test_is_regular(void **state)
+{
+	int pair[2], fd;
+
+	(void)state;
+	fd = openat(scratch_fd(), "regular", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	want_int("a file", file_is_regular(fd), true);
+	close(fd);
+	fd = openat(scratch_fd(), "regular", O_WRONLY | O_CLOEXEC);
+	want_int("that cannot be read", file_is_regular(fd), false);
+	close(fd);
+	fd = openat(scratch_fd(), "regular", O_PATH | O_CLOEXEC);
+	want_int("by its name only", file_is_regular(fd), false);
+	close(fd);
+	fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	want_int("a device", file_is_regular(fd), false);
+	close(fd);
+	want_int("a directory", file_is_regular(scratch_fd()), false);
+	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
+	want_int("a pipe", file_is_regular(pair[0]), false);
+	close(pair[0]);
+	close(pair[1]);
+	want_int("nothing", file_is_regular(pair[0]), false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -184,6 +209,7 @@ int main(void)
 		cmocka_unit_test(test_replace_keeps_owner),
 		cmocka_unit_test(test_dir_make),
 		cmocka_unit_test(test_self_directory),
+		cmocka_unit_test(test_is_regular),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,11 +171,26 @@ static void test_syslog(void **state)
 	free(want);
 }
 
+static void log_without_syslogd(void)
+{
+	log_info("not lost");
+	_exit(0);
+}
+
+/* To the pipe that leads to master, who may find the new syslogd where a jailed process cannot. */
+static void test_syslog_is_gone(void **state)
+{
+	char text[200];
+
+	(void)state;
+	close(syslogd);
+	want_int("exit status", unit_run_apart(log_without_syslogd, text, sizeof(text)), 0);
+	want_int("the line", strstr(text, " dovecot: pop3-login: not lost\n") != NULL, true);
+}
+
 static void test_syslog_comes_back(void **state)
 {
 	(void)state;
-	close(syslogd);
-	log_info("lost");
 	start_syslogd();
 	log_info("heard");
 	want_syslog("after a restart", 5, "<134>TIME dovecot: pop3-login: heard");
@@ -255,6 +270,7 @@ int main(void)
 		cmocka_unit_test(test_long),
 		cmocka_unit_test(test_lines_stay_whole),
 		cmocka_unit_test(test_syslog),
+		cmocka_unit_test(test_syslog_is_gone),
 		cmocka_unit_test(test_syslog_comes_back),
 		cmocka_unit_test(test_command),
 	};

@@ -262,6 +262,26 @@ static void test_wait(void **state)
 	close(pair[0]);
 }
 
+static void test_is_connection(void **state)
+{
+	int pair[2], fd;
+
+	(void)state;
+	assert_int_equal(socket_pair(pair), 0);
+	want_int("one of a pair", socket_is_connection(pair[0]), true);
+	close(pair[0]);
+	close(pair[1]);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	want_int("TCP", socket_is_connection(fd), true);
+	assert_int_equal(listen(fd, 1), 0);
+	want_int("a listening socket", socket_is_connection(fd), false);
+	close(fd);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	want_int("datagrams", socket_is_connection(fd), false);
+	close(fd);
+	want_int("a directory", socket_is_connection(scratch_fd()), false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_inet_connect_deadline),
 		cmocka_unit_test(test_fds),
 		cmocka_unit_test(test_wait),
+		cmocka_unit_test(test_is_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
