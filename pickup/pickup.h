@@ -46,7 +46,7 @@ struct submission {
 	unsigned ret, notify; /* enum dsn_ret; NOTIFY of the recipient that follows */
 	struct submission_recipient *recipients;
 	size_t recipient_count, recipient_alloc;
-	off_t content; /* offset of the first content record */
+	off_t content, size; /* offset of the first content record; of the file */
 };
 enum submission_verdict { SUBMISSION_GOOD, SUBMISSION_BAD, SUBMISSION_LATER };
 /*
@@ -55,5 +55,12 @@ enum submission_verdict { SUBMISSION_GOOD, SUBMISSION_BAD, SUBMISSION_LATER };
  */
 enum submission_verdict submission_read(struct submission *sub);
 void submission_release(struct submission *sub);
+
+/*
+ * The intake refused SUB, as message ID, for good: WHY.  GOOD: its sender was told, and that notice
+ * is safe.  BAD: there is nobody to tell.  LATER: the bounce service failed.
+ */
+enum submission_verdict pickup_tell_sender(const struct pickup *pickup,
+    const struct submission *sub, const char *id, const struct reason *why);
 
 #endif

@@ -245,7 +245,7 @@ static enum submission_verdict submit(const struct pickup *pickup, const struct 
 	} else {
 		log_warning("%s: maildrop/%s: %s", intake_id(in), sub->name, why.text);
 		if (reason_is_permanent(&why))
-			verdict = SUBMISSION_BAD;
+			verdict = pickup_tell_sender(pickup, sub, intake_id(in), &why);
 	}
 	intake_free(in);
 	return verdict;
@@ -314,6 +314,7 @@ static void pick_up(struct pickup *pickup, const char *name)
 		int64_t now = clock_wall_us();
 
 		sub.uid = st.st_uid;
+		sub.size = st.st_size;
 		sub.arrival_us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
 		if (sub.arrival_us > now)
 			sub.arrival_us = now;

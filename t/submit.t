@@ -216,10 +216,39 @@ def test_pickup(mail):
     instance.wait_until(lambda: len(maildrop(mail)) <= 5, "pickup is done")
     tap.equal(maildrop(mail), ["ABCDEF03", "ABCDEF04", "ABCDEF05", "ABCDEF06", "not-an-id"],
               "what is not finished, or no file of postdrop's, stays")
-    mail.command("sendmail", "bob", input="\n".join(["Received: x"] * 60) + "\nSubject: hops\n\n")
-    mail.wait_for_log(r"too many hops")
+    hops = "\n".join(["Received: x"] * 60) + "\nSubject: hops\n\nbody\n"
+    mail.command("sendmail", "-f", "<>", "bob", input=hops)
     instance.wait_until(lambda: len(os.listdir(mail.path("spool/corrupt"))) == 2, "corrupt")
-    tap.ok(True, "a message that is refused for good is kept in corrupt")
+    tap.ok(True, "a message that is refused for good is kept in corrupt if nobody can be told")
+    mail.command("sendmail", "-f", "alice", "bob", "nobody@example.net", input=hops)
+    notice = by_subject(mail, "alice", "Undelivered Mail Returned to Sender")
+    for want in (b"Final-Recipient: rfc822; bob@example.test\n", b"Status: 5.4.0\n",
+                 b"Final-Recipient: rfc822; nobody@example.net\n", b"X-Postfix; too many hops\n",
+                 b"\nSubject: hops\n\nbody\n"):
+        tap.ok(want in notice, f"the notice says {want}", notice)
+    queue_id = mail.wait_for_log(r"(\w+): sender non-delivery notification: \w+$")[1]
+    mail.wait_for_log(rf"{queue_id}: to=<bob@example\.test>, relay=none, .*dsn=5\.4\.0, "
+                      r"status=bounced \(too many hops\)")
+    instance.wait_until(lambda: len(maildrop(mail)) == 5, "removed from maildrop")
+    tap.equal(len(os.listdir(mail.path("spool/corrupt"))), 2, "then it is removed")
+    set_bounce_service(mail, "nobody-there")
+    mail.command("sendmail", "-f", "alice", "bob", input=hops.replace("hops", "later"))
+    mail.wait_for_log(r"maildrop/\w+: the sender cannot be told now")
+    tap.equal(len(maildrop(mail)), 6, "without the bounce service it stays in maildrop")
+    set_bounce_service(mail, "bounce")
+    instance.wait_until(lambda: any(b"\nSubject: later" in m for m in mail.mails("alice")), "notice")
+    instance.wait_until(lambda: len(maildrop(mail)) == 5, "removed from maildrop")
+    tap.ok(True, "and the sender is told when it is back")
+
+
+def set_bounce_service(mail, name):
+    """A reload replaces pickup, which then looks into maildrop."""
+    with open(mail.path("etc/postfix/main.cf"), "a", encoding="ascii") as f:
+        f.write(f"bounce_service_name = {name}\n")
+    before = mail.pids("pickup")
+    mail.reload()
+    instance.wait_until(lambda: mail.pids("pickup") and not set(mail.pids("pickup")) & set(before),
+                        "the next pickup")
 
 
 def test_down(mail):
