@@ -59,6 +59,7 @@ static bool dovecot_conf_is_good(const struct suite *suite)
 
 	if (source == NULL) {
 		log_error("open %s: %s", suite->dovecot_conf, strerror(errno));
+		conf_errors_release(&errors);
 		return false;
 	}
 	dovecot_conf_check(source, &errors);
