@@ -285,6 +285,15 @@ static bool older_processes_exist(const struct service *s)
 	return false;
 }
 
+static size_t process_total(const struct service *s)
+{
+	size_t n = 0;
+
+	list_for_each(l, &s->processes)
+		n += list_entry(l, struct process, link)->own == 0;
+	return n;
+}
+
 static void service_install(struct service *s, struct service *old)
 {
 	start_wakeups(s);
@@ -381,7 +390,8 @@ static bool all_told(void)
 		unsigned told = 0;
 
 		list_for_each(pl, &s->processes)
-			told += list_entry(pl, struct process, link)->told;
+			told += list_entry(pl, struct process, link)->own == 0 &&
+				list_entry(pl, struct process, link)->told;
 		if (told < s->process_count)
 			return false;
 	}
@@ -415,26 +425,15 @@ static void tell_starter(void)
 void service_result(struct service *s, bool ready)
 {
 	struct service *before = s->before;
-	unsigned have = 0;
+	size_t have = process_total(s);
 
 	if (ready && before != NULL) {
 		s->before = NULL;
 		service_drain(before);
 	}
-	list_for_each(l, &s->processes)
-		have++;
 	if (ready && !s->replaced && s->serve_count == 0 && have < s->process_count)
-		start_processes(s, have, s->process_count);
+		start_processes(s, (unsigned)have, s->process_count);
 	tell_starter();
-}
-
-static size_t process_total(const struct service *s)
-{
-	size_t n = 0;
-
-	list_for_each(l, &s->processes)
-		n++;
-	return n;
 }
 
 void service_wants_another(struct service *s, unsigned number)
@@ -465,14 +464,14 @@ static bool nothing_runs(void)
 	return true;
 }
 
-void service_process_gone(struct service *s)
+void service_process_gone(struct service *s, bool was_own)
 {
 	if (master.stopping) {
 		if (nothing_runs())
 			loop_stop(master.loop);
 		return;
 	}
-	if (s->owed > 0 && !s->replaced) {
+	if (s->owed > 0 && !s->replaced && !was_own) {
 		s->owed--;
 		start_processes(s, 0, 1);
 	}

@@ -26,6 +26,7 @@
 struct master master = { .log_fd = -1,
 	.ready_fd = -1,
 	.shared_fd = -1,
+	.suspects_fd = -1,
 	.generations = LIST_INIT(master.generations),
 	.held = LIST_INIT(master.held) };
 
@@ -105,6 +106,7 @@ static void make_shared_things(void)
 {
 	if (shared_new(&master.shared_fd) == NULL)
 		fatal("cannot make the shared segment: %s", strerror(errno));
+	quarantine_prepare();
 }
 
 int main(int argc, char **argv)

@@ -17,6 +17,7 @@
 #define DEFAULT_PROCESS_LIMIT 100
 #define THROTTLE_MS	      2000
 #define STOP_TIMEOUT_MS	      5000
+#define QUARANTINE_MS	      (3600 * INT64_C(1000))
 
 struct plan {
 	struct generation *g;
@@ -291,6 +292,7 @@ static void fill_in(struct plan *plan)
 	g->directory = xstrdup(g->settings->base_dir);
 	g->throttle_ms = THROTTLE_MS;
 	g->stop_timeout_ms = STOP_TIMEOUT_MS;
+	g->quarantine_ms = QUARANTINE_MS;
 	g->environment = environment_new(g->settings->import_environment);
 	g->facility = xstrdup(g->settings->syslog_facility);
 	if (strcmp(g->settings->log_path, "syslog") != 0)

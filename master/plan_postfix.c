@@ -268,6 +268,7 @@ static void fill_in(struct plan *plan)
 	g->directory = xstrdup(g->params->queue_directory);
 	g->throttle_ms = g->params->service_throttle_time * 1000;
 	g->stop_timeout_ms = g->params->postcote_stop_timeout * 1000;
+	g->quarantine_ms = g->params->postcote_quarantine_time * 1000;
 	g->environment = environment_new(g->params->import_environment);
 	find_owner(plan);
 	find_protocols(plan);

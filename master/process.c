@@ -13,12 +13,13 @@
 #include "log/log.h"
 #include "master/supervisor.h"
 #include "server/contract.h"
+#include "server/running.h"
 
 #define START_TIMEOUT_MS 100000
 #define KILL_AGAIN_MS	 5000
 #define STOP_GRACE_MS	 1000  /* the daemon itself keeps to its time; this is for one that hangs */
 #define ALONE_DRAIN_MS	 30000 /* its successor waits */
-#define SHORT_LIFE_MS	 1000
+#define SHORT_LIFE_MS	 1000  /* one that dies so soon without a client is started with a pause */
 #define SEND_TIMEOUT_MS	 1000
 
 static void on_timer(struct loop_timer *timer)
@@ -45,6 +46,7 @@ struct process *process_new(struct service *s, unsigned number)
 	p->service = s;
 	p->number = number;
 	p->state = PROCESS_WAITING;
+	p->running_fd = -1;
 	list_add_tail(&s->processes, &p->link);
 	return p;
 }
@@ -58,7 +60,7 @@ void process_send(struct process *p, struct msg_out *m, int fd)
 		    (int)p->pid, strerror(errno));
 }
 
-static void send_drain(struct process *p, bool reload)
+void process_send_drain(struct process *p, bool reload)
 {
 	struct msg_out m = { { 0 } };
 
@@ -103,6 +105,10 @@ static void control_ready(struct loop_watch *watch, uint32_t events)
 			take_ready(p, &in.msg);
 		else if (msg_is(&in.msg, CONTRACT_RETIRE))
 			process_event(p, EVENT_RETIRE);
+		else if (msg_is(&in.msg, CONTRACT_SUSPECT))
+			quarantine_take(p, &in);
+		else if (msg_is(&in.msg, CONTRACT_TOOK))
+			p->took++;
 		msg_in_release(&in);
 	}
 	/* It dies, which SIGCHLD tells. */
@@ -110,10 +116,18 @@ static void control_ready(struct loop_watch *watch, uint32_t events)
 		loop_unwatch(master.loop, watch);
 }
 
+static void close_running(struct process *p)
+{
+	if (p->running_fd >= 0)
+		close(p->running_fd);
+	p->running_fd = -1;
+}
+
 static void spawn(struct process *p)
 {
 	p->since = clock_ms();
-	p->pid = spawn_daemon(p, &p->control);
+	p->running_fd = running_new();
+	p->pid = p->running_fd < 0 ? -1 : spawn_daemon(p, &p->control);
 	if (p->pid < 0) {
 		log_warning("cannot start %s: %s", p->service->path, strerror(errno));
 		p->pid = 0;
@@ -133,10 +147,21 @@ static void tell_result(struct process *p, bool ready)
 	service_result(p->service, ready);
 }
 
+/* A client's own process that has died comes again with its next connection. */
+static bool is_over(struct process *p)
+{
+	if (p->own == 0)
+		return false;
+	process_event(p, EVENT_DRAIN);
+	return true;
+}
+
 static void throttle(struct process *p)
 {
 	int64_t ms = p->service->generation->throttle_ms;
 
+	if (is_over(p))
+		return;
 	if (master.language == MASTER_POSTFIX)
 		log_warning("%s: bad command startup -- throttling", p->service->path);
 	else
@@ -146,10 +171,15 @@ static void throttle(struct process *p)
 	tell_result(p, false);
 }
 
-/* It had served, and is missed. */
+/*
+ * It had served, and is missed.  Whoever can make it die must not be able to keep it away from the
+ * others, so only one that dies by itself has to wait.
+ */
 static void restart(struct process *p)
 {
-	if (clock_ms() - p->since < SHORT_LIFE_MS)
+	if (is_over(p))
+		return;
+	if (clock_ms() - p->since < SHORT_LIFE_MS && !p->served)
 		set_timer(p, SHORT_LIFE_MS);
 	else
 		process_event(p, EVENT_START);
@@ -158,12 +188,14 @@ static void restart(struct process *p)
 static void process_free(struct process *p)
 {
 	struct service *s = p->service;
+	const bool was_own = p->own != 0;
 
 	clear_timer(p);
 	close_control(p);
+	close_running(p);
 	list_del(&p->link);
 	free(p);
-	service_process_gone(s);
+	service_process_gone(s, was_own);
 }
 
 static void act(struct process *p, enum process_action action)
@@ -181,7 +213,10 @@ static void act(struct process *p, enum process_action action)
 		break;
 	case ACTION_REPLACE:
 		clear_timer(p);
-		service_wants_another(p->service, p->number);
+		if (p->own == 0)
+			service_wants_another(p->service, p->number);
+		else
+			process_send_drain(p, true);
 		break;
 	case ACTION_KILL:
 		log_warning("process %s pid %d hangs, killing it", p->service->path, (int)p->pid);
@@ -190,12 +225,12 @@ static void act(struct process *p, enum process_action action)
 		break;
 	case ACTION_DRAIN:
 		clear_timer(p);
-		send_drain(p, true);
+		process_send_drain(p, true);
 		if (p->service->alone)
 			set_timer(p, ALONE_DRAIN_MS);
 		break;
 	case ACTION_STOP:
-		send_drain(p, false);
+		process_send_drain(p, false);
 		set_timer(
 		    p, master.stop_timeout_ms > 0 ? master.stop_timeout_ms + STOP_GRACE_MS : 0);
 		break;
@@ -265,21 +300,29 @@ static void log_death(const struct process *p, int status)
 		    "service(%s): child %d returned error %d", s->name, pid, WEXITSTATUS(status));
 }
 
+static bool we_killed(const struct process *p)
+{
+	return p->state == PROCESS_HUNG || p->state == PROCESS_KILLED;
+}
+
 void process_reap(void)
 {
 	struct process *p;
 	int status;
+	bool well;
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		p = find_process(pid);
 		if (p == NULL)
 			continue; /* a child of a daemon that has gone: we are its reaper */
+		well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 		log_death(p, status);
+		p->served = !well && !we_killed(p) && quarantine_note_death(p);
 		close_control(p);
+		close_running(p);
 		clear_timer(p);
 		p->pid = 0;
-		process_event(p,
-		    WIFEXITED(status) && WEXITSTATUS(status) == 0 ? EVENT_EXIT_OK : EVENT_EXIT_BAD);
+		process_event(p, well ? EVENT_EXIT_OK : EVENT_EXIT_BAD);
 	}
 }

@@ -79,6 +79,8 @@ static void write_start(struct msg_out *m, const struct process *p)
 	msg_add_u64(m, "max_processes", s->max_processes);
 	msg_add_u64(m, "serve_count", s->serve_count);
 	msg_add_i64(m, "stop_timeout_ms", s->generation->stop_timeout_ms);
+	msg_add_i64(m, "quarantine_ms", s->generation->quarantine_ms);
+	msg_add_u64(m, "quarantine", p->own != 0);
 	msg_add_u64(m, "as_root", master.as_root);
 	msg_add_u64(m, "uid", s->uid);
 	msg_add_u64(m, "gid", s->gid);
@@ -93,14 +95,17 @@ static void write_start(struct msg_out *m, const struct process *p)
 }
 
 /* In the child.  First all to numbers above those of the contract, then down to those. */
-static bool place_descriptors(const struct service *s, int control)
+static bool place_descriptors(const struct process *p, int control)
 {
+	const struct service *s = p->service;
 	int from[CONTRACT_LISTEN + CONTRACT_MAX_LISTENERS], count = CONTRACT_LISTEN;
 
 	from[CONTRACT_CONTROL] = control;
 	from[CONTRACT_CONFIG] = generation_config(s);
 	from[CONTRACT_SHARED] = master.shared_fd;
 	from[CONTRACT_LOG] = master.log_fd;
+	from[CONTRACT_RUNNING] = p->running_fd;
+	from[CONTRACT_SUSPECTS] = master.suspects_fd;
 	for (size_t i = 0; i < s->socket_count; i++)
 		if (s->sockets[i].held->fd >= 0)
 			from[count++] = s->sockets[i].held->fd;
@@ -141,11 +146,12 @@ static void reset_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void child(const struct service *s, int control)
+static _Noreturn void child(const struct process *p, int control)
 {
+	const struct service *s = p->service;
 	int saved;
 
-	if (chdir(s->generation->directory) == 0 && place_descriptors(s, control)) {
+	if (chdir(s->generation->directory) == 0 && place_descriptors(p, control)) {
 		reset_signals();
 		exec_program(s);
 	}
@@ -172,7 +178,7 @@ pid_t spawn_daemon(const struct process *p, struct channel **control)
 	if (channel_send(channel, &m, NULL, 0, deadline_in(SEND_TIMEOUT_MS)) == 0)
 		pid = fork();
 	if (pid == 0)
-		child(p->service, pair[1]);
+		child(p, pair[1]);
 	explicit_bzero(m.buf.ptr, m.buf.len);
 	msg_release(&m);
 	close(pair[1]);

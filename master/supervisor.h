@@ -72,8 +72,13 @@ struct process {
 	struct channel *control;
 	struct loop_watch watch;
 	struct loop_timer timer;
-	int64_t since; /* clock_ms of its last start or READY */
-	bool told;     /* it got ready or was throttled once */
+	int64_t since;	/* clock_ms of its last start or READY */
+	bool told;	/* it got ready or was throttled once */
+	bool served;	/* the last one was at work for somebody when it died */
+	int running_fd; /* server/running.h: who runs in it; -1: no process */
+	/* quarantine.c: suspect_key of the only client that it serves, or 0; its SESSIONs. */
+	uint64_t own;
+	unsigned handed, took;
 };
 
 struct service {
@@ -105,7 +110,7 @@ struct generation {
 	int config_fd;
 	int auth_config_fd;   /* Dovecot: with passdb and userdb, for authd alone; else -1 */
 	struct list services; /* newest last */
-	int64_t throttle_ms, stop_timeout_ms;
+	int64_t throttle_ms, stop_timeout_ms, quarantine_ms;
 	char *directory;    /* in which daemons work: queue_directory, base_dir */
 	char **environment; /* of daemons */
 	char *log_path;	    /* NULL: syslog */
@@ -135,7 +140,7 @@ void generation_install(struct generation *g);
 void generation_stop_all(int64_t timeout_ms);
 /* For process.c: a process got ready or failed to; is gone; accepts no more. */
 void service_result(struct service *s, bool ready);
-void service_process_gone(struct service *s);
+void service_process_gone(struct service *s, bool was_own);
 void service_wants_another(struct service *s, unsigned number);
 
 /* process.c */
@@ -145,6 +150,15 @@ void process_event(struct process *p, enum process_event event);
 void process_reap(void);
 /* A record with one descriptor, or none (-1), to a process that runs. */
 void process_send(struct process *p, struct msg_out *m, int fd);
+/* Tells it to serve what it has and go. */
+void process_send_drain(struct process *p, bool reload);
+
+/* quarantine.c: clients that were in two deaths, and their own processes. */
+void quarantine_prepare(void); /* fatal() when it fails */
+/* P sends a connection of one; its descriptor is closed in the end. */
+void quarantine_take(struct process *p, const struct msg_in *in);
+/* P died, not by our hand: says who ran in it, and remembers them; true when anybody did. */
+bool quarantine_note_death(const struct process *p);
 
 /* spawn.c: fork and exec with the contract's descriptors and START; the pid, or -1 with errno. */
 pid_t spawn_daemon(const struct process *p, struct channel **control);
@@ -167,6 +181,8 @@ struct master {
 	unsigned last_generation;
 	struct list held;
 	int shared_fd;
+	struct suspects *suspects;
+	int suspects_fd; /* the list for daemons */
 	int log_fd;		 /* -1: syslog */
 	int ready_fd;		 /* where who waits for the start hears of it; -1: nobody */
 	void (*started)(void);	 /* called after that */

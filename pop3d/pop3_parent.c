@@ -178,6 +178,7 @@ static bool resolve(
 		const char *mail = auth_user_field(&user, "mail");
 
 		target->root = root_of(user.name, home, mail);
+		(void)snprintf(target->user, sizeof(target->user), "%s", user.name);
 		msg_add_str(out, POP3_USER, user.name);
 		msg_add_str(out, POP3_HOME, home);
 		msg_add_str(out, POP3_MAIL, mail);
@@ -221,6 +222,7 @@ static struct pop3 *new_session(struct msg_in *in)
 	p->arena = (struct arena)ARENA_INIT;
 	strbuf_init(&p->line, 4096);
 	p->user = text_of(in, POP3_USER, &p->arena);
+	p->session.user = p->user;
 	id = text_of(in, POP3_SESSION, &p->arena);
 	p->log_name = arena_printf(
 	    &p->arena, "pop3(%s)<%ld><%s>", p->user, (long)getpid(), id != NULL ? id : "");

@@ -178,6 +178,7 @@ static void authenticate(struct smtpd *s, const char *mechanism, struct slice in
 		char *user = arena_strdup(&s->arena, auth_request_user(request));
 		smtpd_neuter(user, "");
 		s->sasl_username = user;
+		s->session.user = user;
 		smtpd_reply(s, 235, "2.7.0", "Authentication successful");
 	} else if (status == AUTH_TEMPORARY) {
 		log_warning("SASL: %s", auth_request_reason(request));

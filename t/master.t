@@ -180,9 +180,10 @@ service pop3-login {{
 
 
 class Client:
-    def __init__(self, address):
+    def __init__(self, address, source=None):
         if isinstance(address, tuple):
-            self.sock = socket.create_connection(address, instance.WAIT_S)
+            self.sock = socket.create_connection(address, instance.WAIT_S,
+                                                 source and (source, 0))
         else:
             self.sock = socket.socket(socket.AF_UNIX)
             self.sock.settimeout(instance.WAIT_S)
@@ -474,6 +475,113 @@ def uid_workers():
         tap.equal(s.pids(), [], "nothing is left")
 
 
+def one_client_takes_nobody_along():
+    with Suite() as s:
+        # One process, so that who is with whom is known.
+        s.main("smtpd_banner = hello\nservice_throttle_time = 100s\n")
+        s.postfix("start")
+        other = Client(("127.0.0.1", s.ports[1]), source="127.0.0.3")
+        other.line()
+        first = int(other.ask("pid"))
+        other.__exit__()
+        for death in (1, 2):
+            bad = Client(("127.0.0.1", s.ports[1]), source="127.0.0.2")
+            bad.line()
+            pid = int(bad.ask("pid"))
+            bad.send("crash")
+            tap.equal(bad.line(), "", f"crash {death}")
+            bad.__exit__()
+            s.wait_for_log(rf"warning: process \S+/smtpd pid {pid} died while it served "
+                           r"client 127\.0\.0\.2$")
+        s.wait_for_log(r"warning: client 127\.0\.0\.2 was in two processes that died: a process of "
+                       r"its own for 3600 s$")
+        tap.unlike(s.log(), "throttling", "what had served is started again at once")
+        tap.unlike(s.log(), r"died while it served .*127\.0\.0\.3", "only who ran is named")
+        other = Client(("127.0.0.1", s.ports[1]), source="127.0.0.3")
+        other.line()
+        shared = int(other.ask("pid"))
+        tap.ok(shared != first, "the others have a new process")
+        other.__exit__()
+
+        # Port 1 has one session only; the client's own process is beside it.
+        other = Client(("127.0.0.1", s.ports[0]), source="127.0.0.3")
+        other.line()
+        shared = int(other.ask("pid"))
+        for death in (3, 4):
+            bad = Client(("127.0.0.1", s.ports[0]), source="127.0.0.2")
+            tap.equal(bad.line(), f"{s.ports[0]} postfix/smtpd", "it is served still")
+            own = int(bad.ask("pid"))
+            with Client(("127.0.0.1", s.ports[0]), source="127.0.0.2") as again:
+                tap.equal(int(again.ask("pid")), own, "all its sessions in one process")
+            tap.ok(own != shared, "a process of its own")
+            bad.send("crash")
+            tap.equal(bad.line(), "", f"crash {death}")
+            bad.__exit__()
+            s.wait_for_log(rf"warning: process \S+/smtpd pid {own} killed by signal 9")
+            tap.equal(int(other.ask("pid")), shared, "the session of another client goes on")
+        other.__exit__()
+
+        # Its process goes when it has nothing to do, and at a reload as all do.
+        bad = Client(("127.0.0.1", s.ports[0]), source="127.0.0.2")
+        bad.line()
+        own = int(bad.ask("pid"))
+        tap.equal(s.postfix("reload").returncode, 0, "reload")
+        tap.equal(bad.line(), "bye", "its own process drains")
+        bad.__exit__()
+        wait_until(lambda: not os.path.exists(f"/proc/{own}"), "it ends")
+        with Client(("127.0.0.1", s.ports[0]), source="127.0.0.2") as bad:
+            own = int(bad.ask("pid"))
+        with Client(("127.0.0.1", s.ports[0]), source="127.0.0.3") as other:
+            tap.ok(int(other.ask("pid")) != own, "the quarantine outlives a reload")
+        wait_until(lambda: not os.path.exists(f"/proc/{own}"), "an idle one ends")
+        with Client(("127.0.0.1", s.ports[0]), source="127.0.0.2") as bad:
+            tap.ok(int(bad.ask("pid")) != own, "and another comes")
+        s.postfix("stop")
+        tap.equal(s.pids(), [], "nothing is left")
+
+
+def quarantine_ends():
+    with Suite(main="postcote_quarantine_time = 1s\n") as s:
+        s.postfix("start")
+        for _ in range(2):
+            with s.client(1) as c:
+                c.send("crash")
+                c.line()
+        s.wait_for_log("client 127.0.0.1 was in two processes that died: a process of its own for "
+                       "1 s$")
+        with s.client(1) as c:
+            own = c.ask("pid")
+        def is_over():
+            with s.client(1) as c:
+                return c.ask("pid") != own
+        wait_until(is_over, "the end of the quarantine")
+        tap.ok(True, "the quarantine ends")
+        s.postfix("stop")
+
+
+def one_user_takes_nobody_along():
+    with Suite(master="virtual unix - n n - - virtual\n") as s:
+        s.postfix("start")
+        bob, alice = s.client(path="spool/private/virtual"), s.client(path="spool/private/virtual")
+        bob.line()
+        alice.line()
+        for _ in range(2):
+            tap.equal(bob.ask("work crash-bob"), "nothing", "bob's work crashes")
+        s.wait_for_log(r"process virtual pid \d+ died while it served user bob$")
+        s.wait_for_log(r"user bob was in two processes that died: a process of its own")
+        alice.send("work slow-alice")
+        s.wait_for_log("slow work begins")
+        tap.equal(bob.ask("work crash-bob"), "nothing", "a third time")
+        tap.like(alice.line(), r"^slow-alice from pid \d+", "another user of this uid goes on")
+        said = [c.ask(f"work {word}") for c, word in ((bob, "one-bob"), (alice, "one-alice"))]
+        pids = {re.search(r"pid (\d+)", text).group(1) for text in said}
+        tap.equal(len(pids), 2, "bob has a process of his own")
+        bob.__exit__()
+        alice.__exit__()
+        s.postfix("stop")
+        tap.equal(s.pids(), [], "nothing is left")
+
+
 def dovecot_shape():
     with Suite() as s:
         tap.equal(s.dovecot("stop").returncode, 89, "stop before the start")
@@ -615,5 +723,6 @@ if len(sys.argv) > 1:
     tap.run(*[globals()[name] for name in sys.argv[1:]])
 tap.run(configuration_errors_come_at_once, start_status_stop, killed_child_is_replaced,
         reload_makes_a_generation, a_service_that_does_not_start, sessions_are_limited, slow_clients_hold_nobody_up,
-        stop_does_not_wait_for_ever, triggers_and_logs, uid_workers, dovecot_shape,
+        stop_does_not_wait_for_ever, triggers_and_logs, uid_workers,
+        one_client_takes_nobody_along, quarantine_ends, one_user_takes_nobody_along, dovecot_shape,
         one_process_per_connection, both_at_once, foreground, port_in_use, check)

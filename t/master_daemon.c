@@ -30,8 +30,12 @@ static void worker_serve(struct msg_in *in)
 	struct slice word = SLICE_NULL;
 
 	(void)msg_get(&in->msg, "word", &word);
-	if (slice_eq_str(word, "crash"))
+	if (slice_starts(word, "crash"))
 		raise(SIGKILL);
+	if (slice_starts(word, "slow")) {
+		log_info("slow work begins");
+		sleep(3);
+	}
 	dprintf(in->fds[0], "%.*s from pid %ld uid %ld\n", SLICE_ARG(word), (long)getpid(),
 	    (long)getuid());
 }
@@ -39,15 +43,19 @@ static void worker_serve(struct msg_in *in)
 static bool resolve(
     const struct msg *request, struct uid_target *target, struct msg_out *out, struct reason *why)
 {
-	struct slice word = SLICE_NULL;
+	struct slice word = SLICE_NULL, rest, user;
 
 	(void)msg_get(request, "word", &word);
 	if (slice_eq_str(word, "refused")) {
 		reason_set(why, "5.1.1", "no such user");
 		return false;
 	}
+	rest = word;
 	target->uid = slice_eq_str(word, "root") ? 0 : server_context()->uid;
 	target->gid = server_context()->gid;
+	/* "crash-bob" is bob's. */
+	if (slice_token(&rest, "-", &user) && slice_token(&rest, "-", &user))
+		snprintf(target->user, sizeof(target->user), "%.*s", SLICE_ARG(user));
 	msg_add(out, "word", word);
 	return true;
 }

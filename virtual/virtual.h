@@ -18,6 +18,7 @@
 #define VIRTUAL_GROUP_MAX 8
 
 /* Attributes; those of a recipient repeat, in the same order. */
+#define VIRTUAL_ID    "id" /* the queue id */
 #define VIRTUAL_UID   "uid"
 #define VIRTUAL_GID   "gid"
 #define VIRTUAL_DATA  "data_offset"

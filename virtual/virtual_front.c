@@ -17,6 +17,7 @@
 #include "log/log.h"
 #include "mail/address.h"
 #include "rewrite/address_lookup.h"
+#include "server/running.h"
 #include "server/server.h"
 #include "sys/socket.h"
 #include "virtual/virtual.h"
@@ -190,6 +191,7 @@ static void begin_request(
     struct msg_out *m, const struct delivery *d, const struct destination *first)
 {
 	msg_begin(m, "DELIVER");
+	msg_add_str(m, VIRTUAL_ID, d->request->id);
 	msg_add_u64(m, VIRTUAL_UID, first->uid);
 	msg_add_u64(m, VIRTUAL_GID, first->gid);
 	msg_add_i64(m, VIRTUAL_DATA, d->request->data_offset);
@@ -323,7 +325,9 @@ void virtual_front_deliver(struct delivery *d)
 {
 	size_t count = d->request->recipient_count;
 	struct destination *list = xcalloc(count + 1, sizeof(*list));
+	const struct running_who who = { .message = d->request->id };
 
+	running_begin(&who);
 	refresh_tables();
 	for (size_t i = 0; i < count; i++) {
 		struct delivery_outcome o = { .relay = "virtual" };
@@ -338,4 +342,5 @@ void virtual_front_deliver(struct delivery *d)
 		strbuf_release(&list[i].head);
 	}
 	free(list);
+	running_end();
 }

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,11 +31,19 @@ static void parent_start(const struct server_context *ctx)
 	rules.minimum_uid = (uint64_t)ctx->params->virtual_minimum_uid;
 }
 
+/* A user is known by the mailbox here. */
+static void say_whose(struct uid_target *target, struct slice id, struct slice path)
+{
+	(void)snprintf(target->message, sizeof(target->message), "%.*s", SLICE_ARG(id));
+	(void)snprintf(target->user, sizeof(target->user), "%.*s", SLICE_ARG(path));
+}
+
 static bool resolve(
     const struct msg *request, struct uid_target *target, struct msg_out *out, struct reason *why)
 {
 	uint64_t uid, gid;
-	struct slice value;
+	struct slice value, id = SLICE_NULL, path = SLICE_NULL;
+	size_t paths = 0;
 	int64_t data;
 
 	if (!msg_get_u64(request, VIRTUAL_UID, &uid) || !msg_get_u64(request, VIRTUAL_GID, &gid) ||
@@ -48,10 +57,14 @@ static bool resolve(
 	msg_add_i64(out, VIRTUAL_DATA, data);
 	msg_add_str(out, VIRTUAL_BASE, rules.base);
 	msg_add_u64(out, VIRTUAL_LIMIT, rules.limit);
-	for (size_t i = 0; msg_each(request, VIRTUAL_PATH, &i, &value);)
+	for (size_t i = 0; msg_each(request, VIRTUAL_PATH, &i, &value); paths++) {
 		msg_add(out, VIRTUAL_PATH, value);
+		path = value;
+	}
 	for (size_t i = 0; msg_each(request, VIRTUAL_HEAD, &i, &value);)
 		msg_add(out, VIRTUAL_HEAD, value);
+	(void)msg_get(request, VIRTUAL_ID, &id);
+	say_whose(target, id, paths == 1 ? path : SLICE_NULL);
 	return true;
 }
 

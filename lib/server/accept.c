@@ -4,6 +4,10 @@
  * not all there are: the other processes of the service have been woken too (EPOLLEXCLUSIVE wakes
  * at least one).  All listening sockets rest while the process is full, or, for a moment, when the
  * system has no descriptor or memory left.
+ *
+ * A client that is in quarantine (server/suspects.h) gets no session here: its connection goes to
+ * master, unread, which hands it to the process that is this client's.  There the listening sockets
+ * rest for ever.
  */
 #include <errno.h>
 #include <poll.h>
@@ -15,12 +19,14 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "server/contract.h"
+#include "server/running.h"
 #include "server/server_internal.h"
 #include "sys/socket.h"
 
 #define ACCEPT_BATCH	     16
 #define ACCEPT_REST_MS	     200
 #define ACCEPT_WARN_EVERY_MS 60000
+#define HAND_OVER_MS	     1000
 
 struct acceptor {
 	struct loop_watch watch;
@@ -145,6 +151,32 @@ static void out_of_resources(struct server_process *p, const struct acceptor *a)
 	loop_timer_set(p->ctx.loop, &acceptors.rest, deadline_in(ACCEPT_REST_MS));
 }
 
+/* A process that serves one connection in its life needs no other one for it. */
+static bool is_in_quarantine(const struct server_process *p, const struct acceptor *a,
+    const struct sockaddr_storage *ss, socklen_t len)
+{
+	char name[RUNNING_NAME];
+	struct net_addr peer;
+
+	if (a->listener->type != LISTENER_INET || p->quarantine || p->serve_count == 1 ||
+	    !suspect_list_any(p->suspects))
+		return false;
+	peer = net_addr_of((const struct sockaddr *)ss, len);
+	return suspect_list_has(p->suspects, running_client_name(&peer, name), clock_ms());
+}
+
+static void hand_over(struct server_process *p, const struct acceptor *a, int fd)
+{
+	struct msg_out m = { { 0 } };
+
+	msg_begin(&m, CONTRACT_SUSPECT);
+	msg_add_str(&m, "listener", a->listener->name);
+	if (channel_send(p->master, &m, &fd, 1, deadline_in(HAND_OVER_MS)) < 0)
+		log_warning("cannot hand a connection to master: %s", strerror(errno));
+	msg_release(&m);
+	close(fd);
+}
+
 static void open_session(
     const struct acceptor *a, int fd, const struct sockaddr_storage *ss, socklen_t len)
 {
@@ -177,6 +209,10 @@ static bool accept_one(struct server_process *p, const struct acceptor *a)
 	fd = socket_accept(a->watch.fd, &ss, &len);
 	if (fd >= 0 && a->class == NULL) {
 		p->server->accepted(a->listener, fd);
+		return true;
+	}
+	if (fd >= 0 && is_in_quarantine(p, a, &ss, len)) {
+		hand_over(p, a, fd);
 		return true;
 	}
 	if (fd >= 0) {
@@ -235,8 +271,23 @@ void accept_from(struct server_process *p, const struct server_listener *listene
 void accept_start(struct server_process *p)
 {
 	acceptors.rest = (struct loop_timer){ .expired = rest_is_over, .arg = p };
+	acceptors.resting = p->quarantine;
 	for (size_t i = 0; i < p->ctx.listener_count; i++)
 		accept_from(p, &p->ctx.listeners[i]);
+}
+
+void accept_handed(struct server_process *p, struct slice listener, int fd)
+{
+	struct net_addr peer;
+
+	for (size_t i = 0; i < acceptors.count && !p->draining && !is_full(p); i++)
+		if (acceptors.list[i]->class != NULL &&
+		    slice_eq_str(listener, acceptors.list[i]->listener->name) &&
+		    net_addr_peer(fd, &peer)) {
+			open_session(acceptors.list[i], fd, &peer.ss, peer.len);
+			return;
+		}
+	close(fd);
 }
 
 void accept_end(struct server_process *p)
@@ -252,7 +303,7 @@ void accept_end(struct server_process *p)
 
 void accept_session_closed(struct server_process *p)
 {
-	if (acceptors.resting && !p->draining && !is_full(p) &&
+	if (acceptors.resting && !p->quarantine && !p->draining && !is_full(p) &&
 	    !heap_contains(&acceptors.rest.node)) {
 		if (somebody_waits())
 			warn_full(p);

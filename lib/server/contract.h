@@ -9,7 +9,9 @@
  *	4	the configuration, sealed (postfix_source_seal, dovecot_source_seal)
  *	5	the shared segment
  *	6	the log file, or nothing: syslog
- *	7...	listening sockets, in the order of START's "listener" attributes
+ *	7	who runs in the process (server/running.h)
+ *	8	who is in quarantine (server/suspects.h)
+ *	9...	listening sockets, in the order of START's "listener" attributes
  *
  * master to daemon:
  *
@@ -19,6 +21,8 @@
  *	RELOAD	only for a daemon that said in_place=1: one descriptor, the new configuration
  *	LOG	one descriptor that takes the place of number 6
  *	LISTEN	one descriptor and its "listener": a socket that could not be made before
+ *	SESSION	only in quarantine: one descriptor, a connection that was accepted from the
+ *		listener named "listener"
  *
  * daemon to master:
  *
@@ -26,7 +30,11 @@
  *		each process (master starts the first, and the others when it knows);
  *		alone=1: a successor may start only when this one is gone;
  *		in_place=1: takes RELOAD instead of being replaced
- *	RETIRE	it has served its share (serve_count) and accepts no more: start another one
+ *	RETIRE	it has served its share (serve_count) and accepts no more: start another one.
+ *		In quarantine: it has nothing to do, and waits for DRAIN
+ *	SUSPECT	one descriptor: a connection, accepted from the listener named "listener", of a
+ *		client who is in quarantine
+ *	TOOK	in quarantine, for each SESSION: it has it
  *
  * The end of control is "stop" for the daemon; the daemon's death is known by its exit status.
  *
@@ -40,6 +48,8 @@
  *	max_processes	of the service; 0: no limit
  *	serve_count	sessions after which the process retires; 0: never
  *	stop_timeout_ms
+ *	quarantine_ms	for how long a uid worker's parent remembers suspects
+ *	quarantine	1: one client's process; it accepts nothing and gets SESSIONs
  *	as_root		1: master is root, so users and walls are real
  *	uid, gid, extra_gid (repeated): what the daemon drops to, when as_root
  *	secret		SERVER_SECRET_SIZE bytes
@@ -60,6 +70,8 @@ enum contract_fd {
 	CONTRACT_CONFIG,
 	CONTRACT_SHARED,
 	CONTRACT_LOG,
+	CONTRACT_RUNNING,
+	CONTRACT_SUSPECTS,
 	CONTRACT_LISTEN
 };
 
@@ -70,6 +82,9 @@ enum contract_fd {
 #define CONTRACT_LISTEN_TOO "LISTEN"
 #define CONTRACT_READY	    "READY"
 #define CONTRACT_RETIRE	    "RETIRE"
+#define CONTRACT_SUSPECT    "SUSPECT"
+#define CONTRACT_SESSION    "SESSION"
+#define CONTRACT_TOOK	    "TOOK"
 
 /* A service has no more listening sockets than this. */
 #define CONTRACT_MAX_LISTENERS 256

@@ -13,6 +13,7 @@
 #include "server/pool.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -44,7 +45,10 @@ struct pool_thread {
 	struct list link; /* while idle */
 	pthread_cond_t wake;
 	struct pool_job job;
+	unsigned number;
 };
+
+static _Thread_local unsigned own_number = UINT_MAX;
 
 static struct {
 	pthread_mutex_t lock;
@@ -53,7 +57,8 @@ static struct {
 	struct list unused;  /* structs of threads that have gone */
 	struct list waiting; /* oldest first */
 	size_t threads;
-	size_t jobs; /* that have not ended yet */
+	unsigned numbers; /* given to structs of threads */
+	size_t jobs;	  /* that have not ended yet */
 } pool = { .lock = PTHREAD_MUTEX_INITIALIZER,
 	.drained = PTHREAD_COND_INITIALIZER,
 	.idle = LIST_INIT(pool.idle),
@@ -120,6 +125,7 @@ static void *thread_main(void *arg)
 {
 	struct pool_thread *self = arg;
 
+	own_number = self->number;
 	pthread_mutex_lock(&pool.lock);
 	do
 		run_jobs(self);
@@ -169,6 +175,7 @@ static struct pool_thread *thread_struct(void)
 		return thread;
 	}
 	thread = xcalloc(1, sizeof(*thread));
+	thread->number = pool.numbers++;
 	list_init(&thread->link);
 	pthread_cond_init(&thread->wake, NULL);
 	return thread;
@@ -214,6 +221,11 @@ void pool_run(void (*fn)(void *arg), void *arg)
 	pthread_mutex_unlock(&pool.lock);
 	if (idle != NULL)
 		pthread_cond_signal(&idle->wake);
+}
+
+unsigned pool_thread_number(void)
+{
+	return own_number;
 }
 
 bool pool_start(void)

@@ -17,5 +17,10 @@ bool pool_drain(long long deadline);
  * False with errno when there is not even one.
  */
 bool pool_start(void);
+/*
+ * The calling thread's number among the pool's: small ones, each used again when its thread has
+ * gone.  UINT_MAX for other threads.
+ */
+unsigned pool_thread_number(void);
 
 #endif

@@ -26,6 +26,9 @@
 #include "server/uid_workers_internal.h"
 #include "sys/priv.h"
 
+/* How often a client's own process looks whether it still has a session. */
+#define QUARANTINE_IDLE_MS 10000
+
 struct server_process server_process;
 
 static atomic_long holds;
@@ -143,6 +146,21 @@ static void listen_too(struct msg_in *in)
 	accept_from(p, &p->ctx.listeners[p->ctx.listener_count - 1]);
 }
 
+static void session_handed(struct msg_in *in)
+{
+	struct server_process *p = &server_process;
+	struct msg_out m = { { 0 } };
+	struct slice listener;
+
+	if (!p->quarantine || in->fd_count == 0 || !msg_get(&in->msg, "listener", &listener))
+		return;
+	accept_handed(p, listener, in->fds[0]);
+	in->fds[0] = -1;
+	msg_begin(&m, CONTRACT_TOOK);
+	(void)channel_send(p->master, &m, NULL, 0, deadline_in(1000));
+	msg_release(&m);
+}
+
 static void on_record(struct msg_in *in)
 {
 	uint64_t reload = 0;
@@ -156,6 +174,8 @@ static void on_record(struct msg_in *in)
 		log_to(in);
 	} else if (msg_is(&in->msg, CONTRACT_LISTEN_TOO)) {
 		listen_too(in);
+	} else if (msg_is(&in->msg, CONTRACT_SESSION)) {
+		session_handed(in);
 	}
 }
 
@@ -283,6 +303,29 @@ static void tell_ready(struct server_process *p)
 	msg_release(&m);
 }
 
+/* Master has DRAIN follow what it has handed over before it heard this. */
+static void quarantine_is_idle(struct loop_timer *timer)
+{
+	struct server_process *p = timer->arg;
+	struct msg_out m = { { 0 } };
+
+	if (sessions_count() > 0 || p->draining) {
+		loop_timer_set(p->ctx.loop, timer, deadline_in(QUARANTINE_IDLE_MS));
+		return;
+	}
+	msg_begin(&m, CONTRACT_RETIRE);
+	(void)channel_send(p->master, &m, NULL, 0, deadline_in(1000));
+	msg_release(&m);
+}
+
+static void quarantine_start(struct server_process *p)
+{
+	static struct loop_timer idle;
+
+	idle = (struct loop_timer){ .expired = quarantine_is_idle, .arg = p };
+	loop_timer_set(p->ctx.loop, &idle, deadline_in(QUARANTINE_IDLE_MS));
+}
+
 static void serve(struct server_process *p)
 {
 	loop_signal(p->ctx.loop, SIGTERM, on_sigterm, NULL);
@@ -297,6 +340,8 @@ static void serve(struct server_process *p)
 	if (loop_watch(p->ctx.loop, &master_watch, EPOLLIN) < 0)
 		fatal("cannot watch master: %s", strerror(errno));
 	tell_ready(p);
+	if (p->quarantine)
+		quarantine_start(p);
 	/* What master said meanwhile may have been read together with START. */
 	master_ready(&master_watch, EPOLLIN);
 	loop_run(p->ctx.loop);

@@ -10,6 +10,7 @@
 #include "ipc/channel.h"
 #include "log/log.h"
 #include "server/server.h"
+#include "server/suspects.h"
 
 /* The one process: what master said, and how far it is. */
 struct server_process {
@@ -28,6 +29,10 @@ struct server_process {
 	unsigned long serve_count; /* 0: no end */
 	gid_t extra_gids[8];
 	size_t extra_gid_count;
+
+	const struct suspect_list *suspects;
+	int64_t quarantine_ms;
+	bool quarantine; /* the process of one client that was in deaths */
 
 	/* Set by the loop's thread, which then looks whether it is drained; read by any. */
 	atomic_bool draining, stopping;
@@ -50,6 +55,8 @@ void accept_start(struct server_process *p);
 void accept_from(struct server_process *p, const struct server_listener *listener);
 void accept_end(struct server_process *p); /* closes the sockets that were accepted from */
 void accept_session_closed(struct server_process *p);
+/* In quarantine: the connection FD (taken over), accepted from LISTENER elsewhere. */
+void accept_handed(struct server_process *p, struct slice listener, int fd);
 
 /* server.c: begins to drain, or goes on from reload to stop. */
 void server_drain(bool reload);

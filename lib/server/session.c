@@ -34,6 +34,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "server/pool.h"
+#include "server/running.h"
 
 #define SESSION_MAGIC 0x73657373u
 
@@ -354,8 +355,10 @@ static bool linger(const struct session *session)
 	int left = deadline_left(session->deadline);
 	bool came = false;
 
+	running_end();
 	if (atomic_fetch_add(&parker.lingering, 1) < LINGER_MAX)
 		came = poll(&pfd, 1, left < 0 || left > LINGER_MS ? LINGER_MS : left) > 0;
+	running_again();
 	atomic_fetch_sub(&parker.lingering, 1);
 	return came;
 }
@@ -515,6 +518,13 @@ static bool is_stuck(struct session *session)
 	return false;
 }
 
+static void begin_running(const struct session *session)
+{
+	const struct running_who who = { .client = &session->peer, .user = session->user };
+
+	running_begin(&who);
+}
+
 static void session_run(void *arg)
 {
 	struct session *session = arg;
@@ -523,13 +533,15 @@ static void session_run(void *arg)
 
 	ASSERT(session->magic == SESSION_MAGIC);
 	do {
+		begin_running(session);
 		if (why != SESSION_HAS_INPUT || has_application_input(session, &why))
 			next = session->class->serve(session, why);
 		else
 			next = SESSION_INPUT;
 		if (next == SESSION_CLOSE || is_stuck(session)) {
 			session_close(session);
-			return;
+			break;
 		}
 	} while (!park(session, next, &why));
+	running_end();
 }

@@ -59,6 +59,11 @@ struct session {
 	const struct server_listener *listener;
 	struct stream *stream;
 	struct net_addr peer, local;
+	/*
+	 * Who it is, once known, for those who look at a process that died; NULL before.  The
+	 * daemon's, there until CLOSE.
+	 */
+	const char *user;
 	int64_t started;	     /* clock_ms at accept */
 	int64_t deadline;	     /* for the next parking; set by SERVE before it returns */
 	struct session_state *state; /* the parker's */

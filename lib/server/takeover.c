@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "server/contract.h"
+#include "server/running.h"
 #include "server/server_internal.h"
 #include "server/shared.h"
 #include "sys/socket.h"
@@ -145,6 +146,8 @@ static void take_start(struct server_process *p, const struct msg *m)
 	p->service_limit = p->session_limit = need_u64(m, "session_limit");
 	p->max_processes = need_u64(m, "max_processes");
 	p->serve_count = need_u64(m, "serve_count");
+	p->quarantine_ms = (int64_t)need_u64(m, "quarantine_ms");
+	p->quarantine = need_bool(m, "quarantine");
 	p->log_file = need_bool(m, "log_file");
 	p->log_stderr = need_bool(m, "log_stderr");
 	p->debug = need_bool(m, "debug");
@@ -224,6 +227,11 @@ static void take_shared(struct server_process *p)
 	if (p->ctx.shared == NULL)
 		fatal("cannot map the shared segment: %s", strerror(errno));
 	close(CONTRACT_SHARED);
+	p->suspects = suspect_list_attach(CONTRACT_SUSPECTS);
+	if (p->suspects == NULL || !running_attach(CONTRACT_RUNNING))
+		fatal("cannot map master's tables: %s", strerror(errno));
+	close(CONTRACT_SUSPECTS);
+	close(CONTRACT_RUNNING);
 }
 
 void takeover(struct server_process *p)

@@ -22,15 +22,25 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "server/contract.h"
+#include "server/death.h"
+#include "server/suspects.h"
 #include "server/uid_workers_internal.h"
 #include "sys/priv.h"
 
 #define SEND_TIMEOUT_MS 5000
 #define MAX_WORKERS	4000
 
+/* From fork to wait. */
+struct child {
+	struct list link;
+	pid_t pid;
+	int running_fd;
+};
+
 struct worker {
 	struct list link;
 	struct uid_target target;
+	uint64_t own; /* suspect_key of the one for whom it works alone, or 0 */
 	pid_t pid;
 	struct channel *channel;
 	struct loop_watch watch;
@@ -43,9 +53,11 @@ static struct {
 	struct channel *front;
 	struct loop_watch front_watch;
 	struct list workers; /* that take records */
-	size_t children;     /* all that were not waited for yet */
+	struct list children;
+	size_t child_count;
+	struct suspects *suspects;
 	bool finishing, ending;
-} parent = { .workers = LIST_INIT(parent.workers) };
+} parent = { .workers = LIST_INIT(parent.workers), .children = LIST_INIT(parent.children) };
 
 static bool same_target(const struct uid_target *a, const struct uid_target *b)
 {
@@ -54,15 +66,22 @@ static bool same_target(const struct uid_target *a, const struct uid_target *b)
 	       memcmp(a->extra, b->extra, a->extra_count * sizeof(a->extra[0])) == 0;
 }
 
-static struct worker *find_worker(const struct uid_target *target)
+static struct worker *find_worker(const struct uid_target *target, uint64_t own)
 {
 	list_for_each(l, &parent.workers) {
 		struct worker *w = list_entry(l, struct worker, link);
 
-		if (same_target(&w->target, target))
+		if (w->own == own && same_target(&w->target, target))
 			return w;
 	}
 	return NULL;
+}
+
+static void child_free(struct child *c)
+{
+	close(c->running_fd);
+	list_del(&c->link);
+	free(c);
 }
 
 /* The worker sees the end of its channel and leaves when its work is done. */
@@ -101,7 +120,7 @@ static void worker_ready(struct loop_watch *watch, uint32_t events)
  * it is forked for, which come to it again with its first record.
  */
 static _Noreturn void become_worker(
-    const struct uid_target *target, int fd, const struct msg_in *in)
+    const struct uid_target *target, int fd, int running_fd, const struct msg_in *in)
 {
 	struct uid_target copy = *target;
 	struct channel *to_parent;
@@ -117,12 +136,27 @@ static _Noreturn void become_worker(
 		list_del(l);
 		free(w);
 	}
+	list_for_each_safe(l, tmp, &parent.children)
+		child_free(list_entry(l, struct child, link));
+	suspects_free(parent.suspects);
 	channel_free(parent.front);
 	loop_free(parent.loop);
 	to_parent = channel_new(fd, "worker");
 	if (to_parent == NULL)
 		fatal("cannot talk to the parent: %s", strerror(errno));
+	if (!running_attach(running_fd))
+		fatal("cannot map the parent's table: %s", strerror(errno));
+	close(running_fd);
 	uid_worker_run(parent.process, &copy, to_parent);
+}
+
+static void child_new(pid_t pid, int running_fd)
+{
+	struct child *c = xcalloc(1, sizeof(*c));
+
+	*c = (struct child){ .pid = pid, .running_fd = running_fd };
+	list_add_tail(&parent.children, &c->link);
+	parent.child_count++;
 }
 
 static struct worker *worker_new(const struct uid_target *target, int fd, pid_t pid)
@@ -134,7 +168,6 @@ static struct worker *worker_new(const struct uid_target *target, int fd, pid_t 
 	w->channel = channel_new(fd, "parent");
 	w->watch = (struct loop_watch){ .fd = fd, .ready = worker_ready, .arg = w };
 	list_add_tail(&parent.workers, &w->link);
-	parent.children++;
 	if (w->channel == NULL || loop_watch(parent.loop, &w->watch, EPOLLIN) < 0) {
 		let_go(w);
 		return NULL;
@@ -142,31 +175,41 @@ static struct worker *worker_new(const struct uid_target *target, int fd, pid_t 
 	return w;
 }
 
+/* A worker behind PAIR, which is taken over. */
+static struct worker *worker_fork(
+    const struct uid_target *target, const struct msg_in *in, int pair[2], int running_fd)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		close(pair[0]);
+		become_worker(target, pair[1], running_fd, in);
+	}
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		close(running_fd);
+		return NULL;
+	}
+	child_new(pid, running_fd);
+	return worker_new(target, pair[0], pid);
+}
+
 static struct worker *worker_start(
     const struct uid_target *target, const struct msg_in *in, struct reason *why)
 {
 	struct worker *w = NULL;
-	int pair[2];
-	pid_t pid;
+	int running_fd, pair[2];
 
-	if (parent.children >= MAX_WORKERS) {
+	if (parent.child_count >= MAX_WORKERS) {
 		reason_set(why, "4.3.2", "too many workers");
 		return NULL;
 	}
-	if (socket_pair(pair) < 0) {
-		reason_set(why, "4.3.0", "cannot make a worker: %s", strerror(errno));
-		return NULL;
-	}
-	pid = fork();
-	if (pid == 0) {
-		close(pair[0]);
-		become_worker(target, pair[1], in);
-	}
-	close(pair[1]);
-	if (pid > 0)
-		w = worker_new(target, pair[0], pid);
-	else
-		close(pair[0]);
+	running_fd = running_new();
+	if (running_fd >= 0 && socket_pair(pair) == 0)
+		w = worker_fork(target, in, pair, running_fd);
+	else if (running_fd >= 0)
+		close(running_fd);
 	if (w == NULL)
 		reason_set(why, "4.3.0", "cannot make a worker: %s", strerror(errno));
 	return w;
@@ -190,13 +233,31 @@ static bool target_is_allowed(const struct uid_target *target, struct reason *wh
 	return true;
 }
 
+/* Whose own worker it has to be: a user's, or, for all users, a message's; 0: anybody's. */
+static uint64_t key_in_quarantine(const struct uid_target *target)
+{
+	const struct suspect_list *list = suspects_list(parent.suspects);
+	const int64_t now = clock_ms();
+	char name[RUNNING_NAME];
+
+	if (target->user[0] != '\0' &&
+	    suspect_list_has(list, running_user_name(target->user, name), now))
+		return suspect_key(name);
+	if (target->message[0] != '\0' &&
+	    suspect_list_has(list, running_message_name(target->message, name), now))
+		return suspect_key(name);
+	return 0;
+}
+
 static bool pass_on(const struct uid_target *target, const struct msg_out *work,
     const struct msg_in *in, struct reason *why)
 {
-	struct worker *w = find_worker(target);
+	const uint64_t own = key_in_quarantine(target);
+	struct worker *w = find_worker(target, own);
 
 	if (w == NULL && (w = worker_start(target, in, why)) == NULL)
 		return false;
+	w->own = own;
 	if (channel_send(w->channel, work, in->fds, in->fd_count, deadline_in(SEND_TIMEOUT_MS)) ==
 	    0) {
 		w->sent++;
@@ -208,6 +269,15 @@ static bool pass_on(const struct uid_target *target, const struct msg_out *work,
 	return false;
 }
 
+static bool say_whose(const struct uid_target *target, struct msg_out *work)
+{
+	if (target->user[0] != '\0')
+		msg_add_str(work, UID_USER, target->user);
+	if (target->message[0] != '\0')
+		msg_add_str(work, UID_MESSAGE, target->message);
+	return true;
+}
+
 static bool serve_request(const struct msg_in *in, struct reason *why)
 {
 	const struct uid_workers_class *class = parent.process->server->workers;
@@ -217,7 +287,7 @@ static bool serve_request(const struct msg_in *in, struct reason *why)
 
 	msg_begin(&work, UID_WORK);
 	ok = class->resolve(&in->msg, &target, &work, why) && target_is_allowed(&target, why) &&
-	     pass_on(&target, &work, in, why);
+	     say_whose(&target, &work) && pass_on(&target, &work, in, why);
 	msg_release(&work);
 	return ok;
 }
@@ -262,7 +332,7 @@ static void log_to(const struct msg_in *in)
 
 static void check_end(void)
 {
-	if ((parent.ending || parent.finishing) && parent.children == 0)
+	if ((parent.ending || parent.finishing) && parent.child_count == 0)
 		loop_stop(parent.loop);
 }
 
@@ -309,6 +379,23 @@ static void front_ready(struct loop_watch *watch, uint32_t events)
 		front_gone();
 }
 
+/* Once per child, and never for another process. */
+static void child_gone(pid_t pid, bool died)
+{
+	list_for_each_safe(l, tmp, &parent.children) {
+		struct child *c = list_entry(l, struct child, link);
+
+		if (c->pid != pid)
+			continue;
+		if (died)
+			(void)death_examine(parent.suspects, parent.process->program, (int)pid,
+			    c->running_fd, parent.process->quarantine_ms);
+		parent.child_count--;
+		child_free(c);
+		return;
+	}
+}
+
 static void on_sigchld(int signo, void *arg)
 {
 	int status;
@@ -317,13 +404,13 @@ static void on_sigchld(int signo, void *arg)
 	(void)signo;
 	(void)arg;
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		parent.children--;
 		if (WIFSIGNALED(status))
 			log_warning("process %s worker pid %d killed by signal %d",
 			    parent.process->program, (int)pid, WTERMSIG(status));
 		else if (WEXITSTATUS(status) != 0)
 			log_warning("process %s worker pid %d exit status %d",
 			    parent.process->program, (int)pid, WEXITSTATUS(status));
+		child_gone(pid, WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
 	}
 	check_end();
 }
@@ -347,6 +434,9 @@ _Noreturn void uid_parent_run(struct server_process *p, struct channel *front)
 	parent.process = p;
 	parent.front = front;
 	parent.loop = p->ctx.loop = loop_new();
+	parent.suspects = suspects_new(NULL);
+	if (parent.suspects == NULL)
+		fatal("cannot make the table of suspects: %s", strerror(errno));
 	signal(SIGTERM, SIG_IGN); /* the front's end is ours, and not before */
 	loop_signal(parent.loop, SIGCHLD, on_sigchld, NULL);
 	if (class->parent_start != NULL)

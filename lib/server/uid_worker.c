@@ -27,11 +27,22 @@ static struct {
 	uint64_t received;
 } worker;
 
+static void begin_running(struct msg_in *in)
+{
+	struct running_who who = { .client = NULL };
+
+	(void)msg_get_str(&in->msg, UID_USER, &in->arena, &who.user);
+	(void)msg_get_str(&in->msg, UID_MESSAGE, &in->arena, &who.message);
+	running_begin(&who);
+}
+
 static void serve_record(void *arg)
 {
 	struct msg_in *in = arg;
 
+	begin_running(in);
 	worker.process->server->workers->worker_serve(in);
+	running_end();
 	msg_in_release(in);
 	free(in);
 	server_hold(-1);

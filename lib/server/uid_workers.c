@@ -47,6 +47,7 @@ static _Noreturn void become_parent(struct server_process *p, int fd)
 	p->ctx.listener_count = 0;
 	channel_free(p->master);
 	p->master = NULL;
+	running_detach();
 	to_front = channel_new(fd, p->server->program);
 	if (to_front == NULL)
 		fatal("cannot talk to the front: %s", strerror(errno));

@@ -25,6 +25,7 @@
 
 #include "base/reason.h"
 #include "ipc/channel.h"
+#include "server/running.h"
 #include "server/server.h"
 
 struct uid_target {
@@ -34,6 +35,11 @@ struct uid_target {
 	size_t extra_count;
 	/* The target's mail is below it; NULL: not known.  Lives as long as the process. */
 	const char *root;
+	/*
+	 * Whose work it is, "" where that is not known: for the list of who ran in a worker that
+	 * died.  Who was in two deaths gets a worker that does nobody else's work.
+	 */
+	char user[RUNNING_USER], message[RUNNING_MESSAGE];
 };
 
 struct uid_workers_class {

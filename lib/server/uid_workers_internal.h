@@ -28,6 +28,8 @@ _Noreturn void uid_worker_run(
 #define UID_REQUEST_ID "uid_request" /* attribute of requests and answers */
 #define UID_ANSWER     "ANSWER"	     /* ok, dsn, text */
 #define UID_WORK       "WORK"
+#define UID_USER       "uid_user" /* attributes of work: whose it is */
+#define UID_MESSAGE    "uid_message"
 #define UID_IDLE       "IDLE" /* worker: "received" records; may I go? */
 #define UID_LOG_TO     "LOG"
 #define UID_FINISH     "FINISH" /* nothing more comes: end when the work and the sessions have */

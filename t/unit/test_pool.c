@@ -3,6 +3,7 @@
 
 #include "unit.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -51,6 +52,28 @@ static void jobs_run_side_by_side(void **state)
 	pthread_barrier_destroy(&all_here);
 }
 
+static void note_number(void *arg)
+{
+	*(unsigned *)arg = pool_thread_number();
+	pthread_barrier_wait(&all_here);
+}
+
+static void threads_have_numbers(void **state)
+{
+	unsigned numbers[10];
+
+	(void)state;
+	want_int("not of the pool", pool_thread_number(), UINT_MAX);
+	pthread_barrier_init(&all_here, NULL, ARRAY_LEN(numbers));
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		pool_run(note_number, &numbers[i]);
+	assert_true(pool_drain(deadline_in(60000)));
+	pthread_barrier_destroy(&all_here);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		for (size_t j = 0; j < i; j++)
+			assert_true(numbers[i] != numbers[j] && numbers[i] != UINT_MAX);
+}
+
 static void drain_has_a_deadline(void **state)
 {
 	(void)state;
@@ -93,6 +116,7 @@ int main(void)
 		cmocka_unit_test(one_thread_is_enough),
 		cmocka_unit_test(every_job_runs),
 		cmocka_unit_test(jobs_run_side_by_side),
+		cmocka_unit_test(threads_have_numbers),
 		cmocka_unit_test(drain_has_a_deadline),
 	};
 
