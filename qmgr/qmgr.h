@@ -79,12 +79,15 @@ struct message {
 	bool named;		/* adopted, or found */
 	bool found;		/* by a scan: verified when it is loaded */
 	bool has_defer_log, has_bounce_log;
-	bool stopped;	      /* no further recipient is handed out */
-	bool left;	      /* its intake is gone: look for a name when all is quiet */
-	bool quiet;	      /* no "removed" is logged: it was, or the client was refused */
-	bool half_moved;      /* a move failed: deferred may have its name too */
-	bool due_again;	      /* flushed while it ran */
-	bool deleted, held;   /* by postsuper, while it ran */
+	bool stopped;	    /* no further recipient is handed out */
+	bool left;	    /* its intake is gone: look for a name when all is quiet */
+	bool quiet;	    /* no "removed" is logged: it was, or the client was refused */
+	bool half_moved;    /* a move failed: deferred may have its name too */
+	bool due_again;	    /* flushed while it ran */
+	bool deleted, held; /* by postsuper, or for its agents' deaths, while it ran */
+	/* How often an agent died that had it; when it had nothing else; which one was last. */
+	unsigned deaths, lone_deaths;
+	uint64_t last_death;
 	struct heap_node due; /* seconds since the epoch */
 	int64_t arrival_us, ready_us;
 
@@ -116,6 +119,10 @@ struct message *message_offered(const char *id, int fd, bool load);
 void message_pump(void);
 /* Makes those due that wait; ID NULL: all. */
 void message_flush(const char *id);
+/* Has it been with an agent at two deaths?  Then it is delivered alone. */
+bool message_is_suspect(const struct message *m);
+/* An agent died that had M, ALONE or among others.  DEATH counts once. */
+void message_agent_died(struct message *m, const char *transport, uint64_t death, bool alone);
 /* What a delivery says about a recipient; OUTCOME's texts are copied. */
 void message_result(struct message *m, size_t index, const struct delivery_outcome *outcome);
 /* A batch has ended: waiting batches or running ones are fewer. */

@@ -17,6 +17,9 @@
 #include "qmgr/qmgr.h"
 
 #define MESSAGE_MAGIC 0x6d736721
+/* Deaths of agents until a message is delivered alone, and then until it is held. */
+#define SUSPECT_DEATHS 2
+#define LONE_DEATHS    3
 
 static int64_t now_s(void)
 {
@@ -294,6 +297,32 @@ void message_fill_request(const struct message *m, struct delivery_request *requ
 	request->ready_us = m->ready_us;
 	request->encoding = encoding ? encoding : "";
 	request->rewrite_context = context ? context : "";
+}
+
+/* ---- agents that die ---- */
+
+bool message_is_suspect(const struct message *m)
+{
+	return m->deaths >= SUSPECT_DEATHS;
+}
+
+void message_agent_died(struct message *m, const char *transport, uint64_t death, bool alone)
+{
+	if (m->last_death == death)
+		return;
+	m->last_death = death;
+	m->deaths++;
+	m->lone_deaths += alone && m->deaths > SUSPECT_DEATHS;
+	if (m->deaths == SUSPECT_DEATHS)
+		log_warning(
+		    "%s: transport %s died twice with it: it is delivered alone from now on", m->id,
+		    transport);
+	if (m->lone_deaths == LONE_DEATHS && !m->held) {
+		log_warning("%s: transport %s died %u times with nothing else: it is held, see "
+			    "postsuper(1)",
+		    m->id, transport, m->lone_deaths);
+		m->held = true;
+	}
 }
 
 /* ---- results ---- */

@@ -8,6 +8,9 @@
  * round the destinations that could run one more.  So a message with many recipients leaves room
  * for others after every batch, and a slow destination holds up nobody else.
  *
+ * A message that agents died with runs alone in its transport, so that it takes no other delivery
+ * along again: it waits until nothing else runs there, and then everything else waits for it.
+ *
  * error, retry and discard need no process: what they do is done here, under their names.
  */
 #include <errno.h>
@@ -37,6 +40,7 @@ struct transport {
 	struct map destinations;
 	struct list running; /* batches */
 	unsigned running_count, limit, destination_limit, recipient_limit;
+	bool runs_suspect; /* alone */
 	struct channel *channel;
 	struct loop_watch watch;
 	bool agent_leaves;  /* the connection ends with what runs; nothing new is sent over it */
@@ -357,6 +361,7 @@ static void start_batch(struct transport *t, struct batch *b)
 	m->running++;
 	b->destination->running++;
 	t->running_count++;
+	t->runs_suspect = message_is_suspect(m);
 	qm.deliveries++;
 }
 
@@ -397,6 +402,11 @@ static void transport_died(struct transport *t)
 
 static void disconnect(struct transport *t);
 
+static bool may_start(const struct transport *t, const struct batch *b)
+{
+	return t->running_count == 0 || (!t->runs_suspect && !message_is_suspect(b->message));
+}
+
 static void pump(struct transport *t)
 {
 	if (t->agent_leaves) {
@@ -408,6 +418,8 @@ static void pump(struct transport *t)
 		struct destination *d = list_entry(t->ready.next, struct destination, node);
 		struct batch *b = list_entry(d->batches.next, struct batch, node);
 
+		if (!may_start(t, b))
+			return;
 		if (!t->channel && !connect_agent(t)) {
 			transport_died(t);
 			return;
@@ -513,8 +525,21 @@ static bool take_report(struct transport *t, const struct msg *m, struct arena *
 	return true;
 }
 
+/* Those that it had.  While we end the agents end too. */
+static void note_death(const struct transport *t)
+{
+	static uint64_t deaths;
+
+	deaths++;
+	list_for_each(pos, &t->running)
+		if (!qm.draining)
+			message_agent_died(list_entry(pos, struct batch, node)->message, t->name,
+			    deaths, t->running_count == 1);
+}
+
 static void disconnect(struct transport *t)
 {
+	note_death(t);
 	loop_unwatch(qm.loop, &t->watch);
 	channel_free(t->channel);
 	t->channel = NULL;

@@ -208,6 +208,50 @@ def test_crashes(q):
     wait_until(lambda: q.is_removed(ident), "the next agent delivers")
 
 
+def test_deadly(q):
+    agent = [q.serve("agent", "test")]
+
+    def agent_is_up():
+        if agent[0].poll() is not None:
+            agent[0] = q.serve("agent", "test")
+        return True
+    start = len(q.lines("test"))
+    deadly, _ = q.inject("a@x.test", "never-again@y.test")
+    wait_until(lambda: agent_is_up() and f"{deadly}: transport test died twice" in q.log(),
+               "the second death")
+    suspect_at = len(q.lines("test"))
+    others = []
+
+    def is_held():
+        agent_is_up()
+        if sum(child.poll() is None for _, child in others) < 3 and len(others) < 60:
+            others.append(q.inject("a@x.test", "slow-other@y.test", wait=False))
+        return q.files().get(deadly) == "hold"
+    wait_until(is_held, "held", 60)
+    tap.like(q.log(), rf"warning: {deadly}: transport test died 3 times with nothing else: it is "
+             "held", "and the log says so")
+    agent_is_up()
+    for _, child in others:
+        child.communicate(timeout=30)
+    wait_until(lambda: agent_is_up() and all(q.is_removed(i) for i, _ in others),
+               "all others are delivered", 60)
+    running, taken_along = set(), set()
+    for at, line in enumerate(q.lines("test")[start:], start):
+        ident, what, _ = line.split(" ", 2)
+        if what == "begins":
+            running.add(ident)
+        elif what == "delivered":
+            running.discard(ident)
+        elif what == "dies":
+            if at >= suspect_at:
+                taken_along |= running
+            running.clear()
+    tap.equal(taken_along, set(), "it took no other delivery along once it was suspect")
+    tap.equal(sum(line.startswith(f"{deadly} dies") for line in q.lines("test")), 5,
+              "two deaths, and three alone")
+    q.command("postsuper", "-d", deadly)
+
+
 def test_found(q):
     ident, said = q.inject("a@x.test", "later@defer.test", "defer@y.test")
     wait_until(lambda: q.files().get(ident) == "deferred", "deferred")
@@ -318,8 +362,8 @@ def test_commands(q):
 def main():
     with Queue() as q:
         tap.run(lambda: test_direct(q), lambda: test_failures(q), lambda: test_folded(q),
-                lambda: test_offer(q), lambda: test_reload(q), lambda: test_crashes(q), lambda: test_found(q),
-                lambda: test_commands(q))
+                lambda: test_offer(q), lambda: test_reload(q), lambda: test_crashes(q),
+                lambda: test_deadly(q), lambda: test_found(q), lambda: test_commands(q))
 
 
 main()

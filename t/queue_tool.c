@@ -6,9 +6,9 @@
  *	writes a message and offers it; prints "DONE", "SPOOLED" or "REFUSED".  -w: time limit, -h:
  *hold, -x: dies after "offer", "spooling" or "link", or gives it up ("abandon") queue_tool agent
  *SOCKET LOG delivers as the recipient's local part says: ok..., defer..., bounce..., slow... (500
- *ms), once... (defers the first time), site... (the whole destination fails), never... (dies); LOG
- *gets a line for each queue_tool bounce SOCKET LOG LOG gets a line for each notice; refuses those
- *for a sender no-notice@...
+ *ms; slow-... gets a line when it begins), once... (defers the first time), site... (the whole
+ *destination fails), never... (dies); LOG gets a line for each queue_tool bounce SOCKET LOG LOG
+ *gets a line for each notice; refuses those for a sender no-notice@...
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -180,8 +180,11 @@ static void deliver_one(struct delivery *d, size_t i)
 		note(d->request->id, "dies", whom);
 		_exit(1);
 	}
-	if (strncmp(whom, "slow", 4) == 0)
+	if (strncmp(whom, "slow", 4) == 0) {
+		if (whom[4] == '-')
+			note(d->request->id, "begins", whom);
 		usleep(500000);
+	}
 	reason_set(&o.why, "2.0.0", "delivered");
 	if (strncmp(whom, "bounce", 6) == 0) {
 		o.status = DELIVERY_BOUNCED;
