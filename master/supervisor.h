@@ -182,7 +182,7 @@ struct master {
 	struct list held;
 	int shared_fd;
 	struct suspects *suspects;
-	int suspects_fd; /* the list for daemons */
+	int suspects_fd;	 /* the list for daemons */
 	int log_fd;		 /* -1: syslog */
 	int ready_fd;		 /* where who waits for the start hears of it; -1: nobody */
 	void (*started)(void);	 /* called after that */

@@ -19,6 +19,7 @@
 #include "qmgr/qmgr.h"
 #include "queue/defer_log.h"
 #include "server/pool.h"
+#include "server/running.h"
 #include "table/table.h"
 
 #define LOG_TEXT_MAX	 (64 * 1024 * 1024)
@@ -207,9 +208,8 @@ static void take_bounce_log(struct load_job *job)
 	strbuf_release(&text);
 }
 
-static void load_work(struct disk_job *base)
+static void load(struct load_job *job)
 {
-	struct load_job *job = (struct load_job *)base;
 	struct loaded *l = &job->loaded;
 
 	refresh_tables();
@@ -232,6 +232,17 @@ static void load_done(struct disk_job *base)
 	qmgr_drop_resolver(job->resolving);
 	message_loaded(job->message, &job->loaded);
 	free(job);
+}
+
+/* A file that kills us is named in master's log. */
+static void load_work(struct disk_job *base)
+{
+	struct load_job *job = (struct load_job *)base;
+	const struct running_who who = { .message = job->id };
+
+	running_begin(&who);
+	load(job);
+	running_end();
 }
 
 void disk_load(struct message *m)
