@@ -132,10 +132,17 @@ static bool wants_notice(const struct message *m, size_t i)
 	       (notify == 0 || (notify & DSN_NOTIFY_FAILURE));
 }
 
-/* The next request's recipients, from *NEXT on. */
+/* What a recipient takes in a record, heads of attributes included. */
+static size_t record_bytes(const struct notice_recipient *r)
+{
+	return strlen(r->address) + strlen(r->original) + strlen(r->orcpt) + strlen(r->why.text) +
+	       strlen(r->remote_mta) + strlen(r->diagnostic) + 256;
+}
+
+/* The next request's recipients, from *NEXT on: as many as a record holds. */
 static size_t fill(struct message *m, size_t *next, struct notice_recipient *out)
 {
-	size_t count = 0;
+	size_t count = 0, bytes = 0;
 
 	for (; *next < m->env->recipient_count && count < NOTICE_MAX_RECIPIENTS; (*next)++) {
 		const struct envelope_recipient *from = &m->env->recipients[*next];
@@ -143,7 +150,7 @@ static size_t fill(struct message *m, size_t *next, struct notice_recipient *out
 
 		if (!wants_notice(m, *next))
 			continue;
-		out[count++] =
+		out[count] =
 		    (struct notice_recipient){ .address = external_form(&m->arena, from->address),
 			    .original = external_form(&m->arena, from->original),
 			    .orcpt = from->orcpt,
@@ -151,6 +158,10 @@ static size_t fill(struct message *m, size_t *next, struct notice_recipient *out
 			    .why = *r->why,
 			    .remote_mta = r->remote_mta ? r->remote_mta : "",
 			    .diagnostic = r->diagnostic ? r->diagnostic : "" };
+		bytes += record_bytes(&out[count]);
+		if (count > 0 && bytes > MSG_MAX / 2)
+			break;
+		count++;
 	}
 	return count;
 }

@@ -150,6 +150,9 @@ def test_failures(q):
     ident, said = q.inject("", "bounce@y.test")
     wait_until(lambda: q.is_removed(ident), "removed")
     tap.ok(not any(l.startswith(ident) for l in q.lines("bounce")), "no notice to nobody")
+    long = [f"bounce{'x' * 960}{number}@y.test" for number in range(1000)]
+    ident, said = q.inject("a@x.test", *long)
+    wait_until(lambda: q.is_removed(ident), "removed: more than one record of failed recipients")
     ident, said = q.inject("no-notice@x.test", "bounce@y.test")
     wait_until(lambda: q.files().get(ident) == "deferred", "kept until the notice is made")
     tap.ok(not q.is_removed(ident), "not removed without its notice")
