@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import hostroot  # noqa: E402
 import instance  # noqa: E402
 import tap  # noqa: E402
 from smtp_dialogue import Dialogue  # noqa: E402
@@ -15,6 +16,7 @@ if os.geteuid() != 0:
     tap.skip_all("needs root, to mount a small file system")
 if not os.environ.get("PC_DISK_FULL"):
     # A mount that no one else sees, and that is gone with us.
+    hostroot.private_mounts_or_skip()
     os.environ["PC_DISK_FULL"] = "1"
     os.execvp("unshare", ["unshare", "--mount", "--propagation", "private", sys.executable,
                           os.path.abspath(sys.argv[0])])
