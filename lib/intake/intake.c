@@ -485,7 +485,7 @@ static bool finish_file(struct intake *in, struct reason *why)
 	return check_writer(in, why);
 }
 
-/* ARCHITECTURE 3, "Who waits": what qmgr cannot know better is decided here. */
+/* doc/QUEUE.md 2.4: what qmgr cannot know better is decided here. */
 static unsigned offer_flags(const struct intake *in)
 {
 	const struct postfix_params *params = in->service->config.params;

@@ -14,7 +14,7 @@
 #include "rewrite/rewrite.h"
 #include "sys/file.h"
 
-/* All header lines of a message together; ARCHITECTURE's limit for a block. */
+/* All header lines of a message together; a field has header_size_limit. */
 #define INTAKE_HEADER_BLOCK_MAX (10 * 1024 * 1024)
 
 struct intake_service {

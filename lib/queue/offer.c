@@ -26,9 +26,6 @@
 #define SEND_LIMIT_MS	 500
 #define RECONNECT_MS	 1000
 #define READER_STACK	 (128 * 1024)
-/* What qmgr would spool anyway (ARCHITECTURE: "who waits"). */
-#define WAIT_MAX_RECIPIENTS 10
-#define WAIT_MAX_SIZE	    (1024 * 1024)
 
 struct connection {
 	struct offer_client *client;
@@ -259,8 +256,7 @@ free_conn:
 
 static bool may_wait(const struct offer_request *request)
 {
-	return !(request->flags & (OFFER_NEVER_WAIT | OFFER_HOLD)) &&
-	       request->recipient_count <= WAIT_MAX_RECIPIENTS && request->size <= WAIT_MAX_SIZE;
+	return !(request->flags & (OFFER_NEVER_WAIT | OFFER_HOLD));
 }
 
 /* Under the lock. */

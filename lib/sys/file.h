@@ -4,7 +4,7 @@
  * that survives a power cut, unnamed files, and syncs that many threads share.
  *
  * Every function that fails sets errno and returns -1 (or NULL) unless it says otherwise.  All
- * descriptors are close-on-exec.  A failed fsync is final (ARCHITECTURE: nobody retries it): the
+ * descriptors are close-on-exec.  A failed fsync is final, and nobody tries it again: the
  * caller treats the data as lost.
  */
 #ifndef PC_SYS_FILE_H

@@ -363,13 +363,13 @@ static void *peer_run(void *arg)
 	return NULL;
 }
 
-static void commit_with(int kind, const char *want, unsigned named)
+static void commit_with(const char *main_cf, int kind, const char *want, unsigned named)
 {
 	struct peer peer = { .answer = kind };
 	char path[200];
 	struct reason why;
 
-	open_service("postcote_deliver_time_limit_ms = 50\n");
+	open_service(main_cf);
 	config_path(&config, "public/qmgr", path, sizeof(path));
 	peer.listener = socket_unix_listen(path, 0600, (uid_t)-1, (gid_t)-1, 5);
 	assert_true(peer.listener >= 0);
@@ -393,19 +393,27 @@ static void commit_with(int kind, const char *want, unsigned named)
 static void test_done(void **state)
 {
 	(void)state;
-	commit_with(OFFER_R_DONE, "O", 0);
+	commit_with("", OFFER_R_DONE, "O", 0);
 }
 
 static void test_spool(void **state)
 {
 	(void)state;
-	commit_with(OFFER_R_SPOOL, "OGD", 1);
+	commit_with("", OFFER_R_SPOOL, "OGD", 1);
 }
 
 static void test_silence(void **state)
 {
 	(void)state;
-	commit_with(-1, "OGD", 1);
+	commit_with("postcote_deliver_time_limit_ms = 50\n", -1, "OGD", 1);
+}
+
+/* doc/QUEUE.md 2.4 */
+static void test_who_waits(void **state)
+{
+	(void)state;
+	commit_with("postcote_deliver_recipient_limit = 0\n", -1, "OD", 1);
+	commit_with("postcote_deliver_size_limit = 3\n", -1, "OD", 1);
 }
 
 /* ---- the records of a submission ---- */
@@ -459,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_done),
 		cmocka_unit_test(test_spool),
 		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_who_waits),
 		cmocka_unit_test(test_maildrop),
 	};
 
