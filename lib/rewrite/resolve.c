@@ -464,20 +464,40 @@ static enum recipient_status ask_class(
 	return ask_recipient(r, tables, address, forms, why);
 }
 
+/*
+ * Canonical maps are read and not applied yet.  A recipient that only they know would be accepted
+ * and come back undeliverable, so it has to wait.
+ */
+static enum recipient_status ask_canonical(
+    const struct resolver *r, struct slice address, struct reason *why)
+{
+	struct tables *const maps[] = { r->recipient_canonical, r->canonical };
+	enum recipient_status status = RECIPIENT_UNKNOWN;
+
+	for (size_t i = 0; status == RECIPIENT_UNKNOWN && i < ARRAY_LEN(maps); i++)
+		status = ask_recipient(r, maps[i], address, ADDRESS_LOOKUP_ALIAS, why);
+	if (status != RECIPIENT_KNOWN)
+		return status;
+	log_warning("%.*s: canonical_maps and recipient_canonical_maps are not supported yet",
+	    SLICE_ARG(address));
+	reason_set(why, "4.3.5", "Server configuration error");
+	return RECIPIENT_ERROR;
+}
+
 enum recipient_status resolver_recipient_known(
     const struct resolver *r, struct slice address, const struct resolved *res, struct reason *why)
 {
-	struct tables *const first[] = { r->recipient_canonical, r->canonical, r->virtual_alias };
 	struct strbuf canonical = STRBUF_INIT(2 * ADDRESS_MAX);
-	enum recipient_status status = RECIPIENT_UNKNOWN;
+	enum recipient_status status;
 
 	rewrite_address(r->rewriter, REWRITE_LOCAL, address, &canonical);
-	for (size_t i = 0; status == RECIPIENT_UNKNOWN && i < ARRAY_LEN(first); i++)
-		status =
-		    ask_recipient(r, first[i], strbuf_slice(&canonical), ADDRESS_LOOKUP_ALIAS, why);
-	strbuf_release(&canonical);
+	status =
+	    ask_recipient(r, r->virtual_alias, strbuf_slice(&canonical), ADDRESS_LOOKUP_ALIAS, why);
 	if (status == RECIPIENT_UNKNOWN)
 		status = ask_class(r, res, why);
+	if (status == RECIPIENT_UNKNOWN)
+		status = ask_canonical(r, strbuf_slice(&canonical), why);
+	strbuf_release(&canonical);
 	if (status == RECIPIENT_UNKNOWN)
 		reason_set(why, "5.1.1", "%s", unknown_user_text(r, res->class));
 	return status;

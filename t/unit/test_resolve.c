@@ -6,6 +6,7 @@ static const char classes_cf[] =
     "mydestination = mail.example.com, localhost\n"
     "virtual_alias_domains = alias.example\n"
     "virtual_alias_maps = inline:{info@alias.example=bob@box.example, al@box.example=x@y}\n"
+    "canonical_maps = inline:{old@box.example=bob@box.example}\n"
     "virtual_mailbox_domains = box.example, broken.example\n"
     "virtual_mailbox_maps = inline:{bob@box.example=b/} \n"
     "relay_domains = relay.example\n"
@@ -148,6 +149,7 @@ static void test_known(void **state)
 		{ "x@alias.example", RECIPIENT_UNKNOWN, "User unknown in virtual alias table" },
 		{ "BOB@box.example", RECIPIENT_KNOWN, NULL },
 		{ "al@box.example", RECIPIENT_KNOWN, NULL },
+		{ "old@box.example", RECIPIENT_ERROR, "Server configuration error" },
 		{ "x@box.example", RECIPIENT_UNKNOWN, "User unknown in virtual mailbox table" },
 		{ "r@relay.example", RECIPIENT_KNOWN, NULL },
 		{ "x@relay.example", RECIPIENT_UNKNOWN, "User unknown in relay recipient table" },
