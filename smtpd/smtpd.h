@@ -69,24 +69,7 @@ struct smtpd_counter {
 	unsigned ok, total;
 };
 
-/* In the order of the disconnect line (postfix.md 8.2). */
-enum smtpd_verb {
-	VERB_HELO,
-	VERB_EHLO,
-	VERB_STARTTLS,
-	VERB_AUTH,
-	VERB_MAIL,
-	VERB_RCPT,
-	VERB_DATA,
-	VERB_RSET,
-	VERB_NOOP,
-	VERB_VRFY,
-	VERB_ETRN,
-	VERB_QUIT,
-	VERB_HELP,
-	VERB_UNKNOWN,
-	VERB_COUNT
-};
+#define SMTPD_COMMANDS_MAX 24 /* rows of smtpd_commands.c */
 
 struct smtpd_transaction {
 	struct arena arena;
@@ -120,9 +103,9 @@ struct smtpd {
 	struct restrict_findings connect_findings, findings; /* of CONNECT; with HELO's */
 	size_t connect_prepends, connect_bccs; /* how many lines of them are CONNECT's */
 	unsigned errors, junk;
-	const char *where;  /* last command, for "lost connection after ..." */
+	const char *where;  /* last command, for "lost connection after ..."; NULL: tell nobody */
 	int64_t data_bytes; /* of an unfinished DATA; -1: none */
-	struct smtpd_counter counters[VERB_COUNT];
+	struct smtpd_counter counters[SMTPD_COMMANDS_MAX];
 };
 
 static inline struct smtpd *smtpd_of(struct session *session)
@@ -132,6 +115,18 @@ static inline struct smtpd *smtpd_of(struct session *session)
 
 enum session_next smtpd_serve(struct session *session, enum session_wake why);
 void smtpd_close(struct session *session);
+
+/*
+ * Reads and runs the next command, which has to be there in part at least; waits for its rest.
+ * Afterwards the session may be closing, or its stream at an end.
+ */
+void smtpd_run_command(struct smtpd *s);
+/* Has the client made too many errors?  Tells it, and the log, once. */
+bool smtpd_is_over_limits(struct smtpd *s);
+
+/* Says why the client is gone, unless the end was ours or it has all that it waited for. */
+void smtpd_log_connection_end(struct smtpd *s);
+void smtpd_log_disconnect(const struct smtpd *s);
 
 /* Until when the client's next line, or part of one, is waited for (smtpd_timeout). */
 void smtpd_set_deadline(struct smtpd *s);
@@ -148,6 +143,8 @@ bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice addres
     struct restrict_verdict *verdict);
 
 void smtpd_transaction_end(struct smtpd *s);
+/* What was found at CONNECT holds for the whole session. */
+void smtpd_keep_connect_findings(struct smtpd *s);
 /* What is known before HELO, and nothing else, stays. */
 void smtpd_session_reset(struct smtpd *s);
 /* Forgets the last HELO with all that followed from it. */
@@ -172,7 +169,7 @@ void smtpd_auth_mechanisms(const struct smtpd *s, struct strbuf *out);
 
 /* One command's handler.  ARGS: without the verb, blanks trimmed. */
 typedef void smtpd_handler(struct smtpd *s, struct slice args);
-smtpd_handler smtpd_helo, smtpd_ehlo, smtpd_mail, smtpd_rcpt, smtpd_data, smtpd_auth,
-    smtpd_starttls;
+smtpd_handler smtpd_helo, smtpd_ehlo, smtpd_starttls, smtpd_auth, smtpd_mail, smtpd_rcpt,
+    smtpd_data, smtpd_rset, smtpd_noop, smtpd_vrfy, smtpd_etrn, smtpd_quit, smtpd_help;
 
 #endif

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * One command: its line is read, held against the columns of the table (smtpd_commands.c) and the
+ * limits of the session, and run.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/codec.h"
+#include "log/log.h"
+#include "mail/header.h"
+#include "smtpd/smtpd_commands.h"
+
+/* A line too long for a command is read to its end up to here. */
+#define SKIP_MAX (1024 * 1024)
+
+void smtpd_set_deadline(struct smtpd *s)
+{
+	const struct postfix_params *p = smtpd_server.params;
+
+	stream_set_deadline(s->session.stream, deadline_in(p->smtpd_timeout * 1000));
+	/* smtpd_per_request_deadline: time is earned by bytes, not given anew for each of them. */
+	if (p->smtpd_per_request_deadline)
+		stream_set_min_rate(
+		    s->session.stream, (unsigned)p->smtpd_min_data_rate, p->smtpd_timeout * 1000);
+}
+
+/* Clients that speak another protocol: HTTP, or none at all, or a message in the wrong place. */
+static bool refuse_forbidden(struct smtpd *s, struct slice line, struct slice verb)
+{
+	if (!header_is_header(verb) &&
+	    match_list_string(smtpd_server.forbidden_commands, verb) != MATCH_YES)
+		return false;
+	log_warning("non-SMTP command from %s: %.*s", s->name_addr,
+	    (int)(line.len > 100 ? 100 : line.len), line.ptr);
+	smtpd_reply(s, 221, "2.7.0", "Error: I can break rules, too. Goodbye.");
+	s->closing = true;
+	return true;
+}
+
+/* The columns of the table; false: the refusal was sent. */
+static bool is_legal(struct smtpd *s, const struct smtpd_command *c, struct slice args)
+{
+	bool want_helo =
+	    (c->flags & CMD_NEED_HELO) ||
+	    ((c->flags & CMD_NEED_HELO_IF_REQUIRED) && smtpd_server.params->smtpd_helo_required);
+
+	if (s->denied && !(c->flags & CMD_END))
+		smtpd_reply(s, 503, "5.7.0", "Error: access denied for %s", s->name_addr);
+	else if (smtpd_server.tls_required && stream_tls(s->session.stream) == NULL &&
+		 !(c->flags & CMD_BEFORE_TLS))
+		smtpd_reply(s, 530, "5.7.0", "Must issue a STARTTLS command first");
+	else if ((c->flags & CMD_NO_ARGS) && args.len > 0)
+		smtpd_reply(s, 501, "5.5.4", "Syntax: %s", c->verb);
+	else if (want_helo && s->helo == NULL)
+		smtpd_reply(s, 503, "5.5.1", "Error: send HELO/EHLO first");
+	else if ((c->flags & CMD_NEED_MAIL) && s->transaction == NULL)
+		smtpd_reply(s, 503, "5.5.1", "Error: need MAIL command");
+	else if (c->in_mail != NULL && s->transaction != NULL)
+		smtpd_reply(s, 503, "5.5.1", "%s", c->in_mail);
+	else
+		return true;
+	return false;
+}
+
+bool smtpd_is_over_limits(struct smtpd *s)
+{
+	const struct postfix_params *p = smtpd_server.params;
+	const char *id = smtpd_queue_id(s);
+
+	if (s->errors < (unsigned)p->smtpd_hard_error_limit)
+		return false;
+	log_info("%s: too many errors after %s from %s", id != NULL ? id : "NOQUEUE", s->where,
+	    s->name_addr);
+	smtpd_reply(s, 421, "4.7.0", "%s Error: too many errors", p->myhostname);
+	return true;
+}
+
+static void log_pipelining(const struct smtpd *s, const char *verb)
+{
+	struct slice next = slice_first(stream_peek(s->session.stream), 100);
+	struct strbuf text = STRBUF_INIT(401);
+
+	for (size_t i = 0; i < next.len; i++) {
+		unsigned char c = (unsigned char)next.ptr[i];
+
+		if (c == '\r' || c == '\n')
+			strbuf_addstr(&text, c == '\r' ? "\\r" : "\\n");
+		else if (ascii_isprint((char)c) && c != '\\')
+			strbuf_addch(&text, (char)c);
+		else
+			strbuf_addf(&text, "\\%03o", c);
+	}
+	log_info("improper command pipelining after %s from %s: %s", verb, s->name_addr, text.ptr);
+	strbuf_release(&text);
+}
+
+/*
+ * Input behind a command whose reply the client has to see first (logged once a session).  Who did
+ * not say EHLO has no leave to pipeline at all; restrictions may mind that.
+ */
+static bool refuse_pipelining(struct smtpd *s, const struct smtpd_command *c)
+{
+	s->pipelined = stream_has_input(s->session.stream) && (!s->esmtp || (c->flags & CMD_LAST));
+	if (!s->pipelined || !(c->flags & CMD_LAST))
+		return false;
+	if (!s->pipelining_log)
+		log_pipelining(s, c->verb);
+	s->pipelining_log = true;
+	if (!smtpd_server.params->smtpd_forbid_unauth_pipelining)
+		return false;
+	smtpd_reply(s, 554, "5.5.0", "Error: SMTP protocol synchronization");
+	s->closing = true;
+	return true;
+}
+
+static void run(struct smtpd *s, struct slice line)
+{
+	struct slice args = line, verb = SLICE_NULL;
+	unsigned errors = s->errors;
+
+	slice_token(&args, " 	", &verb);
+	args = slice_trim(args, " 	");
+	size_t number = smtpd_command_find(verb);
+	const struct smtpd_command *c = &smtpd_commands[number];
+
+	s->counters[number].total++;
+	s->where = c->verb;
+	if (c->run == NULL) {
+		if (!refuse_forbidden(s, line, verb))
+			smtpd_reply(s, 500, "5.5.2", "Error: command not recognized");
+		return;
+	}
+	if (refuse_pipelining(s, c) || !is_legal(s, c, args))
+		return;
+	c->run(s, args);
+	bool good = s->errors <= errors; /* DATA forgives */
+
+	if ((c->flags & CMD_JUNK) &&
+	    s->junk++ > (unsigned)smtpd_server.params->smtpd_junk_command_limit)
+		s->errors++;
+	if (good && stream_error(s->session.stream) == STREAM_OK)
+		s->counters[number].ok++;
+}
+
+static bool is_good_line(struct smtpd *s, struct slice line)
+{
+	if (slice_has_nul(line) || (!ascii_is_valid(line) && !utf8_is_valid(line))) {
+		s->counters[smtpd_command_unknown()].total++;
+		smtpd_reply(s, 500, "5.5.2", "Error: bad UTF-8 syntax");
+		return false;
+	}
+	if (line.len == 0) {
+		s->counters[smtpd_command_unknown()].total++;
+		smtpd_reply(s, 500, "5.5.2", "Error: bad syntax");
+		return false;
+	}
+	return true;
+}
+
+/*
+ * The rest of a line that is too long for a command, read up to its end so that nothing of it is
+ * taken for one, and so that the client sees the refusal; who goes on for ever is left.
+ */
+static void skip_line(struct smtpd *s)
+{
+	struct stream *stream = s->session.stream;
+	size_t skipped = 0;
+	struct slice rest;
+	enum stream_read result;
+
+	do {
+		result = stream_read_line(stream, smtpd_server.line_max, &rest);
+		skipped += rest.len;
+	} while (result == STREAM_READ_PARTIAL && skipped < SKIP_MAX);
+	if (result == STREAM_READ_FAILED)
+		return;
+	if (result == STREAM_READ_PARTIAL)
+		s->closing = true;
+	s->counters[smtpd_command_unknown()].total++;
+	smtpd_reply(s, 500, "5.5.2", "%s Error: command too long", smtpd_server.params->myhostname);
+}
+
+/* A line without its line end; false when there is none to run (*LINE is empty then). */
+static bool read_command(struct smtpd *s, struct slice *line)
+{
+	struct stream *stream = s->session.stream;
+	const struct postfix_params *p = smtpd_server.params;
+
+	smtpd_set_deadline(s);
+	switch (stream_read_line(stream, smtpd_server.line_max, line)) {
+	case STREAM_READ_FAILED:
+		return false;
+	case STREAM_READ_PARTIAL:
+		skip_line(s);
+		return false;
+	case STREAM_READ_LINE:
+		break;
+	}
+	line->len--;
+	if (line->len > 0 && line->ptr[line->len - 1] == '\r')
+		line->len--;
+	else
+		s->bare_lf_seen = true;
+	if (s->bare_lf_seen && smtpd_server.bare_newline == BARE_NEWLINE_REJECT &&
+	    match_list_client(smtpd_server.bare_newline_exclusions, slice_of(s->client_name),
+		&s->session.peer) != MATCH_YES) {
+		smtpd_reply(s, (unsigned)p->smtpd_forbid_bare_newline_reject_code, "5.5.2",
+		    "%s Error: bare <LF> received", p->myhostname);
+		s->closing = true;
+		return false;
+	}
+	*line = slice_trim(*line, " \t");
+	return true;
+}
+
+void smtpd_run_command(struct smtpd *s)
+{
+	struct slice line;
+
+	if (read_command(s, &line) && is_good_line(s, line))
+		run(s, line);
+}

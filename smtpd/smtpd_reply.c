@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Replies: each one written whole, errors counted, hang-ups remembered. */
+#include "mail/smtp_reply.h"
+#include "smtpd/smtpd.h"
+
+static void reply(struct smtpd *s, unsigned code, const char *dsn, struct slice text)
+{
+	struct strbuf out = STRBUF_INIT(16384);
+
+	if (code >= 400)
+		s->errors++;
+	if (code == 421 || code == 521)
+		s->closing = true;
+	smtp_reply_add(&out, code, dsn, text);
+	stream_write(s->session.stream, strbuf_slice(&out));
+	strbuf_release(&out);
+}
+
+void smtpd_reply(struct smtpd *s, unsigned code, const char *dsn, const char *format, ...)
+{
+	struct strbuf text = STRBUF_INIT(8192);
+	va_list args;
+
+	va_start(args, format);
+	strbuf_vaddf(&text, format, args);
+	va_end(args);
+	reply(s, code, dsn, strbuf_slice(&text));
+	strbuf_release(&text);
+}
+
+void smtpd_reply_verdict(struct smtpd *s, const struct restrict_verdict *verdict)
+{
+	reply(s, verdict->code, verdict->dsn, slice_of(verdict->text));
+	if (verdict->disconnect)
+		s->closing = true;
+}
+
+void smtpd_reply_more(struct smtpd *s, unsigned code, const char *format, ...)
+{
+	struct strbuf line = STRBUF_INIT(SMTP_REPLY_LINE_MAX + 3);
+	va_list args;
+
+	strbuf_addf(&line, "%u-", code);
+	va_start(args, format);
+	strbuf_vaddf(&line, format, args);
+	va_end(args);
+	strbuf_addstr(&line, "\r\n");
+	stream_write(s->session.stream, strbuf_slice(&line));
+	strbuf_release(&line);
+}

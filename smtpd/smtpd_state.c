@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What a session remembers between two commands, and how it forgets: a transaction, a HELO, a
+ * login.  And the facts of all that for the restrictions.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "smtpd/smtpd.h"
+
+const char *smtpd_queue_id(const struct smtpd *s)
+{
+	if (s->transaction == NULL || s->transaction->intake == NULL)
+		return NULL;
+	return intake_id(s->transaction->intake);
+}
+
+/* RFC 3848, RFC 5321 4.4. */
+const char *smtpd_protocol(const struct smtpd *s)
+{
+	static const char *const names[2][2][2] = {
+		{ { "SMTP", "SMTP" }, { "SMTP", "SMTP" } },
+		{ { "ESMTP", "ESMTPA" }, { "ESMTPS", "ESMTPSA" } },
+	};
+	return names[s->esmtp][stream_tls(s->session.stream) != NULL][s->sasl_username != NULL];
+}
+
+bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice address,
+    struct restrict_verdict *verdict)
+{
+	struct smtpd_transaction *t = s->transaction;
+	struct restrict_facts facts = {
+		.command = stage == RESTRICT_HELO ? (s->esmtp ? "EHLO" : "HELO") : NULL,
+		.queue_id = smtpd_queue_id(s),
+		.client_name = s->client_name,
+		.client_address = s->client_address,
+		.client_addr = &s->session.peer,
+		.client_port = net_addr_port(&s->session.peer),
+		.reverse_name = s->reverse_name,
+		.protocol = s->esmtp ? "ESMTP" : "SMTP",
+		.helo = s->helo,
+		.sender = t != NULL ? t->sender : SLICE_NULL,
+		.recipient = address,
+		.recipient_count = t != NULL ? t->recipient_count : 0,
+		.size = t != NULL ? t->size : 0,
+		.sasl_method = s->sasl_method,
+		.sasl_username = s->sasl_username,
+		.sasl_sender = t != NULL ? t->sasl_sender : NULL,
+		.tls = stream_tls(s->session.stream) != NULL,
+		.pipelined = s->pipelined,
+	};
+	if (stage == RESTRICT_END_OF_DATA && t != NULL && t->intake != NULL)
+		facts.size = (uint64_t)intake_size(t->intake);
+	return restrict_check(smtpd_server.restrictions, stage, &facts, &s->findings,
+	    t != NULL ? &t->findings : NULL, verdict);
+}
+
+void smtpd_transaction_end(struct smtpd *s)
+{
+	struct smtpd_transaction *t = s->transaction;
+
+	if (t == NULL)
+		return;
+	s->transaction = NULL;
+	intake_free(t->intake);
+	arena_release(&t->arena);
+	free(t);
+}
+
+static void cut_after(struct restrict_line **list, size_t count)
+{
+	while (count-- > 0 && *list != NULL)
+		list = &(*list)->next;
+	*list = NULL;
+}
+
+static size_t length_of(const struct restrict_line *list)
+{
+	size_t count = 0;
+
+	for (; list != NULL; list = list->next)
+		count++;
+	return count;
+}
+
+void smtpd_keep_connect_findings(struct smtpd *s)
+{
+	s->connect_findings = s->findings;
+	s->connect_prepends = length_of(s->findings.prepend);
+	s->connect_bccs = length_of(s->findings.bcc);
+	s->findings.arena = &s->helo_arena;
+}
+
+/* What HELO's checks appended to lists of CONNECT's goes with the memory that it lies in. */
+void smtpd_helo_reset(struct smtpd *s)
+{
+	smtpd_transaction_end(s);
+	s->helo = NULL;
+	s->esmtp = false;
+	s->findings = s->connect_findings;
+	cut_after(&s->findings.prepend, s->connect_prepends);
+	cut_after(&s->findings.bcc, s->connect_bccs);
+	arena_release(&s->helo_arena);
+	s->findings.arena = &s->helo_arena;
+}
+
+void smtpd_session_reset(struct smtpd *s)
+{
+	smtpd_helo_reset(s);
+	s->sasl_method = s->sasl_username = NULL;
+}
+
+void smtpd_neuter(char *text, const char *set)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f || strchr(set, *text) != NULL)
+			*text = '?';
+}
