@@ -104,7 +104,8 @@ static void raise_file_limit(void)
 
 static void make_shared_things(void)
 {
-	if (shared_new(&master.shared_fd) == NULL)
+	master.shared = shared_new(&master.shared_fd);
+	if (master.shared == NULL)
 		fatal("cannot make the shared segment: %s", strerror(errno));
 	quarantine_prepare();
 }

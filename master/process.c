@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "log/log.h"
 #include "master/supervisor.h"
+#include "server/anvil.h"
 #include "server/contract.h"
 #include "server/running.h"
 
@@ -318,6 +319,7 @@ void process_reap(void)
 			continue; /* a child of a daemon that has gone: we are its reaper */
 		well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 		log_death(p, status);
+		anvil_process_gone(master.shared, pid);
 		p->served = !well && !we_killed(p) && quarantine_note_death(p);
 		close_control(p);
 		close_running(p);

@@ -180,6 +180,7 @@ struct master {
 	struct generation *current;
 	unsigned last_generation;
 	struct list held;
+	struct shared *shared; /* server/shared.h */
 	int shared_fd;
 	struct suspects *suspects;
 	int suspects_fd;	 /* the list for daemons */

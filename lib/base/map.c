@@ -75,6 +75,11 @@ uint64_t map_hash(struct slice key)
 	return siphash(secret, key);
 }
 
+uint64_t map_hash_keyed(const uint64_t own_secret[2], struct slice key)
+{
+	return siphash(own_secret, key);
+}
+
 void map_release(struct map *map, void (*free_value)(void *))
 {
 	struct map_entry *entry = map_next(map, NULL), *next;

@@ -43,5 +43,7 @@ struct map_entry *map_next(const struct map *map, const struct map_entry *entry)
 
 /* SipHash-2-4 under the process's secret. */
 uint64_t map_hash(struct slice key);
+/* The same under a secret of the caller's, for processes that share what they hash. */
+uint64_t map_hash_keyed(const uint64_t secret[2], struct slice key);
 
 #endif

@@ -12,11 +12,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/digest.h"
+#include "server/anvil_segment.h"
+
 #define SHARED_MAGIC 0x70635f7368617265u
 
 struct shared {
 	uint64_t magic;
 	atomic_uint_fast64_t next_number;
+	struct anvil_segment anvil;
 };
 
 struct shared *shared_attach(int fd)
@@ -46,15 +50,29 @@ void shared_detach(struct shared *shared)
 	munmap(shared, sizeof(*shared));
 }
 
+/* The rest is zeroes, which take no memory until they are touched. */
+static bool write_start(int memory)
+{
+	const uint64_t magic = SHARED_MAGIC;
+	uint64_t seed[2];
+
+	random_bytes(seed, sizeof(seed));
+	return ftruncate(memory, sizeof(struct shared)) == 0 &&
+	       pwrite(memory, seed, sizeof(seed),
+		   offsetof(struct shared, anvil) + offsetof(struct anvil_segment, seed)) ==
+		   (ssize_t)sizeof(seed) &&
+	       pwrite(memory, &magic, sizeof(magic), offsetof(struct shared, magic)) ==
+		   (ssize_t)sizeof(magic);
+}
+
 struct shared *shared_new(int *fd)
 {
-	const struct shared start = { .magic = SHARED_MAGIC };
 	int memory = memfd_create("postcote-shared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	struct shared *shared;
 
 	if (memory < 0)
 		return NULL;
-	if (pwrite(memory, &start, sizeof(start), 0) != (ssize_t)sizeof(start) ||
+	if (!write_start(memory) ||
 	    fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ||
 	    (shared = shared_attach(memory)) == NULL) {
 		close(memory);
@@ -62,6 +80,11 @@ struct shared *shared_new(int *fd)
 	}
 	*fd = memory;
 	return shared;
+}
+
+struct anvil_segment *shared_anvil(struct shared *shared)
+{
+	return &shared->anvil;
 }
 
 uint64_t shared_next_number(struct shared *shared)
