@@ -102,6 +102,7 @@ static bool serve(
 		.local_rewrite = true,
 		.add_missing_headers = true,
 		.never_wait = true,
+		.overrides = INTAKE_INTERNAL,
 	};
 	struct intake *in = intake_begin(bounce.intake, &origin, SLICE_NULL, why);
 

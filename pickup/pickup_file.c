@@ -204,6 +204,7 @@ static struct intake *begin(
 		.local_rewrite = !sub->remote_rewrite,
 		.add_missing_headers = !sub->remote_rewrite,
 		.never_wait = true,
+		.overrides = intake_overrides(pickup->params->receive_override_options),
 		.full_name = sub->full_name,
 		.arrival_us = sub->arrival_us,
 	};
@@ -218,6 +219,8 @@ static struct intake *begin(
 		log_info(
 		    "%s: uid=%lu from=<%s>", intake_id(in), (unsigned long)sub->uid, external.ptr);
 		strbuf_release(&external);
+		if (pickup->params->content_filter[0] != '\0')
+			intake_set_filter(in, pickup->params->content_filter);
 		if (sub->encoding != NULL)
 			intake_set_encoding(in, sub->encoding);
 		if (sub->envelope_id.len > 0)

@@ -32,6 +32,7 @@ static struct resolving *resolving_new(const struct postfix_params *params)
 	struct resolving *r = xcalloc(1, sizeof(*r));
 
 	r->resolver = resolver_new(params);
+	r->params = params;
 	r->users = 1;
 	return r;
 }

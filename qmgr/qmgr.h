@@ -36,6 +36,7 @@ void disk_run(struct disk_job *job);
 /* A resolver that jobs share; freed with the last of them after a reload. */
 struct resolving {
 	struct resolver *resolver;
+	const struct postfix_params *params; /* the resolver's */
 	atomic_int users;
 };
 

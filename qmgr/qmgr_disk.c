@@ -118,16 +118,32 @@ static void fail_recipient(struct arena *arena, struct qmgr_recipient *r, const 
 	r->nexthop = arena_printf(arena, "%s %s", why->dsn, why->text);
 }
 
-/* "transport:destination" of a content filter stands over what the address says. */
-static void apply_filter(struct arena *arena, const char *filter, struct qmgr_recipient *r)
+static struct slice domain_of(struct slice address, struct slice otherwise)
 {
-	const char *colon = strchr(filter, ':');
+	struct slice local, domain;
 
-	if (!colon)
-		return;
-	r->transport = arena_slicedup(arena, slice_mem(filter, (size_t)(colon - filter)));
-	if (colon[1])
-		r->nexthop = arena_strdup(arena, colon + 1);
+	return address_split(address, &local, &domain) && domain.len > 0 ? domain : otherwise;
+}
+
+/*
+ * "transport:nexthop" of a content filter stands over all that the address says: it is not even
+ * looked up.
+ */
+static void apply_filter(struct load_job *job, struct qmgr_recipient *r)
+{
+	const struct postfix_params *p = job->resolving->params;
+	struct arena *arena = &job->loaded.arena;
+	struct slice filter = slice_of(job->loaded.env->filter);
+	ptrdiff_t colon = slice_find(filter, ':');
+	struct slice nexthop = colon < 0 ? SLICE_NULL : slice_from(filter, (size_t)colon + 1);
+
+	if (nexthop.len == 0)
+		nexthop = slice_of(p->default_filter_nexthop);
+	if (nexthop.len == 0)
+		nexthop = domain_of(slice_of(r->address), slice_of(p->myhostname));
+	r->transport =
+	    arena_slicedup(arena, slice_first(filter, colon < 0 ? filter.len : (size_t)colon));
+	r->nexthop = arena_slicedup(arena, nexthop);
 }
 
 static void resolve_recipient(
@@ -138,6 +154,10 @@ static void resolve_recipient(
 	struct reason why = { .dsn = "" };
 
 	r->address = address;
+	if (*env->filter && *address != '-') {
+		apply_filter(job, r);
+		return;
+	}
 	if (!resolve(job->resolving->resolver, slice_of(address), slice_of(env->sender), resolved,
 		&why)) {
 		fail_recipient(arena, r, &why);
@@ -146,8 +166,25 @@ static void resolve_recipient(
 	r->transport = arena_slicedup(arena, strbuf_slice(&resolved->transport));
 	r->nexthop = arena_slicedup(arena, strbuf_slice(&resolved->nexthop));
 	r->address = arena_slicedup(arena, strbuf_slice(&resolved->recipient));
-	if (*env->filter)
-		apply_filter(arena, env->filter, r);
+}
+
+/* One delivery to the redirect's address stands for all recipients. */
+static void redirect(struct load_job *job, struct resolved *resolved)
+{
+	struct loaded *l = &job->loaded;
+	bool first = true;
+
+	for (size_t i = 0; i < l->env->recipient_count; i++) {
+		struct qmgr_recipient *r = &l->recipients[i];
+
+		if (r->state == RCPT_DONE)
+			continue;
+		if (first)
+			resolve_recipient(job, l->env->redirect, resolved, r);
+		else
+			r->state = RCPT_DONE;
+		first = false;
+	}
 }
 
 static void resolve_all(struct load_job *job)
@@ -161,14 +198,14 @@ static void resolve_all(struct load_job *job)
 	for (size_t i = 0; i < env->recipient_count; i++) {
 		struct qmgr_recipient *r = &l->recipients[i];
 
-		if (env->recipients[i].done) {
+		r->marked = env->recipients[i].done;
+		if (r->marked)
 			r->state = RCPT_DONE;
-			r->marked = true;
-			continue;
-		}
-		resolve_recipient(
-		    job, *env->redirect ? env->redirect : env->recipients[i].address, &resolved, r);
+		else if (*env->redirect == '\0')
+			resolve_recipient(job, env->recipients[i].address, &resolved, r);
 	}
+	if (*env->redirect)
+		redirect(job, &resolved);
 	resolved_release(&resolved);
 }
 

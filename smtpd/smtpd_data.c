@@ -40,9 +40,11 @@ static bool prepend_received(struct smtpd *s, struct reason *why)
 	if (t->recipient_count == 1) {
 		strbuf_addstr(&out, "\n\tfor <");
 		address_external(t->only_recipient, &out);
-		strbuf_addch(&out, '>');
+		strbuf_addstr(&out, ">; ");
+	} else {
+		strbuf_addstr(&out, ";\n\t");
 	}
-	strbuf_addf(&out, "; %s", date_rfc5322((time_t)(t->arrival_us / 1000000), date));
+	strbuf_addf(&out, "%s", date_rfc5322((time_t)(t->arrival_us / 1000000), date));
 	bool ok = intake_prepend(t->intake, strbuf_slice(&out), why);
 
 	strbuf_release(&out);
@@ -99,14 +101,13 @@ static bool read_body(struct smtpd *s, struct body *b)
 	}
 }
 
-/* Post-DATA codes of postfix.md 5.2. */
-static unsigned code_of(const struct reason *why)
+/* Post-DATA replies of the intake. */
+static void reply_refusal(struct smtpd *s, const struct reason *why)
 {
-	if (!reason_is_permanent(why))
-		return strcmp(why->dsn, "4.3.1") == 0 ? 452 : 451;
-	if (strcmp(why->dsn, "5.3.4") == 0)
-		return 552;
-	return strcmp(why->dsn, "5.1.0") == 0 ? 550 : 554;
+	char text[600];
+	unsigned code = intake_reply(why, text);
+
+	smtpd_reply(s, code, why->dsn, "%s", text);
 }
 
 static bool has_bare_newline_to_refuse(const struct smtpd *s, const struct body *b)
@@ -130,12 +131,12 @@ static void end_message(struct smtpd *s, struct body *b)
 		    smtpd_server.params->myhostname);
 		s->closing = true;
 	} else if (b->refused) {
-		smtpd_reply(s, code_of(&b->why), b->why.dsn, "Error: %s", b->why.text);
+		reply_refusal(s, &b->why);
 	} else if (!smtpd_check(s, RESTRICT_END_OF_DATA, SLICE_NULL, &verdict)) {
 		smtpd_reply_verdict(s, &verdict);
 	} else if (!t->findings.discard && !s->findings.discard &&
 		   !intake_commit(t->intake, &b->why)) {
-		smtpd_reply(s, code_of(&b->why), b->why.dsn, "Error: %s", b->why.text);
+		reply_refusal(s, &b->why);
 	} else {
 		/* The limits are on errors and idle commands without mail in between. */
 		s->errors = 0;
@@ -193,7 +194,7 @@ void smtpd_data(struct smtpd *s, struct slice args)
 	if (s->findings.hold || s->transaction->findings.hold)
 		intake_set_hold(s->transaction->intake);
 	if (!prepend_headers(s, &body.why)) {
-		smtpd_reply(s, code_of(&body.why), body.why.dsn, "Error: %s", body.why.text);
+		reply_refusal(s, &body.why);
 		smtpd_transaction_end(s);
 		return;
 	}

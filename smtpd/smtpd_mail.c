@@ -225,11 +225,14 @@ static bool open_intake(struct smtpd *s, struct reason *why)
 		.origin = "smtp",
 		.local_rewrite = local,
 		.add_missing_headers = local,
+		.overrides = intake_overrides(smtpd_server.params->receive_override_options),
 		.arrival_us = t->arrival_us,
 	    },
 	    t->sender_rewritten, why);
 	if (t->intake == NULL)
 		return false;
+	if (smtpd_server.params->content_filter[0] != '\0')
+		intake_set_filter(t->intake, smtpd_server.params->content_filter);
 	if (t->encoding != NULL)
 		intake_set_encoding(t->intake, t->encoding);
 	log_client(s);

@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -171,6 +172,28 @@ def test_folded(q):
              "retry")
     tap.like(log, rf"{ident}: to=<u@void.test>, .*dsn=4.3.0, status=deferred "
              r"\(mail transport unavailable\)", "no such transport")
+
+
+def test_overrides(q):
+    """Filter and redirect records stand over what the recipients' addresses say."""
+    ident, _ = q.inject("a@x.test", "u@err.test", "u@sink.test", options=["-F", "discard:x"])
+    wait_until(lambda: q.is_removed(ident), "removed")
+    tap.equal(len(re.findall(rf"{ident}: to=<u@\w+.test>, relay=none, .*status=sent", q.log())), 2,
+              "a filter takes what its recipients' domain would refuse")
+    ident, _ = q.inject("a@x.test", "u@sink.test", options=["-F", "nothere:"])
+    tap.like(q.wait_for_log(rf"{ident}: to=.*").group(), r"to=<u@sink.test>, .*dsn=4.3.0, "
+             r"status=deferred \(mail transport unavailable\)", "a filter that is not there")
+    wait_until(lambda: q.files().get(ident) == "deferred", "deferred")
+    ident, _ = q.inject("a@x.test", "u@err.test", "v@err.test", "ok@y.test",
+                        options=["-R", "u@later.test"])
+    wait_until(lambda: q.files().get(ident) == "deferred", "deferred")
+    tap.equal(re.findall(rf"{ident}: to=<([^>]*)>", q.log()), ["u@later.test"],
+              "one delivery for all recipients")
+    q.command("postsuper", "-d", ident)
+    ident, _ = q.inject("a@x.test", "u@err.test", "v@err.test", options=["-R", "to@sink.test"])
+    wait_until(lambda: q.is_removed(ident), "removed")
+    tap.equal(re.findall(rf"{ident}: to=<([^>]*)>, .*status=sent", q.log()), ["to@sink.test"],
+              "a redirect that is delivered is the message's end")
 
 
 def test_offer(q):
@@ -365,7 +388,7 @@ def test_commands(q):
 def main():
     with Queue() as q:
         tap.run(lambda: test_direct(q), lambda: test_failures(q), lambda: test_folded(q),
-                lambda: test_offer(q), lambda: test_reload(q), lambda: test_crashes(q),
+                lambda: test_overrides(q), lambda: test_offer(q), lambda: test_reload(q), lambda: test_crashes(q),
                 lambda: test_deadly(q), lambda: test_found(q), lambda: test_commands(q))
 
 

@@ -2,13 +2,14 @@
 /*
  * The parts around qmgr, for t/queue.t: intake, an agent, and the bounce service.
  *
- *   queue_tool inject [-w MS] [-h] [-x STAGE] SPOOL ID SENDER RCPT...
+ *   queue_tool inject [-w MS] [-h] [-x STAGE] [-F FILTER] [-R ADDRESS] SPOOL ID SENDER RCPT...
  *	writes a message and offers it; prints "DONE", "SPOOLED" or "REFUSED".  -w: time limit, -h:
- *hold, -x: dies after "offer", "spooling" or "link", or gives it up ("abandon") queue_tool agent
- *SOCKET LOG delivers as the recipient's local part says: ok..., defer..., bounce..., slow... (500
- *ms; slow-... gets a line when it begins), once... (defers the first time), site... (the whole
- *destination fails), never... (dies); LOG gets a line for each queue_tool bounce SOCKET LOG LOG
- *gets a line for each notice; refuses those for a sender no-notice@...
+ *hold, -F, -R: with a filter or redirect record, -x: dies after "offer", "spooling" or "link", or
+ *gives it up ("abandon") queue_tool agent SOCKET LOG delivers as the recipient's local part says:
+ *ok..., defer..., bounce..., slow... (500 ms; slow-... gets a line when it begins), once... (defers
+ *the first time), site... (the whole destination fails), never... (dies); LOG gets a line for each
+ *queue_tool bounce SOCKET LOG LOG gets a line for each notice; refuses those for a sender
+ *no-notice@...
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,7 @@
 /* ---- inject ---- */
 
 struct injection {
-	const char *spool, *id, *sender;
+	const char *spool, *id, *sender, *filter, *redirect;
 	char **recipients;
 	int64_t wait_ms;
 	unsigned flags;
@@ -58,6 +59,10 @@ static void write_message(struct injection *in)
 	queue_writer_line(&w, SLICE_LIT(""), true);
 	queue_writer_line(&w, SLICE_LIT("body"), true);
 	queue_writer_extracted(&w);
+	if (in->filter)
+		queue_writer_record(&w, QR_FILTER, slice_of(in->filter));
+	if (in->redirect)
+		queue_writer_record(&w, QR_REDIRECT, slice_of(in->redirect));
 	if (queue_writer_finish(&w, 0) != 0)
 		fatal("write: %s", strerror(errno));
 	in->size = queue_writer_size(&w);
@@ -271,9 +276,13 @@ int main(int argc, char **argv)
 	if (argc < 2 || strcmp(argv[1], "inject") != 0)
 		return 64;
 	optind = 2;
-	while ((opt = getopt(argc, argv, "w:hx:")) != -1) {
+	while ((opt = getopt(argc, argv, "w:hx:F:R:")) != -1) {
 		if (opt == 'w')
 			in.wait_ms = atoi(optarg);
+		else if (opt == 'F')
+			in.filter = optarg;
+		else if (opt == 'R')
+			in.redirect = optarg;
 		else if (opt == 'h')
 			in.flags |= OFFER_HOLD;
 		else if (opt == 'x')

@@ -18,7 +18,6 @@
 #include "mail/dsn.h"
 #include "mail/header.h"
 
-#define WRITE_ERROR "queue file write error"
 /* Of an attribute; readers refuse longer ones. */
 #define TEXT_MAX 4096
 
@@ -91,20 +90,27 @@ bool intake_fail(struct intake *in, struct reason *why, const char *dsn, const c
 }
 
 /* The writer's errors stick; they are looked at once per line given. */
-static bool check_writer(struct intake *in, struct reason *why)
+bool intake_check_writer(struct intake *in, struct reason *why)
 {
 	if (in->writer.error == 0)
 		return true;
 	if (in->state != INTAKE_FAILED)
 		log_as(in->service->log_name, LOG_LEVEL_WARNING, "%s: write queue file: %s", in->id,
 		    strerror(in->writer.error));
-	return intake_fail(in, why, "4.3.0", WRITE_ERROR);
+	return intake_fail(in, why, "4.3.0", INTAKE_WRITE_ERROR);
 }
 
 /*
  * A HELO name, a login or a Message-Id may hold any byte; in a queue file a control character in
  * one would make the whole file damaged for its reader.
  */
+static void clean(struct strbuf *text)
+{
+	for (size_t i = 0; i < text->len; i++)
+		if ((unsigned char)text->ptr[i] < 0x20 || text->ptr[i] == 0x7f)
+			text->ptr[i] = '?';
+}
+
 static void write_attribute(struct intake *in, const char *name, const char *value)
 {
 	struct strbuf text = STRBUF_INIT(TEXT_MAX);
@@ -112,17 +118,25 @@ static void write_attribute(struct intake *in, const char *name, const char *val
 	if (value == NULL || value[0] == '\0')
 		return;
 	strbuf_addslice(&text, slice_first(slice_of(value), TEXT_MAX));
-	for (size_t i = 0; i < text.len; i++)
-		if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
-			text.ptr[i] = '?';
+	clean(&text);
 	queue_writer_attribute(&in->writer, name, strbuf_slice(&text));
+	strbuf_release(&text);
+}
+
+static void write_text(struct intake *in, int type, struct slice value)
+{
+	struct strbuf text = STRBUF_INIT(TEXT_MAX);
+
+	strbuf_addslice(&text, slice_first(value, TEXT_MAX));
+	clean(&text);
+	queue_writer_record(&in->writer, type, strbuf_slice(&text));
 	strbuf_release(&text);
 }
 
 static void write_origin(struct intake *in, const struct intake_origin *origin)
 {
 	if (origin->full_name != NULL && origin->full_name[0] != '\0')
-		queue_writer_record(&in->writer, QR_FULL_NAME, slice_of(origin->full_name));
+		write_text(in, QR_FULL_NAME, slice_of(origin->full_name));
 	write_attribute(in, "rewrite_context", in->local_rewrite ? "local" : "remote");
 	write_attribute(in, "log_client_name", origin->client_name);
 	write_attribute(in, "log_client_address", origin->client_address);
@@ -158,7 +172,7 @@ struct intake *intake_begin(struct intake_service *service, const struct intake_
 	if (tmpfile_open(&in->file, dirsync_fd(service->incoming), QUEUE_FILE_MODE) < 0) {
 		log_as(service->log_name, LOG_LEVEL_WARNING, "create file in incoming: %s",
 		    strerror(errno));
-		reason_set(why, "4.3.0", WRITE_ERROR);
+		reason_set(why, "4.3.0", INTAKE_WRITE_ERROR);
 		free(in);
 		return NULL;
 	}
@@ -167,9 +181,13 @@ struct intake *intake_begin(struct intake_service *service, const struct intake_
 	in->add_missing = origin->add_missing_headers;
 	in->smtputf8 = origin->smtputf8;
 	in->never_wait = origin->never_wait;
+	in->overrides = origin->overrides;
 	in->sender = xstrndup(sender.ptr != NULL ? sender.ptr : "", sender.len);
 	in->full_name = origin->full_name != NULL ? xstrdup(origin->full_name) : NULL;
 	strbuf_init(&in->prepended, INTAKE_HEADER_BLOCK_MAX);
+	strbuf_init(&in->filter, TEXT_MAX);
+	strbuf_init(&in->redirect, 2 * ADDRESS_MAX);
+	strbuf_init(&in->bccs, 1024 * 1024);
 	/* One field with its folds; what is beyond is cut, as with the peer. */
 	strbuf_init(&in->header, STRBUF_NO_LIMIT);
 	queue_id_new(&service->id_rules,
@@ -188,6 +206,9 @@ void intake_free(struct intake *in)
 	tmpfile_close(&in->file);
 	strbuf_release(&in->prepended);
 	strbuf_release(&in->header);
+	strbuf_release(&in->filter);
+	strbuf_release(&in->redirect);
+	strbuf_release(&in->bccs);
 	map_release(&in->recipients, NULL);
 	free(in->sender);
 	free(in->full_name);
@@ -229,74 +250,16 @@ void intake_set_hold(struct intake *in)
 	in->hold = true;
 }
 
-static bool is_duplicate(struct intake *in, struct slice address, struct slice original,
-    struct slice orcpt, unsigned notify)
+void intake_set_filter(struct intake *in, const char *transport_nexthop)
 {
-	long limit = in->service->config.params->duplicate_filter_limit;
-	struct strbuf key = STRBUF_INIT(16 * ADDRESS_MAX);
-	bool known;
-
-	strbuf_addf(&key, "%u\n", notify);
-	strbuf_addslice(&key, orcpt);
-	strbuf_addch(&key, '\n');
-	strbuf_addslice(&key, original);
-	strbuf_addch(&key, '\n');
-	strbuf_addslice(&key, address);
-	ascii_tolower(key.ptr, key.len);
-	known = map_get(&in->recipients, strbuf_slice(&key)) != NULL;
-	if (!known && (limit <= 0 || in->recipients.count < (size_t)limit))
-		map_put(&in->recipients, strbuf_slice(&key), in);
-	strbuf_release(&key);
-	return known;
+	strbuf_reset(&in->filter);
+	strbuf_addstr(&in->filter, transport_nexthop);
 }
 
-/* One final address of a recipient into the envelope. */
-struct expansion {
-	struct intake *in;
-	const struct intake_recipient *rcpt;
-};
-
-static bool put_recipient(struct slice final, void *arg)
+void intake_set_redirect(struct intake *in, struct slice address)
 {
-	const struct expansion *e = arg;
-	const struct intake_recipient *rcpt = e->rcpt;
-	struct strbuf orcpt = STRBUF_INIT(4 * ADDRESS_MAX);
-	struct slice given = rcpt->original.len > 0 ? rcpt->original : rcpt->address;
-	struct slice original = slice_eq(given, final) ? SLICE_NULL : given;
-
-	if (rcpt->dsn_orcpt.len > 0) {
-		strbuf_addslice(&orcpt, rcpt->dsn_orcpt);
-	} else {
-		strbuf_addstr(&orcpt, "rfc822;");
-		address_external(given, &orcpt);
-	}
-	if (!is_duplicate(e->in, final, original, strbuf_slice(&orcpt), rcpt->notify)) {
-		queue_writer_recipient(
-		    &e->in->writer, final, original, strbuf_slice(&orcpt), rcpt->notify);
-		e->in->recipient_count++;
-	}
-	strbuf_release(&orcpt);
-	return e->in->writer.error == 0;
-}
-
-bool intake_recipient(struct intake *in, const struct intake_recipient *rcpt, struct reason *why)
-{
-	struct expansion expansion = { in, rcpt };
-
-	if (in->state == INTAKE_FAILED)
-		return intake_fail(in, why, "", "");
-	ASSERT(in->state == INTAKE_ENVELOPE);
-	if (rcpt->notify & DSN_NOTIFY_SUCCESS)
-		in->never_wait = true;
-	if (aliases_expand(in->service->aliases, rcpt->address, in->service->log_name, in->id,
-		put_recipient, &expansion) == ALIAS_ERROR)
-		return intake_fail(in, why, "4.3.0", WRITE_ERROR);
-	return check_writer(in, why);
-}
-
-unsigned intake_recipient_count(const struct intake *in)
-{
-	return in->recipient_count;
+	strbuf_reset(&in->redirect);
+	strbuf_addslice(&in->redirect, address);
 }
 
 bool intake_prepend(struct intake *in, struct slice header, struct reason *why)
@@ -311,178 +274,25 @@ bool intake_prepend(struct intake *in, struct slice header, struct reason *why)
 	return true;
 }
 
-void intake_write_lines(struct intake *in, struct slice text)
-{
-	while (text.len > 0) {
-		ptrdiff_t lf = slice_find(text, '\n');
-		size_t len = lf < 0 ? text.len : (size_t)lf;
-		struct slice line = slice_first(text, len);
-
-		if (line.len > 0 && line.ptr[line.len - 1] == '\r')
-			line.len--;
-		queue_writer_line(&in->writer, line, true);
-		text = slice_from(text, len + 1);
-	}
-}
-
-static void begin_content(struct intake *in)
-{
-	queue_writer_content(&in->writer);
-	intake_write_lines(in, strbuf_slice(&in->prepended));
-	strbuf_release(&in->prepended);
-	in->state = INTAKE_HEADER;
-}
-
-/* cleanup_replace_stray_cr_lf: a CR that does not end a line would be one to another reader. */
-static void write_body_line(struct intake *in, struct slice line, bool complete)
-{
-	if (!in->service->config.params->cleanup_replace_stray_cr_lf ||
-	    slice_find(line, '\r') < 0) {
-		queue_writer_line(&in->writer, line, complete);
-		return;
-	}
-	struct strbuf clean = STRBUF_INIT(STRBUF_NO_LIMIT);
-
-	strbuf_addslice(&clean, line);
-	for (size_t i = 0; i < clean.len; i++)
-		if (clean.ptr[i] == '\r')
-			clean.ptr[i] = ' ';
-	queue_writer_line(&in->writer, strbuf_slice(&clean), complete);
-	strbuf_release(&clean);
-}
-
-static void gather(struct intake *in, struct slice piece, bool new_line)
-{
-	size_t limit = (size_t)in->service->config.params->header_size_limit;
-	size_t old = in->header.len;
-
-	if (in->header_cut)
-		return;
-	if (old + piece.len + 1 > limit) {
-		in->header_cut = true;
-		piece = slice_first(piece, limit > old + 1 ? limit - old - 1 : 0);
-	}
-	if (new_line)
-		strbuf_addch(&in->header, '\n');
-	strbuf_addslice(&in->header, piece);
-	if (!in->service->config.params->cleanup_replace_stray_cr_lf)
-		return;
-	for (size_t i = old; i < in->header.len; i++)
-		if (in->header.ptr[i] == '\r')
-			in->header.ptr[i] = ' ';
-}
-
-/* True when LINE was of the header; false: it is the first line of the body (or failed). */
-static bool header_line(struct intake *in, struct slice line, struct reason *why)
-{
-	if (in->line_open) {
-		gather(in, line, false);
-		return true;
-	}
-	if (header_is_continuation(line) && in->header.len > 0) {
-		gather(in, line, true);
-		return true;
-	}
-	if (!intake_header_complete(in, why))
-		return false;
-	if (!header_is_header(line))
-		return false;
-	gather(in, line, false);
-	return true;
-}
-
-static bool is_mailbox_line(struct slice line)
-{
-	size_t quotes = 0;
-
-	while (quotes < line.len && line.ptr[quotes] == '>')
-		quotes++;
-	return slice_starts(slice_from(line, quotes), "From ");
-}
-
-/*
- * A mailbox's separators before the first line are kept as headers; a first line that begins with a
- * blank would be taken for a folded Received:, or for a part of such a header, and ends the header.
- */
-static bool first_line(struct intake *in, struct slice line, struct reason *why)
-{
-	if (in->line_open) {
-		gather(in, line, false);
-		return true;
-	}
-	if (!intake_header_complete(in, why))
-		return false;
-	if (is_mailbox_line(line)) {
-		gather(in, SLICE_LIT("X-Mailbox-Line: "), false);
-		gather(in, line, false);
-		return true;
-	}
-	in->began = true;
-	return header_line(in, line, why);
-}
-
-static bool take_header_line(struct intake *in, struct slice line, struct reason *why)
-{
-	bool of_header = in->began ? header_line(in, line, why) : first_line(in, line, why);
-
-	in->header_bytes += line.len + 1;
-	if (in->state == INTAKE_FAILED)
-		return false;
-	if (in->header_bytes > INTAKE_HEADER_BLOCK_MAX)
-		return intake_fail(in, why, "5.3.4", "message header too big");
-	if (of_header)
-		return true;
-	if (!intake_header_end(in, why))
-		return false;
-	/* The empty line between header and body is there whoever forgot it. */
-	queue_writer_line(&in->writer, SLICE_NULL, true);
-	return true;
-}
-
-bool intake_line(struct intake *in, struct slice line, bool complete, struct reason *why)
-{
-	long long limit = in->service->config.params->message_size_limit;
-
-	if (in->state == INTAKE_FAILED)
-		return intake_fail(in, why, "", "");
-	in->size += (int64_t)line.len + (complete ? 2 : 0);
-	if (limit > 0 && in->size > limit)
-		return intake_fail(in, why, "5.3.4", "message file too big");
-	if (in->state == INTAKE_ENVELOPE)
-		begin_content(in);
-	if (in->state == INTAKE_HEADER) {
-		bool separator = line.len == 0 && complete && !in->line_open;
-
-		if (!take_header_line(in, line, why))
-			return false;
-		if (in->state == INTAKE_HEADER || separator) {
-			in->line_open = !complete;
-			return check_writer(in, why);
-		}
-	}
-	write_body_line(in, line, complete);
-	in->line_open = !complete;
-	return check_writer(in, why);
-}
-
-int64_t intake_size(const struct intake *in)
-{
-	return in->size;
-}
-
 static bool finish_file(struct intake *in, struct reason *why)
 {
 	if (in->state == INTAKE_ENVELOPE)
-		begin_content(in);
+		intake_begin_content(in);
 	if (in->state == INTAKE_HEADER && !intake_header_end(in, why))
 		return false;
 	if (in->line_open)
 		queue_writer_line(&in->writer, SLICE_NULL, true);
 	queue_writer_extracted(&in->writer);
+	if (in->filter.len > 0)
+		write_text(in, QR_FILTER, strbuf_slice(&in->filter));
+	if (in->redirect.len > 0)
+		write_text(in, QR_REDIRECT, strbuf_slice(&in->redirect));
+	if (!intake_put_late_bccs(in, why))
+		return false;
 	if (in->message_id != NULL)
 		write_attribute(in, "message_id", in->message_id);
 	queue_writer_finish(&in->writer, in->smtputf8 ? QUEUE_SENDOPT_SMTPUTF8 : 0);
-	return check_writer(in, why);
+	return intake_check_writer(in, why);
 }
 
 /* doc/QUEUE.md 2.4: what qmgr cannot know better is decided here. */
@@ -521,7 +331,7 @@ bool intake_commit(struct intake *in, struct reason *why)
 	offer_free(offer);
 	if (!ours) {
 		log_as(in->service->log_name, LOG_LEVEL_WARNING, "%s: %s", in->id, why->text);
-		return intake_fail(in, why, "4.3.0", WRITE_ERROR);
+		return intake_fail(in, why, "4.3.0", INTAKE_WRITE_ERROR);
 	}
 	return true;
 }

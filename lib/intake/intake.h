@@ -19,6 +19,9 @@
  *	4.3.0 queue file write error (a full disk as well)
  *	5.3.4 message file too big		5.4.0 too many hops
  *	5.3.4 message header too big		5.1.0 no recipients specified
+ *	whatever REJECT in header_checks and its sisters says
+ *
+ * intake_reply() makes an SMTP reply of them.
  *
  * An intake belongs to one thread; a service is shared by all threads of a process.
  */
@@ -34,6 +37,20 @@
 #include "sys/sandbox.h"
 
 struct intake_service;
+
+/*
+ * What is not done to a message (receive_override_options); bits.  Notices of our own are
+ * INTAKE_INTERNAL: their addresses are mapped, and nothing else.
+ */
+enum intake_override {
+	INTAKE_NO_MAPPINGS = 1, /* no canonical maps, masquerading, aliases, automatic BCC */
+	INTAKE_NO_CHECKS = 2,	/* no header_checks, body_checks and the like */
+	INTAKE_NO_BCC = 4,	/* no automatic BCC */
+	INTAKE_INTERNAL = INTAKE_NO_CHECKS | INTAKE_NO_BCC
+};
+
+/* Of the words of receive_override_options; an unknown one is a warning. */
+unsigned intake_overrides(const char *receive_override_options);
 
 struct intake_service_config {
 	const struct postfix_params *params; /* of the cleanup role; outlives the service */
@@ -77,6 +94,7 @@ struct intake_origin {
 	bool smtputf8;
 	/* Spooled at once: the submitter does not wait for a delivery anyway (commands). */
 	bool never_wait;
+	unsigned overrides;    /* enum intake_override */
 	const char *full_name; /* for a missing From: */
 	int64_t arrival_us;    /* wall clock; 0: now */
 };
@@ -99,6 +117,18 @@ void intake_set_ret(struct intake *in, unsigned ret);		    /* enum dsn_ret */
 void intake_set_encoding(struct intake *in, const char *encoding);  /* "7bit", "8bit" */
 void intake_set_hold(struct intake *in); /* into hold/, never delivered at once */
 void intake_set_attribute(struct intake *in, const char *name, struct slice value);
+/*
+ * What access actions and header_checks ask for, at any time before the commit.  The last filter
+ * ("transport:nexthop": content_filter, FILTER) and the last redirect (an address in internal form,
+ * instead of all recipients) count.  An empty one takes back what was set.
+ */
+void intake_set_filter(struct intake *in, const char *transport_nexthop);
+void intake_set_redirect(struct intake *in, struct slice address);
+/*
+ * One more recipient (internal form), of whose deliveries nobody is told.  Canonical and alias maps
+ * apply.  intake_recipient_count counts it.
+ */
+bool intake_add_bcc(struct intake *in, struct slice address, struct reason *why);
 
 struct intake_recipient {
 	struct slice address;	/* internal form, rewritten */
@@ -130,5 +160,11 @@ int64_t intake_size(const struct intake *in);
  * postcote_deliver_time_limit_ms, for delivery.
  */
 bool intake_commit(struct intake *in, struct reason *why);
+
+/*
+ * "550 5.7.1 text" or "451 4.3.0 Error: queue file write error": how SMTP says WHY.  TEXT is what
+ * comes behind code and enhanced code; the code is returned.
+ */
+unsigned intake_reply(const struct reason *why, char text[600]);
 
 #endif

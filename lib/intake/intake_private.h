@@ -16,6 +16,7 @@
 
 /* All header lines of a message together; a field has header_size_limit. */
 #define INTAKE_HEADER_BLOCK_MAX (10 * 1024 * 1024)
+#define INTAKE_WRITE_ERROR	"queue file write error"
 
 struct intake_service {
 	struct intake_service_config config;
@@ -50,7 +51,10 @@ struct intake {
 	struct queue_writer writer;
 	int64_t arrival_us;
 	bool local_rewrite, add_missing, smtputf8, never_wait, hold;
+	unsigned overrides; /* enum intake_override */
 	char *sender, *full_name;
+	struct strbuf filter, redirect;
+	struct strbuf bccs; /* to go behind the content, each with a NUL behind it */
 	unsigned recipient_count;
 	struct map recipients;	 /* those that were given, for duplicates */
 	struct strbuf prepended; /* headers, each with its LF */
@@ -67,6 +71,12 @@ struct intake {
 
 /* Fills in WHY and the sticky failure; returns false. */
 bool intake_fail(struct intake *in, struct reason *why, const char *dsn, const char *text);
+/* The writer's errors stick; they are looked at once per line given. */
+bool intake_check_writer(struct intake *in, struct reason *why);
+/* Blind copies that were asked for within the content. */
+bool intake_put_late_bccs(struct intake *in, struct reason *why);
+/* The envelope has ended. */
+void intake_begin_content(struct intake *in);
 /* The header in in->header is complete: rewritten, counted, dropped or written. */
 bool intake_header_complete(struct intake *in, struct reason *why);
 /* No header follows: missing ones are added, the message id is logged. */

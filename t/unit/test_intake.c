@@ -277,6 +277,74 @@ static void test_envelope(void **state)
 	close_service();
 }
 
+static void test_overrides(void **state)
+{
+	struct reason why;
+	struct envelope *env;
+
+	(void)state;
+	open_service("virtual_alias_maps = inline:{ {bcc@example.com=to@example.com} }\n");
+	struct intake *in = begin(&(struct intake_origin){ .origin = "local" });
+
+	intake_set_filter(in, "first:x");
+	intake_set_filter(in, "scan:[127.0.0.1]:10025");
+	intake_set_redirect(in, SLICE_LIT("else@example.com"));
+	assert_true(intake_add_bcc(in, SLICE_LIT("early@example.com"), &why));
+	assert_true(feed(in, "A: b\n\nc\n", &why));
+	assert_true(intake_add_bcc(in, SLICE_LIT("bcc@example.com"), &why));
+	assert_true(intake_commit(in, &why));
+	free(content_of(intake_id(in), &env));
+	assert_string_equal(env->filter, "scan:[127.0.0.1]:10025");
+	assert_string_equal(env->redirect, "else@example.com");
+	assert_int_equal(env->recipient_count, 3);
+	assert_string_equal(env->recipients[1].address, "early@example.com");
+	assert_int_equal(env->recipients[1].notify, DSN_NOTIFY_NEVER);
+	assert_string_equal(env->recipients[1].orcpt, "");
+	assert_string_equal(env->recipients[2].address, "to@example.com");
+	assert_string_equal(env->recipients[2].original, "bcc@example.com");
+	assert_int_equal(env->recipients[2].notify, DSN_NOTIFY_NEVER);
+	envelope_free(env);
+	intake_free(in);
+
+	in = begin(&(struct intake_origin){ .origin = "local", .overrides = INTAKE_NO_MAPPINGS });
+	assert_true(intake_add_bcc(in, SLICE_LIT("bcc@example.com"), &why));
+	assert_true(intake_commit(in, &why));
+	free(content_of(intake_id(in), &env));
+	assert_string_equal(env->filter, "");
+	assert_string_equal(env->recipients[1].address, "bcc@example.com");
+	envelope_free(env);
+	intake_free(in);
+	assert_int_equal(intake_overrides(""), 0);
+	assert_int_equal(intake_overrides("no_milters, NO_ADDRESS_MAPPINGS no_header_body_checks"),
+	    INTAKE_NO_MAPPINGS | INTAKE_NO_CHECKS);
+	close_service();
+}
+
+static void test_reply(void **state)
+{
+	static const struct {
+		const char *dsn, *text;
+		unsigned code;
+		const char *want;
+	} rows[] = {
+		{ "4.3.0", "queue file write error", 451, "Error: queue file write error" },
+		{ "5.3.4", "message file too big", 552, "Error: message file too big" },
+		{ "5.4.0", "too many hops", 554, "Error: too many hops" },
+		{ "5.7.1", "no spam", 550, "no spam" },
+		{ "4.7.2", "later", 451, "later" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct reason why;
+		char text[600];
+
+		reason_set(&why, rows[i].dsn, "%s", rows[i].text);
+		assert_int_equal(intake_reply(&why, text), rows[i].code);
+		assert_string_equal(text, rows[i].want);
+	}
+}
+
 static void expect_refused(const char *text, const char *dsn, const char *want)
 {
 	struct intake *in = begin(&(struct intake_origin){ .origin = "local" });
@@ -463,6 +531,8 @@ int main(void)
 		cmocka_unit_test(test_header),
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_envelope),
+		cmocka_unit_test(test_overrides),
+		cmocka_unit_test(test_reply),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_done),
 		cmocka_unit_test(test_spool),
