@@ -113,7 +113,7 @@ static enum check unlisted(struct eval *e, int who, enum subject subject)
 		return check;
 	if (once->state == RESOLVE_BAD)
 		return restrict_reject_subject(e, 501, "5.1.3", subject, "bad address syntax");
-	switch (resolver_recipient_known(
+	switch ((who == WHO_SENDER ? resolver_sender_known : resolver_recipient_known)(
 	    e->r->resolver, strbuf_slice(&once->canonical), &once->res, &why)) {
 	case RECIPIENT_KNOWN:
 		return CHECK_DUNNO;

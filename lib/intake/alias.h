@@ -17,12 +17,14 @@
 
 #include "base/slice.h"
 #include "conf/postfix_conf.h"
+#include "rewrite/address_lookup.h"
 #include "rewrite/rewrite.h"
 
 struct aliases;
 
-/* Opens the tables.  REWRITER completes the addresses of results and must outlive it. */
-struct aliases *aliases_new(const struct postfix_params *params, const struct rewriter *rewriter);
+/* Opens the tables.  RULES, and REWRITER which completes the addresses of results, outlive it. */
+struct aliases *aliases_new(const struct postfix_params *params, const struct address_rules *rules,
+    const struct rewriter *rewriter);
 void aliases_free(struct aliases *aliases);
 
 /* Returns false to stop. */

@@ -44,7 +44,12 @@ struct intake_service *intake_service_new(
 	service->id_rules.lifetime_s = params->maximal_queue_lifetime;
 	service->incoming = dirsync_new(fd);
 	service->rewriter = rewriter_new(params);
-	service->aliases = aliases_new(params, service->rewriter);
+	service->rewrites_remote = params->remote_header_rewrite_domain[0] != '\0';
+	service->rules = address_rules_new(params);
+	service->canonical = canonical_new(params, service->rules, service->rewriter);
+	service->aliases = aliases_new(params, service->rules, service->rewriter);
+	service->sender_bcc = tables_open("sender_bcc_maps", params->sender_bcc_maps, 0);
+	service->recipient_bcc = tables_open("recipient_bcc_maps", params->recipient_bcc_maps, 0);
 	service->offers = offer_client_new(&(struct offer_client_config){
 	    .service = config->program,
 	    .socket = socket,
@@ -60,7 +65,11 @@ void intake_service_free(struct intake_service *service)
 	if (service == NULL)
 		return;
 	offer_client_free(service->offers);
+	tables_free(service->recipient_bcc);
+	tables_free(service->sender_bcc);
 	aliases_free(service->aliases);
+	canonical_free(service->canonical);
+	address_rules_free(service->rules);
 	rewriter_free(service->rewriter);
 	dirsync_free(service->incoming);
 	free(service->log_name);
@@ -163,26 +172,18 @@ static void write_origin(struct intake *in, const struct intake_origin *origin)
 	write_attribute(in, "sasl_sender", origin->sasl_sender);
 }
 
-struct intake *intake_begin(struct intake_service *service, const struct intake_origin *origin,
-    struct slice sender, struct reason *why)
+static struct intake *intake_new(struct intake_service *service, const struct intake_origin *origin)
 {
 	struct intake *in = xcalloc(1, sizeof(*in));
 
 	in->service = service;
-	if (tmpfile_open(&in->file, dirsync_fd(service->incoming), QUEUE_FILE_MODE) < 0) {
-		log_as(service->log_name, LOG_LEVEL_WARNING, "create file in incoming: %s",
-		    strerror(errno));
-		reason_set(why, "4.3.0", INTAKE_WRITE_ERROR);
-		free(in);
-		return NULL;
-	}
+	in->file = (struct tmpfile){ .fd = -1 };
 	in->arrival_us = origin->arrival_us != 0 ? origin->arrival_us : clock_wall_us();
 	in->local_rewrite = origin->local_rewrite;
 	in->add_missing = origin->add_missing_headers;
 	in->smtputf8 = origin->smtputf8;
 	in->never_wait = origin->never_wait;
 	in->overrides = origin->overrides;
-	in->sender = xstrndup(sender.ptr != NULL ? sender.ptr : "", sender.len);
 	in->full_name = origin->full_name != NULL ? xstrdup(origin->full_name) : NULL;
 	strbuf_init(&in->prepended, INTAKE_HEADER_BLOCK_MAX);
 	strbuf_init(&in->filter, TEXT_MAX);
@@ -192,10 +193,38 @@ struct intake *intake_begin(struct intake_service *service, const struct intake_
 	strbuf_init(&in->header, STRBUF_NO_LIMIT);
 	queue_id_new(&service->id_rules,
 	    service->config.next_number(service->config.next_number_arg), in->id);
-	queue_writer_init(&in->writer, in->file.fd);
-	queue_writer_begin(&in->writer, in->arrival_us, sender);
-	write_origin(in, origin);
 	return in;
+}
+
+static bool begin_file(
+    struct intake *in, const struct intake_origin *origin, struct slice sender, struct reason *why)
+{
+	struct strbuf mapped = STRBUF_INIT(2 * ADDRESS_MAX);
+	bool ok = intake_map_sender(in, sender, &mapped, why);
+
+	in->sender = strbuf_detach(&mapped);
+	if (!ok)
+		return false;
+	if (tmpfile_open(&in->file, dirsync_fd(in->service->incoming), QUEUE_FILE_MODE) < 0) {
+		log_as(in->service->log_name, LOG_LEVEL_WARNING, "create file in incoming: %s",
+		    strerror(errno));
+		return intake_fail(in, why, "4.3.0", INTAKE_WRITE_ERROR);
+	}
+	queue_writer_init(&in->writer, in->file.fd);
+	queue_writer_begin(&in->writer, in->arrival_us, slice_of(in->sender));
+	write_origin(in, origin);
+	return intake_copy_sender(in, why);
+}
+
+struct intake *intake_begin(struct intake_service *service, const struct intake_origin *origin,
+    struct slice sender, struct reason *why)
+{
+	struct intake *in = intake_new(service, origin);
+
+	if (begin_file(in, origin, sender, why))
+		return in;
+	intake_free(in);
+	return NULL;
 }
 
 void intake_free(struct intake *in)
@@ -211,6 +240,7 @@ void intake_free(struct intake *in)
 	strbuf_release(&in->bccs);
 	map_release(&in->recipients, NULL);
 	free(in->sender);
+	free(in->last_recipient);
 	free(in->full_name);
 	free(in->message_id);
 	free(in);

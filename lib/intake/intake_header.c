@@ -67,21 +67,60 @@ static bool is_dropped(const struct intake *in, struct slice name)
 	return false;
 }
 
-static void write_header(struct intake *in, struct slice name, struct slice value)
+/* Addresses of one header on their way to their canonical form. */
+struct mapping {
+	struct intake *in;
+	enum canonical_class class; /* 0: no maps */
+	bool failed;
+};
+
+static bool map_one(const struct header_address *address, struct strbuf *out, void *arg)
+{
+	struct mapping *m = arg;
+	const struct intake_service *service = m->in->service;
+	struct strbuf complete = STRBUF_INIT(2 * ADDRESS_MAX);
+
+	rewrite_address(service->rewriter, m->in->local_rewrite ? REWRITE_LOCAL : REWRITE_REMOTE,
+	    address->internal, &complete);
+	if (m->class == 0)
+		strbuf_addslice(out, strbuf_slice(&complete));
+	else if (!canonical_address(service->canonical, m->class, strbuf_slice(&complete),
+		     service->log_name, m->in->id, out))
+		m->failed = true;
+	strbuf_release(&complete);
+	return !m->failed;
+}
+
+static enum canonical_class mapped_class(const struct intake *in, enum header_address_class class)
+{
+	enum canonical_class wanted =
+	    class == HEADER_SENDER ? CANONICAL_HEADER_SENDER : CANONICAL_HEADER_RECIPIENT;
+
+	if ((in->overrides & INTAKE_NO_MAPPINGS) ||
+	    !canonical_applies(in->service->canonical, wanted))
+		return 0;
+	return wanted;
+}
+
+/* What was not changed is passed on byte for byte. */
+static bool write_header(
+    struct intake *in, struct slice name, struct slice value, struct reason *why)
 {
 	struct strbuf out = STRBUF_INIT(2 * INTAKE_HEADER_BLOCK_MAX);
-	enum rewrite_context context = in->local_rewrite ? REWRITE_LOCAL : REWRITE_REMOTE;
+	enum header_address_class class = header_address_class(name, NULL);
+	struct mapping mapping = { .in = in };
 	bool changed = false;
 
-	if (header_address_class(name, NULL) != HEADER_NO_ADDRESS) {
+	if (class != HEADER_NO_ADDRESS && (in->local_rewrite || in->service->rewrites_remote)) {
+		mapping.class = mapped_class(in, class);
 		strbuf_addslice(&out, name);
 		strbuf_addstr(&out, ": ");
-		changed = rewrite_header(in->service->rewriter, context, value, &out);
+		changed = header_rewrite_addresses(value, map_one, &mapping, &out);
 	}
-	/* What was not changed is passed on byte for byte. */
 	intake_write_lines(
 	    in, changed && !out.overflow ? strbuf_slice(&out) : strbuf_slice(&in->header));
 	strbuf_release(&out);
+	return !mapping.failed || intake_fail(in, why, "4.3.0", INTAKE_WRITE_ERROR);
 }
 
 bool intake_header_complete(struct intake *in, struct reason *why)
@@ -97,8 +136,8 @@ bool intake_header_complete(struct intake *in, struct reason *why)
 	if (slice_caseeq_str(name, "Received") &&
 	    ++in->hops >= (unsigned)in->service->config.params->hopcount_limit)
 		return intake_fail(in, why, "5.4.0", "too many hops");
-	if (!is_dropped(in, name))
-		write_header(in, name, value);
+	if (!is_dropped(in, name) && !write_header(in, name, value, why))
+		return false;
 	strbuf_reset(&in->header);
 	in->header_cut = false;
 	return true;

@@ -7,6 +7,7 @@
 #include "base/strbuf.h"
 #include "conf/postfix_conf.h"
 #include "intake/alias.h"
+#include "intake/canonical.h"
 #include "intake/intake.h"
 #include "queue/offer.h"
 #include "queue/queue_file.h"
@@ -25,7 +26,12 @@ struct intake_service {
 	struct dirsync *incoming;
 	struct offer_client *offers;
 	struct rewriter *rewriter;
+	struct address_rules *rules;
+	struct canonical *canonical;
 	struct aliases *aliases;
+	struct tables *sender_bcc, *recipient_bcc;
+	/* Are addresses in headers of other clients completed, and so mapped, too? */
+	bool rewrites_remote;
 };
 
 enum intake_stage { INTAKE_ENVELOPE, INTAKE_HEADER, INTAKE_BODY, INTAKE_FAILED };
@@ -53,6 +59,7 @@ struct intake {
 	bool local_rewrite, add_missing, smtputf8, never_wait, hold;
 	unsigned overrides; /* enum intake_override */
 	char *sender, *full_name;
+	char *last_recipient; /* for the log; NULL before the first */
 	struct strbuf filter, redirect;
 	struct strbuf bccs; /* to go behind the content, each with a NUL behind it */
 	unsigned recipient_count;
@@ -73,6 +80,13 @@ struct intake {
 bool intake_fail(struct intake *in, struct reason *why, const char *dsn, const char *text);
 /* The writer's errors stick; they are looked at once per line given. */
 bool intake_check_writer(struct intake *in, struct reason *why);
+/*
+ * The sender's address in its canonical form goes to OUT; and the copy that sender_bcc_maps wants,
+ * once the envelope has begun.
+ */
+bool intake_map_sender(
+    struct intake *in, struct slice sender, struct strbuf *out, struct reason *why);
+bool intake_copy_sender(struct intake *in, struct reason *why);
 /* Blind copies that were asked for within the content. */
 bool intake_put_late_bccs(struct intake *in, struct reason *why);
 /* The envelope has ended. */

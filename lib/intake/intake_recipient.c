@@ -3,10 +3,11 @@
  * Recipients: given, found in virtual aliases, added as blind copies.  Each final address goes into
  * the queue file as it becomes known: into the envelope, or behind the content.
  */
-#include <stdio.h>
+#include <stdlib.h>
 
 #include "base/check.h"
 #include "intake/intake_private.h"
+#include "log/log.h"
 #include "mail/address.h"
 #include "mail/dsn.h"
 
@@ -68,9 +69,94 @@ static bool expand(
 	return intake_check_writer(in, why);
 }
 
+static bool map_address(struct intake *in, enum canonical_class class, struct slice address,
+    struct strbuf *out, struct reason *why)
+{
+	const struct intake_service *service = in->service;
+
+	if ((in->overrides & INTAKE_NO_MAPPINGS) || !canonical_applies(service->canonical, class))
+		strbuf_addslice(out, address);
+	else if (!canonical_address(
+		     service->canonical, class, address, service->log_name, in->id, out))
+		return intake_fail(in, why, "4.3.0", INTAKE_WRITE_ERROR);
+	return true;
+}
+
+/* Of a blind copy nobody hears anything, above all not the sender. */
+static bool put_bcc(struct intake *in, struct slice address, struct reason *why)
+{
+	struct strbuf mapped = STRBUF_INIT(2 * ADDRESS_MAX);
+	struct expansion expansion = {
+		.in = in,
+		.original = address,
+		.notify = DSN_NOTIFY_NEVER,
+	};
+	bool ok = map_address(in, CANONICAL_ENVELOPE_RECIPIENT, address, &mapped, why) &&
+		  expand(in, strbuf_slice(&mapped), &expansion, why);
+
+	strbuf_release(&mapped);
+	return ok;
+}
+
+/* TEXT is an address as a table or main.cf has it. */
+static bool put_bcc_text(struct intake *in, struct slice text, struct reason *why)
+{
+	struct strbuf internal = STRBUF_INIT(ADDRESS_MAX), complete = STRBUF_INIT(2 * ADDRESS_MAX);
+	bool ok;
+
+	text = slice_trim(text, " \t");
+	if (address_internal(text, ADDRESS_UTF8, &internal) != ADDRESS_OK)
+		strbuf_addslice(&internal, text);
+	rewrite_address(in->service->rewriter, REWRITE_LOCAL, strbuf_slice(&internal), &complete);
+	ok = put_bcc(in, strbuf_slice(&complete), why);
+	strbuf_release(&internal);
+	strbuf_release(&complete);
+	return ok;
+}
+
+static bool makes_copies(const struct intake *in)
+{
+	return !(in->overrides & (INTAKE_NO_MAPPINGS | INTAKE_NO_BCC));
+}
+
+/* What sender_bcc_maps or recipient_bcc_maps wants for ADDRESS. */
+static bool copy_for(
+    struct intake *in, struct tables *tables, struct slice address, struct reason *why)
+{
+	struct strbuf value = STRBUF_INIT(TABLE_VALUE_MAX);
+	enum table_result found;
+	bool ok = true;
+
+	if (!makes_copies(in) || tables_is_empty(tables))
+		return true;
+	found =
+	    address_lookup(in->service->rules, tables, address, ADDRESS_LOOKUP_ALIAS, &value, NULL);
+	if (found == TABLE_FOUND) {
+		ok = put_bcc_text(in, strbuf_slice(&value), why);
+	} else if (found == TABLE_ERROR) {
+		log_as(in->service->log_name, LOG_LEVEL_WARNING,
+		    "%s: %s map lookup problem -- message not accepted, try again later", in->id,
+		    tables_name(tables));
+		ok = intake_fail(in, why, "4.3.0", INTAKE_WRITE_ERROR);
+	}
+	strbuf_release(&value);
+	return ok;
+}
+
+bool intake_map_sender(
+    struct intake *in, struct slice sender, struct strbuf *out, struct reason *why)
+{
+	return map_address(in, CANONICAL_ENVELOPE_SENDER, sender, out, why);
+}
+
+bool intake_copy_sender(struct intake *in, struct reason *why)
+{
+	return copy_for(in, in->service->sender_bcc, slice_of(in->sender), why);
+}
+
 bool intake_recipient(struct intake *in, const struct intake_recipient *rcpt, struct reason *why)
 {
-	struct strbuf orcpt = STRBUF_INIT(4 * ADDRESS_MAX);
+	struct strbuf orcpt = STRBUF_INIT(4 * ADDRESS_MAX), mapped = STRBUF_INIT(2 * ADDRESS_MAX);
 	struct slice given = rcpt->original.len > 0 ? rcpt->original : rcpt->address;
 	struct expansion expansion = { .in = in, .original = given, .notify = rcpt->notify };
 	bool ok;
@@ -81,13 +167,17 @@ bool intake_recipient(struct intake *in, const struct intake_recipient *rcpt, st
 	if (rcpt->notify & DSN_NOTIFY_SUCCESS)
 		in->never_wait = true;
 	if (rcpt->dsn_orcpt.len > 0) {
-		expansion.orcpt = rcpt->dsn_orcpt;
+		strbuf_addslice(&orcpt, rcpt->dsn_orcpt);
 	} else {
 		strbuf_addstr(&orcpt, "rfc822;");
 		address_external(given, &orcpt);
-		expansion.orcpt = strbuf_slice(&orcpt);
 	}
-	ok = expand(in, rcpt->address, &expansion, why);
+	expansion.orcpt = strbuf_slice(&orcpt);
+	ok = map_address(in, CANONICAL_ENVELOPE_RECIPIENT, rcpt->address, &mapped, why) &&
+	     expand(in, strbuf_slice(&mapped), &expansion, why) &&
+	     copy_for(in, in->service->recipient_bcc, strbuf_slice(&mapped), why);
+	free(in->last_recipient);
+	in->last_recipient = strbuf_detach(&mapped);
 	strbuf_release(&orcpt);
 	return ok;
 }
@@ -95,18 +185,6 @@ bool intake_recipient(struct intake *in, const struct intake_recipient *rcpt, st
 unsigned intake_recipient_count(const struct intake *in)
 {
 	return in->recipient_count;
-}
-
-/* Of a blind copy nobody hears anything, above all not the sender. */
-static bool put_bcc(struct intake *in, struct slice address, struct reason *why)
-{
-	struct expansion expansion = {
-		.in = in,
-		.original = address,
-		.notify = DSN_NOTIFY_NEVER,
-	};
-
-	return expand(in, address, &expansion, why);
 }
 
 bool intake_add_bcc(struct intake *in, struct slice address, struct reason *why)
@@ -126,6 +204,10 @@ bool intake_add_bcc(struct intake *in, struct slice address, struct reason *why)
 bool intake_put_late_bccs(struct intake *in, struct reason *why)
 {
 	struct slice rest = strbuf_slice(&in->bccs);
+	const char *always = in->service->config.params->always_bcc;
+
+	if (makes_copies(in) && always[0] != '\0' && !put_bcc_text(in, slice_of(always), why))
+		return false;
 
 	while (rest.len > 0) {
 		struct slice address = slice_of(rest.ptr);

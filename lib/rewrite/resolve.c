@@ -23,7 +23,7 @@ struct resolver {
 	struct match_list *virtual_alias_domains, *virtual_mailbox_domains, *relay_domains;
 	struct tables *transport_maps, *relocated_maps;
 	struct tables *sender_relayhost, *sender_transport;
-	struct tables *canonical, *recipient_canonical, *virtual_alias;
+	struct tables *canonical, *sender_canonical, *recipient_canonical, *virtual_alias;
 	struct tables *local_recipients, *mailboxes, *relay_recipients;
 };
 
@@ -62,6 +62,7 @@ struct resolver *resolver_new(const struct postfix_params *p)
 	r->sender_transport = tables_open("sender_dependent_default_transport_maps",
 	    p->sender_dependent_default_transport_maps, TABLE_NO_SUBSTITUTION);
 	r->canonical = tables_open("canonical_maps", p->canonical_maps, 0);
+	r->sender_canonical = tables_open("sender_canonical_maps", p->sender_canonical_maps, 0);
 	r->recipient_canonical =
 	    tables_open("recipient_canonical_maps", p->recipient_canonical_maps, 0);
 	r->virtual_alias = tables_open("virtual_alias_maps", p->virtual_alias_maps, 0);
@@ -80,6 +81,7 @@ void resolver_free(struct resolver *r)
 	tables_free(r->local_recipients);
 	tables_free(r->virtual_alias);
 	tables_free(r->recipient_canonical);
+	tables_free(r->sender_canonical);
 	tables_free(r->canonical);
 	tables_free(r->sender_transport);
 	tables_free(r->sender_relayhost);
@@ -464,43 +466,36 @@ static enum recipient_status ask_class(
 	return ask_recipient(r, tables, address, forms, why);
 }
 
-/*
- * Canonical maps are read and not applied yet.  A recipient that only they know would be accepted
- * and come back undeliverable, so it has to wait.
- */
-static enum recipient_status ask_canonical(
-    const struct resolver *r, struct slice address, struct reason *why)
+/* Maps that make another address of it come first: OWN are those of the address's own kind. */
+static enum recipient_status ask_known(const struct resolver *r, struct tables *own,
+    struct slice address, const struct resolved *res, struct reason *why)
 {
-	struct tables *const maps[] = { r->recipient_canonical, r->canonical };
+	struct tables *const maps[] = { own, r->canonical, r->virtual_alias };
+	struct strbuf canonical = STRBUF_INIT(2 * ADDRESS_MAX);
 	enum recipient_status status = RECIPIENT_UNKNOWN;
 
+	rewrite_address(r->rewriter, REWRITE_LOCAL, address, &canonical);
 	for (size_t i = 0; status == RECIPIENT_UNKNOWN && i < ARRAY_LEN(maps); i++)
-		status = ask_recipient(r, maps[i], address, ADDRESS_LOOKUP_ALIAS, why);
-	if (status != RECIPIENT_KNOWN)
-		return status;
-	log_warning("%.*s: canonical_maps and recipient_canonical_maps are not supported yet",
-	    SLICE_ARG(address));
-	reason_set(why, "4.3.5", "Server configuration error");
-	return RECIPIENT_ERROR;
+		status =
+		    ask_recipient(r, maps[i], strbuf_slice(&canonical), ADDRESS_LOOKUP_ALIAS, why);
+	if (status == RECIPIENT_UNKNOWN)
+		status = ask_class(r, res, why);
+	strbuf_release(&canonical);
+	if (status == RECIPIENT_UNKNOWN)
+		reason_set(why, "5.1.1", "%s", unknown_user_text(r, res->class));
+	return status;
 }
 
 enum recipient_status resolver_recipient_known(
     const struct resolver *r, struct slice address, const struct resolved *res, struct reason *why)
 {
-	struct strbuf canonical = STRBUF_INIT(2 * ADDRESS_MAX);
-	enum recipient_status status;
+	return ask_known(r, r->recipient_canonical, address, res, why);
+}
 
-	rewrite_address(r->rewriter, REWRITE_LOCAL, address, &canonical);
-	status =
-	    ask_recipient(r, r->virtual_alias, strbuf_slice(&canonical), ADDRESS_LOOKUP_ALIAS, why);
-	if (status == RECIPIENT_UNKNOWN)
-		status = ask_class(r, res, why);
-	if (status == RECIPIENT_UNKNOWN)
-		status = ask_canonical(r, strbuf_slice(&canonical), why);
-	strbuf_release(&canonical);
-	if (status == RECIPIENT_UNKNOWN)
-		reason_set(why, "5.1.1", "%s", unknown_user_text(r, res->class));
-	return status;
+enum recipient_status resolver_sender_known(
+    const struct resolver *r, struct slice address, const struct resolved *res, struct reason *why)
+{
+	return ask_known(r, r->sender_canonical, address, res, why);
 }
 
 unsigned resolver_unknown_code(const struct resolver *r, enum resolve_class class)

@@ -73,6 +73,9 @@ enum recipient_status { RECIPIENT_KNOWN, RECIPIENT_UNKNOWN, RECIPIENT_ERROR };
  */
 enum recipient_status resolver_recipient_known(const struct resolver *resolver,
     struct slice address, const struct resolved *r, struct reason *why);
+/* The same for a sender's address: sender_canonical_maps instead of recipient_canonical_maps. */
+enum recipient_status resolver_sender_known(const struct resolver *resolver, struct slice address,
+    const struct resolved *r, struct reason *why);
 /* The reply code for UNKNOWN: unknown_local_recipient_reject_code and its sisters. */
 unsigned resolver_unknown_code(const struct resolver *resolver, enum resolve_class class);
 

@@ -8,18 +8,21 @@
 
 static struct config config;
 static struct rewriter *rewriter;
+static struct address_rules *rules;
 static struct aliases *aliases;
 
 static void open_aliases(const char *main_cf)
 {
 	config_open(&config, main_cf);
 	rewriter = rewriter_new(config.params);
-	aliases = aliases_new(config.params, rewriter);
+	rules = address_rules_new(config.params);
+	aliases = aliases_new(config.params, rules, rewriter);
 }
 
 static void close_aliases(void)
 {
 	aliases_free(aliases);
+	address_rules_free(rules);
 	rewriter_free(rewriter);
 	config_close(&config);
 }

@@ -320,6 +320,112 @@ static void test_overrides(void **state)
 	close_service();
 }
 
+static void test_mapped(void **state)
+{
+	struct reason why;
+	struct envelope *env;
+	struct intake_origin origin = { .origin = "local", .local_rewrite = true };
+
+	(void)state;
+	open_service("canonical_maps = inline:{s@example.com=sender@example.com, "
+		     "r@example.com=rcpt@example.com, t@example.com=rcpt@example.com}\n"
+		     "sender_bcc_maps = inline:{sender@example.com=sb}\n"
+		     "recipient_bcc_maps = inline:{rcpt@example.com=t@example.com}\n"
+		     "always_bcc = \"a b\"@example.com\n"
+		     "virtual_alias_maps = inline:{sb@mail.example.com=final@example.com}\n");
+	struct intake *in = begin(&origin);
+
+	assert_true(feed(in, "To: \"A\" <r@example.com> (x), y@z.test\nFrom: s@example.com\n\n", &why));
+	assert_true(intake_commit(in, &why));
+	char *got = content_of(intake_id(in), &env);
+
+	assert_string_equal(
+	    got, "To: \"A\" <rcpt@example.com> (x), y@z.test\nFrom: sender@example.com\n\n");
+	free(got);
+	assert_string_equal(env->sender, "sender@example.com");
+	assert_int_equal(env->recipient_count, 4);
+	assert_string_equal(env->recipients[0].address, "final@example.com");
+	assert_string_equal(env->recipients[0].original, "sb@mail.example.com");
+	assert_string_equal(env->recipients[1].address, "rcpt@example.com");
+	assert_string_equal(env->recipients[1].original, "r@example.com");
+	assert_string_equal(env->recipients[1].orcpt, "rfc822;r@example.com");
+	assert_string_equal(env->recipients[2].address, "rcpt@example.com");
+	assert_string_equal(env->recipients[2].original, "t@example.com");
+	assert_string_equal(env->recipients[3].address, "a b@example.com");
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(env->recipients[i].notify, i == 1 ? 0 : DSN_NOTIFY_NEVER);
+	envelope_free(env);
+	intake_free(in);
+
+	origin.overrides = INTAKE_INTERNAL;
+	in = begin(&origin);
+	assert_true(intake_commit(in, &why));
+	free(content_of(intake_id(in), &env));
+	assert_int_equal(env->recipient_count, 1);
+	assert_string_equal(env->recipients[0].address, "rcpt@example.com");
+	envelope_free(env);
+	intake_free(in);
+
+	origin.overrides = INTAKE_NO_MAPPINGS;
+	in = begin(&origin);
+	assert_true(feed(in, "To: r@example.com\n\n", &why));
+	assert_true(intake_commit(in, &why));
+	got = content_of(intake_id(in), &env);
+	assert_string_equal(got, "To: r@example.com\n\n");
+	free(got);
+	assert_int_equal(env->recipient_count, 1);
+	assert_string_equal(env->recipients[0].address, "r@example.com");
+	envelope_free(env);
+	intake_free(in);
+	close_service();
+}
+
+/* enable_original_recipient = no: only the final address counts. */
+static void test_duplicates(void **state)
+{
+	struct intake_recipient rows[] = { { .address = SLICE_LIT("R@example.com") },
+		{ .address = SLICE_LIT("t@example.com") } };
+	struct reason why;
+
+	(void)state;
+	for (int original = 0; original < 2; original++) {
+		char *main_cf = xasprintf("canonical_maps = inline:{t@example.com=r@example.com}\n"
+					  "enable_original_recipient = %s\n",
+		    original ? "yes" : "no");
+
+		open_service(main_cf);
+		struct intake *in = begin(&(struct intake_origin){ .origin = "local" });
+
+		assert_true(intake_recipient(in, &rows[0], &why));
+		assert_int_equal(intake_recipient_count(in), 1);
+		assert_true(intake_recipient(in, &rows[1], &why));
+		assert_int_equal(intake_recipient_count(in), original ? 2 : 1);
+		intake_free(in);
+		close_service();
+		free(main_cf);
+	}
+}
+
+static void test_failing_maps(void **state)
+{
+	static const char *const rows[] = {
+		"canonical_maps = fail:x\n", "sender_canonical_maps = fail:x\n",
+		"sender_bcc_maps = fail:x\n",
+		"sender_bcc_maps = inline:{s@example.com=x@y}\nrecipient_canonical_maps = fail:x\n"
+	};
+	struct reason why;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		open_service(rows[i]);
+		assert_null(intake_begin(service, &(struct intake_origin){ .origin = "local" },
+		    SLICE_LIT("s@example.com"), &why));
+		assert_string_equal(why.dsn, "4.3.0");
+		assert_int_equal(incoming_count(), 0);
+		close_service();
+	}
+}
+
 static void test_reply(void **state)
 {
 	static const struct {
@@ -532,6 +638,9 @@ int main(void)
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_envelope),
 		cmocka_unit_test(test_overrides),
+		cmocka_unit_test(test_mapped),
+		cmocka_unit_test(test_duplicates),
+		cmocka_unit_test(test_failing_maps),
 		cmocka_unit_test(test_reply),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_done),
