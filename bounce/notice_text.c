@@ -30,16 +30,16 @@ struct notice {
 };
 
 static const struct {
-	const char *subject, *action, *intro;
+	const char *subject, *intro;
 } kinds[] = {
-	[NOTICE_FAILED] = { "Undelivered Mail Returned to Sender", "failed",
+	[NOTICE_FAILED] = { "Undelivered Mail Returned to Sender",
 	    "Your message could not be delivered to the recipients below, and no further\n"
 	    "attempt will be made. The reason for each of them follows; the message itself,\n"
 	    "or its header, is attached.\n" },
-	[NOTICE_DELAYED] = { "Delayed Mail (still being retried)", "delayed",
+	[NOTICE_DELAYED] = { "Delayed Mail (still being retried)",
 	    "Your message has not been delivered yet to the recipients below. You do not\n"
 	    "have to send it again: delivery is still being attempted.\n" },
-	[NOTICE_SENT] = { "Successful Mail Delivery Report", "delivered",
+	[NOTICE_SENT] = { "Successful Mail Delivery Report",
 	    "Your message was delivered to the recipients below, which is what you asked\n"
 	    "to be told.\n" },
 };
@@ -180,13 +180,13 @@ static void write_recipient(struct notice *n, const struct notice_recipient *rcp
 		line(n, "Original-Recipient: %s", rcpt->orcpt);
 	else if (rcpt->original[0] != '\0')
 		line(n, "Original-Recipient: rfc822;%s", rcpt->original);
-	line(n, "Action: %s", kinds[r->kind].action);
+	line(n, "Action: %s", rcpt->action);
 	line(n, "Status: %s", dsn[0] != '\0' ? dsn : "5.0.0");
 	if (rcpt->remote_mta[0] != '\0')
 		line(n, "Remote-MTA: dns; %s", rcpt->remote_mta);
 	if (rcpt->diagnostic[0] != '\0')
 		line(n, "Diagnostic-Code: smtp; %s", rcpt->diagnostic);
-	else if (r->kind != NOTICE_SENT)
+	else
 		line(n, "Diagnostic-Code: X-Postfix; %s", rcpt->why.text);
 	if (r->kind == NOTICE_DELAYED)
 		line(n, "Will-Retry-Until: %s",
@@ -247,7 +247,7 @@ static bool write_original(struct notice *n, int fd)
 		begin_part(n, "Undelivered Message", "message/rfc822");
 	else
 		begin_part(n,
-		    r->kind == NOTICE_FAILED ? "Undelivered Message Headers" : "Message Headers",
+		    r->kind == NOTICE_SENT ? "Message Headers" : "Undelivered Message Headers",
 		    "text/rfc822-headers");
 	if (!copy_original(n, fd, headers_only))
 		return false;

@@ -16,6 +16,7 @@
 #include "base/map.h"
 #include "base/reason.h"
 #include "deliver/delivery.h"
+#include "deliver/notice.h"
 #include "ipc/channel.h"
 #include "queue/envelope.h"
 #include "queue/offer.h"
@@ -56,17 +57,19 @@ enum message_state {
 enum recipient_state {
 	RCPT_TODO,
 	RCPT_RUNNING,
-	RCPT_DONE, /* durable, and needs no more */
+	RCPT_DONE, /* durable, and needs no more but perhaps a report */
 	RCPT_DEFERRED,
 	RCPT_BOUNCED
 };
 
 struct qmgr_recipient {
 	enum recipient_state state;
-	bool marked;				   /* its record says D */
+	bool marked; /* its record says D */
+	bool report; /* done, and its sender is to be told so: WHY and ACTION say what */
 	const char *transport, *nexthop, *address; /* as resolved; in the message's arena */
-	/* Why it is deferred or bounced; in the message's arena, NULL otherwise. */
+	/* Why it is deferred or bounced, or what is reported; in the message's arena, or NULL. */
 	struct reason *why;
+	const char *action; /* of a report: "delivered", "relayed", "expanded" */
 	const char *remote_mta, *diagnostic;
 };
 
@@ -79,13 +82,17 @@ struct message {
 	enum spool_queue queue; /* where its name lies, when named */
 	bool named;		/* adopted, or found */
 	bool found;		/* by a scan: verified when it is loaded */
-	bool has_defer_log, has_bounce_log;
-	bool stopped;	    /* no further recipient is handed out */
-	bool left;	    /* its intake is gone: look for a name when all is quiet */
-	bool quiet;	    /* no "removed" is logged: it was, or the client was refused */
-	bool half_moved;    /* a move failed: deferred may have its name too */
-	bool due_again;	    /* flushed while it ran */
-	bool deleted, held; /* by postsuper, or for its agents' deaths, while it ran */
+	bool has_defer_log, has_bounce_log, has_trace_log;
+	bool stopped;		 /* no further recipient is handed out */
+	bool left;		 /* its intake is gone: look for a name when all is quiet */
+	bool quiet;		 /* no "removed" is logged: it was, or the client was refused */
+	bool half_moved;	 /* a move failed: deferred may have its name too */
+	bool due_again;		 /* flushed while it ran */
+	bool expired;		 /* in this attempt */
+	bool warned;		 /* in this attempt: the sender knows of the delay */
+	enum notice_kind notice; /* while it is NOTIFYING: which one is asked for */
+	unsigned notices_asked;	 /* kinds of them, in this attempt */
+	bool deleted, held;	 /* by postsuper, or for its agents' deaths, while it ran */
 	/* How often an agent died that had it; when it had nothing else; which one was last. */
 	unsigned deaths, lone_deaths;
 	uint64_t last_death;
@@ -132,7 +139,7 @@ void message_batch_ended(struct message *m, bool was_running);
 void message_offer_event(struct message *m, enum owner_event event);
 bool message_delete(struct message *m);
 bool message_hold(struct message *m);
-/* The answer for message_notify. */
+/* The answer for notice_ask. */
 void message_notified(struct message *m, bool durable, const struct reason *why);
 
 /* RFC 5321's form of an address; in ARENA. */
@@ -154,7 +161,7 @@ struct loaded {
 	int fd;
 	struct arena arena;
 	struct qmgr_recipient *recipients;
-	bool vanished, has_bounce_log;
+	bool vanished, has_bounce_log, has_trace_log;
 	struct reason why;
 };
 void message_loaded(struct message *m, struct loaded *loaded);
@@ -177,8 +184,10 @@ void transport_start(void);
 
 /* ---- notices: qmgr_notice.c ---- */
 
-/* Asks for a notice about M's RCPT_BOUNCED recipients; message_notified follows, maybe at once. */
-void notice_ask(struct message *m, bool expired);
+/* Is there a recipient whose sender is to get a notice of this kind now? */
+bool notice_is_due(const struct message *m, enum notice_kind kind);
+/* Asks for the notice m->notice; message_notified follows, maybe at once. */
+void notice_ask(struct message *m);
 
 /* ---- connections of intake, triggers, postsuper: qmgr_intake.c ---- */
 

@@ -58,7 +58,7 @@ struct load_job {
 	struct message *message;
 	char id[QUEUE_ID_SIZE];
 	enum spool_queue queue;
-	bool found;
+	bool found, has_trace_log;
 	struct resolving *resolving;
 	struct loaded loaded;
 };
@@ -187,6 +187,14 @@ static void redirect(struct load_job *job, struct resolved *resolved)
 	}
 }
 
+static void report_expanded(struct arena *arena, struct qmgr_recipient *r)
+{
+	r->report = true;
+	r->action = "expanded";
+	r->why = ARENA_NEW(arena, struct reason);
+	reason_set(r->why, "2.0.0", "alias expanded");
+}
+
 static void resolve_all(struct load_job *job)
 {
 	struct loaded *l = &job->loaded;
@@ -198,10 +206,12 @@ static void resolve_all(struct load_job *job)
 	for (size_t i = 0; i < env->recipient_count; i++) {
 		struct qmgr_recipient *r = &l->recipients[i];
 
-		r->marked = env->recipients[i].done;
-		if (r->marked)
+		r->marked = env->recipients[i].done && !env->recipients[i].expanded;
+		if (env->recipients[i].done)
 			r->state = RCPT_DONE;
-		else if (*env->redirect == '\0')
+		if (env->recipients[i].expanded)
+			report_expanded(&l->arena, r);
+		if (r->state != RCPT_DONE && *env->redirect == '\0')
 			resolve_recipient(job, env->recipients[i].address, &resolved, r);
 	}
 	if (*env->redirect)
@@ -209,11 +219,24 @@ static void resolve_all(struct load_job *job)
 	resolved_release(&resolved);
 }
 
-/*
- * A real Postfix marks a failed recipient as done, writes it down in bounce/ID, and tells the
- * sender at the end of the attempt: if that did not happen any more, it is ours to do.
- */
-static void take_bounce_log(struct load_job *job)
+static void take_entry(
+    struct loaded *l, struct qmgr_recipient *r, const struct defer_entry *entry, bool bounced)
+{
+	if (bounced)
+		r->state = RCPT_BOUNCED;
+	else if (r->state == RCPT_DONE)
+		r->report = true;
+	else
+		return;
+	r->why = ARENA_NEW(&l->arena, struct reason);
+	*r->why = entry->why;
+	r->action = *entry->action ? entry->action : "delivered";
+	r->remote_mta = entry->remote_mta;
+	r->diagnostic = entry->diagnostic;
+}
+
+/* Who has an entry in the log has a notice to come.  True when there is a log. */
+static bool take_log(struct load_job *job, enum spool_queue queue)
 {
 	struct loaded *l = &job->loaded;
 	struct strbuf text = STRBUF_INIT(BOUNCE_LOG_MAX);
@@ -221,28 +244,35 @@ static void take_bounce_log(struct load_job *job)
 	size_t count;
 	int fd;
 
-	fd = spool_open_file(qm.spool, SPOOL_BOUNCE, job->id, O_RDONLY);
+	fd = spool_open_file(qm.spool, queue, job->id, O_RDONLY);
 	if (fd == -1)
-		return;
-	l->has_bounce_log = true;
+		return false;
 	if (file_read_fd(fd, &text) == -1)
-		log_warning("%s: bounce log: %s", job->id, strerror(errno));
+		log_warning("%s: %s log: %s", job->id, spool_queue_name(queue), strerror(errno));
 	close(fd);
 	count = defer_log_parse(strbuf_slice(&text), &l->arena, &entries);
-	for (size_t i = 0; i < l->env->recipient_count; i++) {
-		for (size_t k = 0; k < count; k++) {
-			struct qmgr_recipient *r = &l->recipients[i];
-
-			if (entries[k].offset != l->env->recipients[i].offset)
-				continue;
-			r->state = RCPT_BOUNCED;
-			r->why = ARENA_NEW(&l->arena, struct reason);
-			*r->why = entries[k].why;
-			r->remote_mta = entries[k].remote_mta;
-			r->diagnostic = entries[k].diagnostic;
-		}
-	}
+	for (size_t i = 0; i < l->env->recipient_count; i++)
+		for (size_t k = 0; k < count; k++)
+			if (entries[k].offset == l->env->recipients[i].offset)
+				take_entry(
+				    l, &l->recipients[i], &entries[k], queue == SPOOL_BOUNCE);
 	strbuf_release(&text);
+	return true;
+}
+
+/*
+ * A real Postfix marks a failed recipient as done, writes it down in bounce/ID, and tells the
+ * sender at the end of the attempt: if that did not happen any more, it is ours to do.  So it is
+ * with reports of success in trace/ID, where our own are, too, that could not be made yet.
+ */
+static void take_logs(struct load_job *job)
+{
+	struct loaded *l = &job->loaded;
+
+	if (!l->env->ours)
+		l->has_bounce_log = take_log(job, SPOOL_BOUNCE);
+	if (job->found || job->has_trace_log)
+		l->has_trace_log = take_log(job, SPOOL_TRACE);
 }
 
 static void load(struct load_job *job)
@@ -258,8 +288,7 @@ static void load(struct load_job *job)
 	if (!l->env)
 		return;
 	resolve_all(job);
-	if (!l->env->ours)
-		take_bounce_log(job);
+	take_logs(job);
 }
 
 static void load_done(struct disk_job *base)
@@ -291,6 +320,7 @@ void disk_load(struct message *m)
 	strcpy(job->id, m->id);
 	job->queue = m->queue;
 	job->found = m->found;
+	job->has_trace_log = m->has_trace_log;
 	job->resolving = qmgr_use_resolver();
 	job->loaded.fd = m->fd;
 	job->loaded.arena = (struct arena)ARENA_INIT;
@@ -300,6 +330,12 @@ void disk_load(struct message *m)
 
 /* ---- settle ---- */
 
+static void unlink_one(const char *id, enum spool_queue queue)
+{
+	if (spool_unlink(qm.spool, queue, id) == -1 && errno != ENOENT)
+		log_warning("%s: remove from %s: %s", id, spool_queue_name(queue), strerror(errno));
+}
+
 struct settle_job {
 	struct disk_job job;
 	struct message *message;
@@ -308,22 +344,39 @@ struct settle_job {
 	int64_t next_s;
 	off_t *offsets; /* to be marked done */
 	size_t offset_count;
-	struct strbuf log; /* empty: none */
+	struct strbuf log;   /* empty: none */
+	struct strbuf trace; /* reports that are owed */
+	bool has_trace_log;
+	off_t warn_offset; /* 0: the sender was not told of a delay now */
 	bool ok;
 };
+
+/* Before the marks: a mark without it would be a report that nobody makes. */
+static void settle_reports(struct settle_job *job)
+{
+	if (job->trace.len > 0) {
+		if (spool_write_log(qm.spool, SPOOL_TRACE, job->id, strbuf_slice(&job->trace)) ==
+		    -1)
+			log_warning("%s: trace log: %s", job->id, strerror(errno));
+	} else if (job->has_trace_log) {
+		unlink_one(job->id, SPOOL_TRACE);
+	}
+}
 
 static bool mark_all(struct settle_job *job)
 {
 	bool good = true;
 	int fd;
 
-	if (job->offset_count == 0)
+	if (job->offset_count == 0 && job->warn_offset == 0)
 		return true;
 	fd = spool_open_file(qm.spool, job->from, job->id, O_RDWR);
 	if (fd == -1)
 		return false;
 	for (size_t i = 0; i < job->offset_count && good; i++)
 		good = spool_mark_done(fd, job->offsets[i]) == 0;
+	if (good && job->warn_offset > 0)
+		good = spool_mark_warned(fd, job->warn_offset) == 0;
 	close(fd);
 	return good;
 }
@@ -332,7 +385,9 @@ static void settle_work(struct disk_job *base)
 {
 	struct settle_job *job = (struct settle_job *)base;
 
-	/* What fails here costs a second delivery or a reason in mailq, never the message. */
+	/* What fails here costs a second delivery or notice, or a reason in mailq, never the
+	 * message. */
+	settle_reports(job);
 	if (!mark_all(job))
 		log_warning("%s: mark recipients done: %s", job->id, strerror(errno));
 	if (job->log.len > 0 &&
@@ -350,12 +405,13 @@ static void settle_done(struct disk_job *base)
 
 	message_settled(job->message, job->ok, job->to, job->next_s);
 	strbuf_release(&job->log);
+	strbuf_release(&job->trace);
 	free(job->offsets);
 	free(job);
 }
 
 static void add_log_entry(
-    struct settle_job *job, const struct envelope_recipient *from, const struct qmgr_recipient *r)
+    struct strbuf *log, const struct envelope_recipient *from, const struct qmgr_recipient *r)
 {
 	struct defer_entry entry = { .recipient = from->address,
 		.original = from->original,
@@ -364,9 +420,10 @@ static void add_log_entry(
 		.offset = from->offset,
 		.why = *r->why,
 		.remote_mta = r->remote_mta,
-		.diagnostic = r->diagnostic };
+		.diagnostic = r->diagnostic,
+		.action = r->report ? r->action : NULL };
 
-	defer_log_add(&job->log, &entry);
+	defer_log_add(log, &entry);
 }
 
 static void gather(struct settle_job *job, struct message *m)
@@ -379,8 +436,10 @@ static void gather(struct settle_job *job, struct message *m)
 
 		if (r->state == RCPT_DONE && !r->marked)
 			job->offsets[job->offset_count++] = m->env->recipients[i].offset;
+		if (r->report)
+			add_log_entry(&job->trace, &m->env->recipients[i], r);
 		else if (r->state == RCPT_DEFERRED && r->why)
-			add_log_entry(job, &m->env->recipients[i], r);
+			add_log_entry(&job->log, &m->env->recipients[i], r);
 	}
 }
 
@@ -395,8 +454,12 @@ void disk_settle(struct message *m, int64_t next_s, enum spool_queue to)
 	job->to = to;
 	job->next_s = next_s;
 	strbuf_init(&job->log, LOG_TEXT_MAX);
+	strbuf_init(&job->trace, LOG_TEXT_MAX);
 	gather(job, m);
+	job->has_trace_log = m->has_trace_log;
+	job->warn_offset = m->warned ? m->env->warn_offset : 0;
 	m->has_defer_log |= job->log.len > 0;
+	m->has_trace_log = job->trace.len > 0;
 	disk_run(&job->job);
 }
 
@@ -407,7 +470,7 @@ struct name_job {
 	struct message *message;
 	char id[QUEUE_ID_SIZE];
 	enum spool_queue queue;
-	bool half_moved, has_defer_log, has_bounce_log, quiet, is_there;
+	bool half_moved, has_defer_log, has_bounce_log, has_trace_log, quiet, is_there;
 };
 
 static struct name_job *name_job_new(
@@ -422,14 +485,9 @@ static struct name_job *name_job_new(
 	job->half_moved = m->half_moved;
 	job->has_defer_log = m->has_defer_log;
 	job->has_bounce_log = m->has_bounce_log;
+	job->has_trace_log = m->has_trace_log;
 	job->quiet = m->quiet;
 	return job;
-}
-
-static void unlink_one(const char *id, enum spool_queue queue)
-{
-	if (spool_unlink(qm.spool, queue, id) == -1 && errno != ENOENT)
-		log_warning("%s: remove from %s: %s", id, spool_queue_name(queue), strerror(errno));
 }
 
 static void remove_work(struct disk_job *base)
@@ -445,6 +503,8 @@ static void remove_work(struct disk_job *base)
 		unlink_one(job->id, SPOOL_DEFER);
 	if (job->has_bounce_log)
 		unlink_one(job->id, SPOOL_BOUNCE);
+	if (job->has_trace_log)
+		unlink_one(job->id, SPOOL_TRACE);
 	if (!job->quiet)
 		log_info("%s: removed", job->id);
 }

@@ -261,6 +261,7 @@ void message_loaded(struct message *m, struct loaded *loaded)
 	m->recipients = loaded->recipients;
 	m->sender = external_form(&m->arena, m->env->sender);
 	m->has_bounce_log = loaded->has_bounce_log;
+	m->has_trace_log = loaded->has_trace_log;
 	m->arrival_us = m->env->arrival_us;
 	m->found = false;
 	m->state = MESSAGE_ACTIVE;
@@ -336,6 +337,19 @@ static void keep_reason(
 	r->diagnostic = arena_strdup(&m->arena, outcome->diagnostic);
 }
 
+/* Through an agent of ours; what a next hop has accepted is relayed (RFC 3464 2.3.3). */
+static void keep_report(
+    struct message *m, struct qmgr_recipient *r, const struct delivery_outcome *outcome)
+{
+	bool has_remote = outcome->remote_mta && *outcome->remote_mta;
+
+	keep_reason(m, r, outcome);
+	r->report = true;
+	r->action = has_remote ? "relayed" : "delivered";
+	reason_set(r->why, *outcome->why.dsn ? outcome->why.dsn : "2.0.0", "delivery via %s: %s",
+	    outcome->relay ? outcome->relay : "none", outcome->why.text);
+}
+
 void message_result(struct message *m, size_t index, const struct delivery_outcome *outcome)
 {
 	static const enum recipient_state states[] = { [DELIVERY_SENT] = RCPT_DONE,
@@ -344,8 +358,11 @@ void message_result(struct message *m, size_t index, const struct delivery_outco
 	struct qmgr_recipient *r = &m->recipients[index];
 
 	r->state = states[outcome->status];
-	if (r->state == RCPT_DONE)
+	if (r->state == RCPT_DONE) {
+		if (m->env->recipients[index].notify & DSN_NOTIFY_SUCCESS)
+			keep_report(m, r, outcome);
 		return;
+	}
 	keep_reason(m, r, outcome);
 	if (is_offer_open(m))
 		message_offer_event(m, OWNER_WAIT);
@@ -426,22 +443,80 @@ static void remove_it(struct message *m)
 	disk_remove(m);
 }
 
+/* A report that could not be made yet keeps the message: it is tried again. */
+static bool is_report_owed(const struct message *m)
+{
+	for (size_t i = 0; i < m->env->recipient_count; i++)
+		if (m->recipients[i].report)
+			return true;
+	return false;
+}
+
 static void settle(struct message *m)
 {
 	m->state = MESSAGE_SETTLING;
 	if (m->held || m->hold_asked)
 		disk_settle(m, -1, SPOOL_HOLD);
-	else if (count_in(m, RCPT_DEFERRED) == 0)
+	else if (count_in(m, RCPT_DEFERRED) == 0 && !is_report_owed(m))
 		/* Stopped before it was tried: it stays due. */
 		disk_settle(m, now_s(), m->queue);
 	else
 		disk_settle(m, now_s() + backoff(m), SPOOL_DEFERRED);
 }
 
+static void notices_ended(struct message *m)
+{
+	m->state = MESSAGE_ACTIVE;
+	if (m->deleted || (is_all_done(m) && !is_report_owed(m)))
+		remove_it(m);
+	else
+		settle(m);
+}
+
+/* Everybody who has to be told was, or nobody has to: what that makes of the recipients. */
+static void notice_done(struct message *m, bool durable)
+{
+	for (size_t i = 0; i < m->env->recipient_count; i++) {
+		struct qmgr_recipient *r = &m->recipients[i];
+
+		if (m->notice == NOTICE_FAILED && r->state == RCPT_BOUNCED)
+			r->state = durable ? RCPT_DONE : RCPT_DEFERRED;
+		else if (m->notice == NOTICE_SENT && durable)
+			r->report = false;
+	}
+	if (m->notice == NOTICE_FAILED && durable)
+		m->has_bounce_log = false;
+	if (m->notice == NOTICE_DELAYED)
+		m->warned = durable;
+}
+
+static bool is_notice_due(const struct message *m)
+{
+	if (m->notice == NOTICE_DELAYED && (m->env->warn_s == 0 || now_s() < m->env->warn_s))
+		return false;
+	return notice_is_due(m, m->notice);
+}
+
+/* One kind after the other. */
+static void ask_for_notices(struct message *m)
+{
+	static const enum notice_kind kinds[] = { NOTICE_FAILED, NOTICE_SENT, NOTICE_DELAYED };
+
+	while (m->notices_asked < ARRAY_LEN(kinds) && !m->deleted) {
+		m->notice = kinds[m->notices_asked++];
+		if (is_notice_due(m)) {
+			m->state = MESSAGE_NOTIFYING;
+			notice_ask(m);
+			return;
+		}
+		if (m->notice != NOTICE_DELAYED)
+			notice_done(m, true);
+	}
+	notices_ended(m);
+}
+
 static void attempt_ended(struct message *m)
 {
-	bool expired;
-
 	ASSERT(m->queued == 0 && m->running == 0);
 	if (m->left) {
 		m->left = false;
@@ -460,34 +535,18 @@ static void attempt_ended(struct message *m)
 		wait_until(m, now_s());
 		return;
 	}
-	expired = !m->held && expire(m);
-	if (count_in(m, RCPT_BOUNCED) > 0) {
-		m->state = MESSAGE_NOTIFYING;
-		notice_ask(m, expired);
-	} else if (is_all_done(m)) {
-		remove_it(m);
-	} else {
-		settle(m);
-	}
+	m->expired = !m->held && expire(m);
+	m->warned = false;
+	m->notices_asked = 0;
+	ask_for_notices(m);
 }
 
 void message_notified(struct message *m, bool durable, const struct reason *why)
 {
-	for (size_t i = 0; i < m->env->recipient_count; i++) {
-		struct qmgr_recipient *r = &m->recipients[i];
-
-		if (r->state == RCPT_BOUNCED)
-			r->state = durable ? RCPT_DONE : RCPT_DEFERRED;
-	}
-	m->state = MESSAGE_ACTIVE;
-	if (durable)
-		m->has_bounce_log = false;
-	else
+	notice_done(m, durable);
+	if (!durable)
 		log_warning("%s: no notice to the sender yet: %s", m->id, why->text);
-	if (m->deleted || is_all_done(m))
-		remove_it(m);
-	else
-		settle(m);
+	ask_for_notices(m);
 }
 
 void message_settled(struct message *m, bool ok, enum spool_queue queue, int64_t next_s)

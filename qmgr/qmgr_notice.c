@@ -11,7 +11,6 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "deliver/notice.h"
 #include "log/log.h"
 #include "mail/dsn.h"
 #include "qmgr/qmgr.h"
@@ -124,12 +123,29 @@ static bool connect_bounce(void)
 	return false;
 }
 
-static bool wants_notice(const struct message *m, size_t i)
+/* Without NOTIFY the sender hears of failures and delays (RFC 3461 4.1). */
+static bool wants_notice(const struct message *m, size_t i, enum notice_kind kind)
 {
+	const struct qmgr_recipient *r = &m->recipients[i];
 	unsigned notify = m->env->recipients[i].notify;
 
-	return m->recipients[i].state == RCPT_BOUNCED &&
-	       (notify == 0 || (notify & DSN_NOTIFY_FAILURE));
+	switch (kind) {
+	case NOTICE_FAILED:
+		return r->state == RCPT_BOUNCED && (notify == 0 || (notify & DSN_NOTIFY_FAILURE));
+	case NOTICE_DELAYED:
+		return r->state == RCPT_DEFERRED && r->why != NULL &&
+		       (notify == 0 || (notify & DSN_NOTIFY_DELAY));
+	case NOTICE_SENT:
+		return r->state == RCPT_DONE && r->report;
+	}
+	return false;
+}
+
+static const char *action_of(const struct qmgr_recipient *r)
+{
+	if (r->state == RCPT_DONE)
+		return r->action;
+	return r->state == RCPT_BOUNCED ? "failed" : "delayed";
 }
 
 /* What a recipient takes in a record, heads of attributes included. */
@@ -148,16 +164,16 @@ static size_t fill(struct message *m, size_t *next, struct notice_recipient *out
 		const struct envelope_recipient *from = &m->env->recipients[*next];
 		const struct qmgr_recipient *r = &m->recipients[*next];
 
-		if (!wants_notice(m, *next))
+		if (!wants_notice(m, *next, m->notice))
 			continue;
-		out[count] =
-		    (struct notice_recipient){ .address = external_form(&m->arena, from->address),
-			    .original = external_form(&m->arena, from->original),
-			    .orcpt = from->orcpt,
-			    .notify = from->notify,
-			    .why = *r->why,
-			    .remote_mta = r->remote_mta ? r->remote_mta : "",
-			    .diagnostic = r->diagnostic ? r->diagnostic : "" };
+		out[count] = (struct notice_recipient){ .action = action_of(r),
+			.address = external_form(&m->arena, from->address),
+			.original = external_form(&m->arena, from->original),
+			.orcpt = from->orcpt,
+			.notify = from->notify,
+			.why = *r->why,
+			.remote_mta = r->remote_mta ? r->remote_mta : "",
+			.diagnostic = r->diagnostic ? r->diagnostic : "" };
 		bytes += record_bytes(&out[count]);
 		if (count > 0 && bytes > MSG_MAX / 2)
 			break;
@@ -166,13 +182,12 @@ static size_t fill(struct message *m, size_t *next, struct notice_recipient *out
 	return count;
 }
 
-static bool send_request(
-    struct message *m, bool expired, struct notice_recipient *recipients, size_t count)
+static bool send_request(struct message *m, struct notice_recipient *recipients, size_t count)
 {
 	const struct envelope *env = m->env;
 	const char *encoding = envelope_attribute(env, "encoding");
 	struct notice_request request = { .number = bounce.next_number++,
-		.kind = NOTICE_FAILED,
+		.kind = m->notice,
 		.sender = m->sender,
 		.envelope_id = env->envelope_id,
 		.ret = env->ret,
@@ -181,7 +196,7 @@ static bool send_request(
 		.arrival_us = env->arrival_us,
 		.size = env->size,
 		.data_offset = env->data_offset,
-		.expired = expired,
+		.expired = m->expired,
 		.recipients = recipients,
 		.recipient_count = count };
 	struct msg_out out = { 0 };
@@ -194,7 +209,7 @@ static bool send_request(
 	return sent;
 }
 
-static void send_all(struct message *m, bool expired)
+static void send_all(struct message *m)
 {
 	struct notice_recipient *recipients = xcalloc(NOTICE_MAX_RECIPIENTS, sizeof(*recipients));
 	struct pending *p = xcalloc(1, sizeof(*p));
@@ -206,7 +221,7 @@ static void send_all(struct message *m, bool expired)
 	while ((count = fill(m, &next, recipients)) > 0) {
 		p->missing++;
 		/* When it fails the channel is shut down, and on_bounce cleans up. */
-		if (!send_request(m, expired, recipients, count))
+		if (!send_request(m, recipients, count))
 			break;
 	}
 	p->end = bounce.next_number;
@@ -222,26 +237,25 @@ static bool is_double_bounce(const char *sender)
 	       (sender[len] == '@' || sender[len] == '\0');
 }
 
-static bool anybody_to_tell(const struct message *m)
+bool notice_is_due(const struct message *m, enum notice_kind kind)
 {
 	if (!*m->env->sender)
 		return false;
 	if (is_double_bounce(m->env->sender)) {
-		log_warning("%s: undeliverable postmaster notification discarded", m->id);
+		if (kind == NOTICE_FAILED)
+			log_warning("%s: undeliverable postmaster notification discarded", m->id);
 		return false;
 	}
 	for (size_t i = 0; i < m->env->recipient_count; i++)
-		if (wants_notice(m, i))
+		if (wants_notice(m, i, kind))
 			return true;
 	return false;
 }
 
-void notice_ask(struct message *m, bool expired)
+void notice_ask(struct message *m)
 {
-	if (!anybody_to_tell(m))
-		message_notified(m, true, NULL);
-	else if (!connect_bounce())
-		message_notified(m, false, &unavailable);
+	if (connect_bounce())
+		send_all(m);
 	else
-		send_all(m, expired);
+		message_notified(m, false, &unavailable);
 }

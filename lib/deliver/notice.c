@@ -34,6 +34,7 @@ void notice_request_write(struct msg_out *m, const struct notice_request *q)
 		const struct notice_recipient *r = &q->recipients[i];
 
 		msg_add_str(m, "rcpt", r->address);
+		msg_add_str(m, "action", r->action);
 		msg_add_str(m, "original", r->original);
 		msg_add_str(m, "orcpt", r->orcpt);
 		msg_add_u64(m, "notify", r->notify);
@@ -57,6 +58,8 @@ static bool take_recipient_attribute(
 	const char *text;
 	uint64_t n;
 
+	if (slice_eq_str(a->name, "action"))
+		return take_text(a, arena, &r->action);
 	if (slice_eq_str(a->name, "original"))
 		return take_text(a, arena, &r->original);
 	if (slice_eq_str(a->name, "orcpt"))
@@ -102,7 +105,11 @@ static bool parse_recipients(const struct msg *m, struct arena *arena, struct no
 		if (slice_eq_str(a->name, "rcpt")) {
 			r = &q->recipients[q->recipient_count++];
 			*r = (struct notice_recipient){
-				.original = "", .orcpt = "", .remote_mta = "", .diagnostic = ""
+				.action = "",
+				.original = "",
+				.orcpt = "",
+				.remote_mta = "",
+				.diagnostic = "",
 			};
 			if (!take_text(a, arena, &r->address))
 				return false;
@@ -111,7 +118,7 @@ static bool parse_recipients(const struct msg *m, struct arena *arena, struct no
 		}
 	}
 	for (size_t i = 0; i < count; i++)
-		if (!q->recipients[i].why.dsn[0])
+		if (!q->recipients[i].why.dsn[0] || !q->recipients[i].action[0])
 			return false;
 	return true;
 }

@@ -34,11 +34,12 @@ enum notice_kind {
 };
 
 struct notice_recipient {
+	const char *action;   /* RFC 3464 2.3.3: "failed", "delayed", "delivered", ... */
 	const char *address;  /* external form */
 	const char *original; /* "" when the same */
 	const char *orcpt;    /* "rfc822;...", or "" */
 	unsigned notify;      /* enum dsn_notify; never one that asked for no notice of this kind */
-	struct reason why;    /* 5.x.y; for expired ones the 4.x.y of the last attempt */
+	struct reason why;    /* 5.x.y (expired ones: 4.x.y of the last attempt), 4.x.y, 2.x.y */
 	const char *remote_mta; /* "" */
 	const char *diagnostic; /* the remote's words, for Diagnostic-Code: smtp; "" */
 };

@@ -172,6 +172,15 @@ static void write_origin(struct intake *in, const struct intake_origin *origin)
 	write_attribute(in, "sasl_sender", origin->sasl_sender);
 }
 
+/* A notice of a delay has no notice of its own. */
+static void write_warn_time(struct intake *in)
+{
+	long after_s = in->service->config.params->delay_warning_time;
+
+	if (after_s > 0 && *in->sender)
+		queue_writer_warn_time(&in->writer, in->arrival_us / 1000000 + after_s);
+}
+
 static struct intake *intake_new(struct intake_service *service, const struct intake_origin *origin)
 {
 	struct intake *in = xcalloc(1, sizeof(*in));
@@ -213,6 +222,7 @@ static bool begin_file(
 	queue_writer_init(&in->writer, in->file.fd);
 	queue_writer_begin(&in->writer, in->arrival_us, slice_of(in->sender));
 	write_origin(in, origin);
+	write_warn_time(in);
 	return intake_copy_sender(in, why);
 }
 

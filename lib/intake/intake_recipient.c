@@ -42,6 +42,7 @@ static bool is_duplicate(struct intake *in, struct slice address, struct slice o
 /* One final address of a recipient. */
 struct expansion {
 	struct intake *in;
+	struct slice address;
 	struct slice original, orcpt; /* as they are written */
 	unsigned notify;
 };
@@ -58,11 +59,44 @@ static bool put_recipient(struct slice final, void *arg)
 	return in->writer.error == 0;
 }
 
+/* Stops at the first address that is another one. */
+static bool is_itself(struct slice final, void *arg)
+{
+	const struct expansion *e = arg;
+
+	return slice_eq(final, e->address);
+}
+
+/*
+ * Who asked for a report is told that the address was an alias, and not what became of those that
+ * it stands for (RFC 3461 5.2.7).
+ */
+static bool report_expansion(struct intake *in, struct expansion *e, struct reason *why)
+{
+	switch (aliases_expand(
+	    in->service->aliases, e->address, in->service->log_name, in->id, is_itself, e)) {
+	case ALIAS_OK:
+		return true;
+	case ALIAS_ERROR:
+		return intake_fail(in, why, "4.3.0", INTAKE_WRITE_ERROR);
+	case ALIAS_STOPPED:
+		break;
+	}
+	queue_writer_expanded(&in->writer, e->address, e->original, e->orcpt);
+	e->notify &= ~(unsigned)DSN_NOTIFY_SUCCESS;
+	if (e->notify == 0)
+		e->notify = DSN_NOTIFY_NEVER;
+	return true;
+}
+
 static bool expand(
     struct intake *in, struct slice address, struct expansion *expansion, struct reason *why)
 {
+	expansion->address = address;
 	if (in->overrides & INTAKE_NO_MAPPINGS)
 		put_recipient(address, expansion);
+	else if ((expansion->notify & DSN_NOTIFY_SUCCESS) && !report_expansion(in, expansion, why))
+		return false;
 	else if (aliases_expand(in->service->aliases, address, in->service->log_name, in->id,
 		     put_recipient, expansion) == ALIAS_ERROR)
 		return intake_fail(in, why, "4.3.0", INTAKE_WRITE_ERROR);

@@ -49,7 +49,7 @@ void defer_log_add(struct strbuf *out, const struct defer_entry *e)
 	if (e->notify)
 		strbuf_addf(out, "notify_flags=%u\n", e->notify);
 	add_line(out, "status", e->why.dsn);
-	add_line(out, "action", e->failed ? "failed" : "delayed");
+	add_line(out, "action", e->action && *e->action ? e->action : "delayed");
 	if (e->diagnostic && *e->diagnostic) {
 		add_line(out, "diag_type", "smtp");
 		add_line(out, "diag_text", e->diagnostic);
@@ -82,7 +82,7 @@ static void take_value(
 	else if (slice_eq_str(name, "status") && dsn_is_valid(text))
 		memcpy(e->why.dsn, text, strlen(text) + 1);
 	else if (slice_eq_str(name, "action"))
-		e->failed = slice_eq_str(value, "failed");
+		e->action = text;
 	else if (slice_eq_str(name, "diag_text"))
 		e->diagnostic = text;
 	else if (slice_eq_str(name, "mta_mname"))
@@ -102,11 +102,18 @@ struct entry_list {
 	size_t count, alloc;
 };
 
+static const char *default_status(const struct defer_entry *e)
+{
+	if (strcmp(e->action, "failed") == 0)
+		return "5.0.0";
+	return strcmp(e->action, "delayed") == 0 || !*e->action ? "4.0.0" : "2.0.0";
+}
+
 static void finish_entry(struct entry_list *list, struct defer_entry *e)
 {
 	if (e->recipient && list->count < DEFER_LOG_MAX_ENTRIES) {
 		if (!e->why.dsn[0])
-			memcpy(e->why.dsn, e->failed ? "5.0.0" : "4.0.0", sizeof("4.0.0"));
+			strcpy(e->why.dsn, default_status(e));
 		if (list->count == list->alloc) {
 			size_t alloc = list->alloc ? 2 * list->alloc : 8;
 			struct defer_entry *bigger =
@@ -119,8 +126,9 @@ static void finish_entry(struct entry_list *list, struct defer_entry *e)
 		}
 		list->entries[list->count++] = *e;
 	}
-	*e =
-	    (struct defer_entry){ .original = "", .orcpt = "", .remote_mta = "", .diagnostic = "" };
+	*e = (struct defer_entry){
+		.original = "", .orcpt = "", .remote_mta = "", .diagnostic = "", .action = ""
+	};
 }
 
 size_t defer_log_parse(struct slice text, struct arena *arena, struct defer_entry **entries)

@@ -24,7 +24,7 @@ struct defer_entry {
 	off_t offset; /* of the recipient's record; 0 when the log has none */
 	struct reason why;
 	const char *remote_mta, *diagnostic; /* "" */
-	bool failed;			     /* action=failed rather than delayed */
+	const char *action;		     /* "failed", "delivered", ...; NULL or "": "delayed" */
 };
 
 #define DEFER_LOG_MAX_ENTRIES 100000

@@ -137,7 +137,8 @@ static bool on_recipient(struct reading *rd, const struct queue_record *record)
 		.orcpt = rd->orcpt ? rd->orcpt : "",
 		.notify = rd->notify,
 		.offset = record->offset,
-		.done = record->type == QR_DONE };
+		.done = record->type != QR_RECIPIENT,
+		.expanded = record->type == QR_CANCELLED };
 	env->done_count += r->done;
 	rd->original = rd->orcpt = NULL;
 	rd->notify = 0;
@@ -150,6 +151,32 @@ static void set_notify(struct reading *rd, struct slice value)
 
 	if (slice_uint(value, 15, &n))
 		rd->notify = (unsigned)n;
+}
+
+/*
+ * An alias that is only there for the report that it was expanded.  A real Postfix cancels
+ * recipients with the same record, and asks for no report then.
+ */
+static bool on_cancelled(struct reading *rd, const struct queue_record *record)
+{
+	if (rd->notify & DSN_NOTIFY_SUCCESS)
+		return on_recipient(rd, record);
+	rd->original = rd->orcpt = NULL;
+	rd->notify = 0;
+	return true;
+}
+
+/* Like the size it has one place and one length: it is overwritten with -1. */
+static bool on_warn_time(struct reading *rd, const struct queue_record *record)
+{
+	struct cursor c = cursor_of(record->data);
+	uint64_t s;
+
+	rd->env->warn_s = 0;
+	rd->env->warn_offset = record->next - (off_t)record->data.len;
+	if (record->data.len == QUEUE_WARN_TIME_LEN && take_number(&c, &s) && cursor_at_end(&c))
+		rd->env->warn_s = (int64_t)s;
+	return true;
 }
 
 static void set_ret(struct reading *rd, struct slice value)
@@ -242,9 +269,9 @@ static bool on_envelope_record(struct reading *rd, const struct queue_record *re
 	case QR_DONE:
 		return on_recipient(rd, record);
 	case QR_CANCELLED:
-		rd->original = rd->orcpt = NULL;
-		rd->notify = 0;
-		return true;
+		return on_cancelled(rd, record);
+	case QR_WARN_TIME:
+		return on_warn_time(rd, record);
 	case QR_ATTRIBUTE:
 		return on_attribute(rd, record->data);
 	case QR_MESSAGE:

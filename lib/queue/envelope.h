@@ -27,8 +27,9 @@ struct envelope_recipient {
 	const char *original; /* "" when the same */
 	const char *orcpt;    /* "rfc822;...", or "" */
 	unsigned notify;      /* enum dsn_notify bits; 0: not asked */
-	off_t offset;	      /* of its record: the type byte there says R or D */
+	off_t offset;	      /* of its record: the type byte there says R or D, or / */
 	bool done;
+	bool expanded; /* done: an alias, and a report that it was expanded is due */
 };
 
 struct envelope_attribute {
@@ -48,6 +49,8 @@ struct envelope {
 	unsigned sendopts;
 	const char *filter;   /* content filter, "transport:destination", or "" */
 	const char *redirect; /* all recipients become this one, or "" */
+	int64_t warn_s;	      /* when the sender is told of a delay; 0: never, or he was */
+	off_t warn_offset;    /* of that time's digits (spool_mark_warned) */
 	struct envelope_recipient *recipients;
 	size_t recipient_count, done_count;
 	struct envelope_attribute *attributes; /* in order, as they are */

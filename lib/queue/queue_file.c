@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "mail/dsn.h"
 #include "sys/file.h"
 
 #define BUFFER_FULL   (64 * 1024)
@@ -103,8 +104,8 @@ void queue_writer_record(struct queue_writer *w, int type, struct slice data)
 	put(w, type, data);
 }
 
-void queue_writer_recipient(struct queue_writer *w, struct slice address, struct slice original,
-    struct slice orcpt, unsigned notify)
+static void put_recipient(struct queue_writer *w, int type, struct slice address,
+    struct slice original, struct slice orcpt, unsigned notify)
 {
 	char text[16];
 
@@ -115,8 +116,28 @@ void queue_writer_recipient(struct queue_writer *w, struct slice address, struct
 		queue_writer_attribute_str(w, "notify_flags", text);
 	}
 	put(w, QR_ORIGINAL, original.len > 0 ? original : address);
-	put(w, QR_RECIPIENT, address);
+	put(w, type, address);
+}
+
+void queue_writer_recipient(struct queue_writer *w, struct slice address, struct slice original,
+    struct slice orcpt, unsigned notify)
+{
+	put_recipient(w, QR_RECIPIENT, address, original, orcpt, notify);
 	w->recipient_count++;
+}
+
+void queue_writer_expanded(
+    struct queue_writer *w, struct slice address, struct slice original, struct slice orcpt)
+{
+	put_recipient(w, QR_CANCELLED, address, original, orcpt, DSN_NOTIFY_SUCCESS);
+}
+
+void queue_writer_warn_time(struct queue_writer *w, int64_t when_s)
+{
+	char text[QUEUE_WARN_TIME_LEN + 1];
+
+	snprintf(text, sizeof(text), "%*" PRId64, QUEUE_WARN_TIME_LEN, when_s);
+	put(w, QR_WARN_TIME, slice_of(text));
 }
 
 void queue_writer_content(struct queue_writer *w)

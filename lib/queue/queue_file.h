@@ -55,6 +55,14 @@ void queue_writer_record(struct queue_writer *w, int type, struct slice data);
  */
 void queue_writer_recipient(struct queue_writer *w, struct slice address, struct slice original,
     struct slice orcpt, unsigned notify);
+/*
+ * A recipient that stands for others, which have records of their own: it gets no mail, and its
+ * sender a report that it was expanded.
+ */
+void queue_writer_expanded(
+    struct queue_writer *w, struct slice address, struct slice original, struct slice orcpt);
+/* When the sender is to be told that the message is delayed, in seconds since the epoch. */
+void queue_writer_warn_time(struct queue_writer *w, int64_t when_s);
 /* The M record: content follows. */
 void queue_writer_content(struct queue_writer *w);
 /*

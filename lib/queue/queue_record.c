@@ -88,9 +88,11 @@ uint32_t queue_record_crc(uint32_t crc, int type, struct slice data)
 	unsigned char head[HEAD_MAX];
 	size_t len;
 
-	if (type == QR_SIZE)
+	if (type == QR_SIZE || type == QR_WARN_TIME)
 		return crc;
-	len = write_head(head, type == QR_DONE ? QR_RECIPIENT : type, data.len);
+	if (type == QR_DONE || type == QR_CANCELLED)
+		type = QR_RECIPIENT;
+	len = write_head(head, type, data.len);
 	return crc32c(crc32c(crc, slice_mem(head, len)), data);
 }
 

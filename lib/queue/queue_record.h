@@ -47,6 +47,9 @@ enum queue_record_type {
 	QR_END = 'E'
 };
 
+/* The digits of QR_WARN_TIME, blanks in front. */
+#define QUEUE_WARN_TIME_LEN 15
+
 /* A record may have this many bytes of data; ours have far fewer. */
 #define QUEUE_RECORD_MAX (256 * 1024)
 
@@ -89,7 +92,10 @@ enum queue_read {
 /* One system call per 8 KiB of small records. */
 enum queue_read queue_reader_next(struct queue_reader *r, struct queue_record *record);
 
-/* Checksum over records as verified by envelope.h: D counts as R, C does not count. */
+/*
+ * Checksum over records as verified by envelope.h: D and / count as R; C and W, which are written
+ * later, do not count.
+ */
 uint32_t queue_record_crc(uint32_t crc, int type, struct slice data);
 
 #endif

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "queue/queue_record.h"
 
 #define DIR_MODE  0700
 #define LOG_MODE  0600
@@ -344,11 +345,19 @@ int spool_mark_done(int fd, off_t offset)
 {
 	char type;
 
-	if (pread(fd, &type, 1, offset) != 1 || (type != 'R' && type != 'D')) {
+	if (pread(fd, &type, 1, offset) != 1 || (type != 'R' && type != '/' && type != 'D')) {
 		errno = EINVAL;
 		return -1;
 	}
 	return type == 'D' ? 0 : file_pwrite_all(fd, SLICE_LIT("D"), offset);
+}
+
+int spool_mark_warned(int fd, off_t offset)
+{
+	char text[QUEUE_WARN_TIME_LEN + 1];
+
+	snprintf(text, sizeof(text), "%*d", QUEUE_WARN_TIME_LEN, -1);
+	return file_pwrite_all(fd, slice_of(text), offset);
 }
 
 int spool_write_log(struct spool *spool, enum spool_queue queue, const char *id, struct slice text)

@@ -69,10 +69,12 @@ int spool_move(struct spool *spool, const char *id, enum spool_queue from, enum 
     int64_t mtime_s);
 /* Waits for a sync of incoming that begins after the call. */
 int spool_sync_incoming(struct spool *spool);
-/* R to D at OFFSET, when an R is there (EINVAL otherwise). */
+/* R (or /) to D at OFFSET, when one is there (EINVAL otherwise). */
 int spool_mark_done(int fd, off_t offset);
+/* The sender knows of the delay: -1 over the time at OFFSET (envelope.warn_offset). */
+int spool_mark_warned(int fd, off_t offset);
 
-/* Creates or replaces the log of ID (SPOOL_DEFER); not synced. */
+/* Creates or replaces the log of ID (SPOOL_DEFER, SPOOL_TRACE); not synced. */
 int spool_write_log(struct spool *spool, enum spool_queue queue, const char *id, struct slice text);
 
 /*

@@ -112,7 +112,8 @@ static void test_request(void **state)
 
 static void test_notice(void **state)
 {
-	struct notice_recipient to = { .address = "a@x",
+	struct notice_recipient to = { .action = "failed",
+		.address = "a@x",
 		.original = "",
 		.orcpt = "rfc822;b@x",
 		.notify = 4,
@@ -145,6 +146,7 @@ static void test_notice(void **state)
 	want_str("reason", got.recipients[0].why.text, "no such user");
 	want_str("dsn", got.recipients[0].why.dsn, "5.1.1");
 	want_str("diagnostic", got.recipients[0].diagnostic, "550 no");
+	want_str("action", got.recipients[0].action, "failed");
 	/* Nobody to send it to. */
 	q.sender = "";
 	notice_request_write(&out, &q);

@@ -92,8 +92,13 @@ static const char *or_else(const char *text, const char *otherwise)
 	return text != NULL ? text : otherwise;
 }
 
-static void complete_recipient(struct notice_recipient *r)
+static void complete_recipient(struct notice_recipient *r, enum notice_kind kind)
 {
+	static const char *const actions[] = { [NOTICE_FAILED] = "failed",
+		[NOTICE_DELAYED] = "delayed",
+		[NOTICE_SENT] = "delivered" };
+
+	r->action = or_else(r->action, actions[kind]);
 	r->address = or_else(r->address, "r@example.com");
 	r->original = or_else(r->original, "");
 	r->orcpt = or_else(r->orcpt, "");
@@ -115,7 +120,7 @@ static void complete(struct notice_request *r, struct notice_recipient *recipien
 	r->recipients = recipients;
 	r->recipient_count = recipients[1].address != NULL ? 2 : 1;
 	for (size_t i = 0; i < r->recipient_count; i++)
-		complete_recipient(&recipients[i]);
+		complete_recipient(&recipients[i], r->kind);
 }
 
 static const struct row rows[] = {
@@ -198,12 +203,16 @@ static const struct row rows[] = {
 	{ "delayed", { .kind = NOTICE_DELAYED }, { { 0 } }, MESSAGE,
 	    { "Subject: Delayed Mail (still being retried)\n", "Action: delayed\n",
 		"Diagnostic-Code: X-Postfix; unknown user\n", "Will-Retry-Until: Tue, 06 Jan 1970 ",
-		"Content-Description: Message Headers\nContent-Type: text/rfc822-headers\n" },
+		"Content-Description: Undelivered Message Headers\nContent-Type: text/rfc822-headers\n" },
 	    { "body" } },
 	{ "sent", { .kind = NOTICE_SENT }, { { .why = { "2.0.0", "done" } } }, MESSAGE,
 	    { "Subject: Successful Mail Delivery Report\n", "Action: delivered\nStatus: 2.0.0\n",
+		"Diagnostic-Code: X-Postfix; done\n",
 		"Content-Description: Message Headers\nContent-Type: text/rfc822-headers\n" },
-	    { "Diagnostic-Code", "body" } },
+	    { "Undelivered", "body" } },
+	{ "expanded", { .kind = NOTICE_SENT },
+	    { { .action = "expanded", .why = { "2.0.0", "alias expanded" } } }, MESSAGE,
+	    { "Action: expanded\nStatus: 2.0.0\n" }, { "delivered\n" } },
 };
 
 /* "--BOUNDARY" before each of the three parts, "--BOUNDARY--" at the end, and nowhere else. */

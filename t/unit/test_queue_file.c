@@ -119,6 +119,51 @@ static void test_round_trip(void **state)
 	}
 }
 
+/* What is written over later: neither the checksum nor the length of anything changes. */
+static void test_reports(void **state)
+{
+	struct reason why = { .dsn = "" };
+	struct queue_writer w;
+	struct envelope *env;
+	int fd = new_file();
+
+	(void)state;
+	queue_writer_init(&w, fd);
+	queue_writer_begin(&w, ARRIVAL_US, SLICE_LIT("alice@virt.test"));
+	queue_writer_warn_time(&w, 1234567890);
+	queue_writer_expanded(
+	    &w, SLICE_LIT("all@virt.test"), SLICE_LIT("ALL@virt.test"), SLICE_LIT("rfc822;x@y"));
+	queue_writer_recipient(
+	    &w, SLICE_LIT("one@virt.test"), SLICE_LIT("ALL@virt.test"), SLICE_NULL, 1);
+	queue_writer_content(&w);
+	queue_writer_extracted(&w);
+	want_int("finish", queue_writer_finish(&w, 0), 0);
+	queue_writer_release(&w);
+
+	env = envelope_read(fd, "ABCDEF0123", ENVELOPE_VERIFY, &why);
+	assert_non_null(env);
+	want_int("time", env->warn_s, 1234567890);
+	want_int("recipients", env->recipient_count, 2);
+	want_int("done", env->done_count, 1);
+	want_int("expanded", env->recipients[0].expanded, true);
+	want_int("notify", env->recipients[0].notify, 2);
+	want_str("orcpt", env->recipients[0].orcpt, "rfc822;x@y");
+	want_int("the other", env->recipients[1].expanded, false);
+	want_int("his notify", env->recipients[1].notify, 1);
+	want_int("warned", spool_mark_warned(fd, env->warn_offset), 0);
+	want_int("mark", spool_mark_done(fd, env->recipients[0].offset), 0);
+	envelope_free(env);
+
+	env = envelope_read(fd, "ABCDEF0123", ENVELOPE_VERIFY, &why);
+	if (!env)
+		fail_msg("%s", why.text);
+	want_int("no time", env->warn_s, 0);
+	want_int("done", env->recipients[0].done, true);
+	want_int("reported", env->recipients[0].expanded, false);
+	envelope_free(env);
+	close(fd);
+}
+
 static void test_done(void **state)
 {
 	struct reason why = { .dsn = "" };
@@ -335,6 +380,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_reports),
 		cmocka_unit_test(test_done),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_records),
