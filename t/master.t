@@ -475,6 +475,75 @@ def uid_workers():
         tap.equal(s.pids(), [], "nothing is left")
 
 
+def pid_in(text):
+    return int(re.search(r"pid (\d+)", text).group(1))
+
+
+def uid_links():
+    with Suite(master="virtual unix - n n - - virtual\n") as s:
+        s.postfix("start")
+        uid = "65534" if ROOT else str(os.getuid())
+        gone = "4.3.0 the test process ended without a result"
+        with s.client(path="spool/private/virtual") as c:
+            said = c.ask("call one")
+            tap.like(said, rf"^one over a link from pid \d+ uid {uid}$", "a worker answers a call")
+            worker = pid_in(said)
+            tap.like(c.ask("call two"), rf"^two .* pid {worker} ", "the same one again")
+            tap.like(c.ask("work three"), rf"^three from pid {worker} ", "who takes records too")
+            tap.like(c.ask("call twice"), rf"^again twice .* pid {worker} ", "two answers")
+            tap.like(c.ask("call one-refused"), r"^one-refused over a link",
+                     "the parent is asked once for a link")
+            wait_until(lambda: not os.path.exists(f"/proc/{worker}"), "an idle worker leaves")
+            tap.equal(c.ask("call one-refused"), "5.1.1 no such user", "the parent refuses a link")
+            tap.like(c.ask("call root"), r"^4\.3\.5 .*uid or gid 0", "root has none")
+            worker = pid_in(c.ask("call four"))
+            clients = [s.client(path="spool/private/virtual") for _ in range(10)]
+            for i, other in enumerate(clients):
+                other.line()
+                other.send(f"call slow{i}")
+            tap.equal([other.line() for other in clients],
+                      [f"slow{i} over a link from pid {worker} uid {uid}" for i in range(10)],
+                      "calls run side by side, and keep the worker")
+            tap.equal(c.ask("call broken"), gone, "a worker that talks nonsense is left")
+            tap.like(c.ask("call five"), r"^five .* pid \d+", "and there is a link again")
+            for other in clients[:3]:
+                other.send("call slow")
+            s.wait_for_log("slow work begins(?s:.*slow work begins){12}")
+            tap.equal(c.ask("call crash"), gone, "a worker crashes")
+            tap.equal([other.line() for other in clients[:3]], [gone] * 3, "with all its calls")
+            said = c.ask("call six")
+            tap.like(said, r"^six .* pid \d+", "and there is another")
+            tap.equal(c.ask("call hang"), gone, "one that hangs is killed")
+            s.wait_for_log(rf"worker pid {pid_in(said)} hangs, killing it")
+            s.wait_for_log(rf"worker pid {pid_in(said)} killed by signal 9")
+            tap.like(c.ask("call seven"), r"^seven .* pid \d+", "and replaced")
+            for other in clients:
+                other.__exit__()
+        s.postfix("stop")
+        tap.equal(s.pids(), [], "nothing is left")
+
+
+def links_of_suspects():
+    with Suite(master="virtual unix - n n - - virtual\n") as s:
+        s.postfix("start")
+        bob, alice = s.client(path="spool/private/virtual"), s.client(path="spool/private/virtual")
+        bob.line()
+        alice.line()
+        for _ in range(2):
+            tap.like(bob.ask("call crash-bob"), "^4.3.0 ", "bob's call crashes")
+        s.wait_for_log(r"user bob was in two processes that died: a process of its own")
+        alice.send("call slow-alice")
+        s.wait_for_log("slow work begins")
+        tap.like(bob.ask("call crash-bob"), "^4.3.0 ", "a third time")
+        tap.like(alice.line(), r"^slow-alice .* pid \d+", "another user of this uid goes on")
+        tap.ok(pid_in(bob.ask("call one-bob")) != pid_in(alice.ask("call one-alice")),
+               "bob has a link and a process of his own")
+        bob.__exit__()
+        alice.__exit__()
+        s.postfix("stop")
+        tap.equal(s.pids(), [], "nothing is left")
+
+
 def one_client_takes_nobody_along():
     with Suite() as s:
         # One process, so that who is with whom is known.
@@ -722,7 +791,8 @@ def check():
 if len(sys.argv) > 1:
     tap.run(*[globals()[name] for name in sys.argv[1:]])
 tap.run(configuration_errors_come_at_once, start_status_stop, killed_child_is_replaced,
-        reload_makes_a_generation, a_service_that_does_not_start, sessions_are_limited, slow_clients_hold_nobody_up,
-        stop_does_not_wait_for_ever, triggers_and_logs, uid_workers,
-        one_client_takes_nobody_along, quarantine_ends, one_user_takes_nobody_along, dovecot_shape,
-        one_process_per_connection, both_at_once, foreground, port_in_use, check)
+        reload_makes_a_generation, a_service_that_does_not_start, sessions_are_limited,
+        slow_clients_hold_nobody_up, stop_does_not_wait_for_ever, triggers_and_logs, uid_workers,
+        uid_links, links_of_suspects, one_client_takes_nobody_along, quarantine_ends,
+        one_user_takes_nobody_along, dovecot_shape, one_process_per_connection, both_at_once,
+        foreground, port_in_use, check)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * A daemon for the tests of master: speaks lines.  "crash" kills it, "hang" never ends a session,
- * "pid", "uid", "process" and "greeting" tell what is asked, "work WORD" has a uid worker say it;
- * anything else comes back.  It is copied under the names of real daemons.  A smtpd_banner that
- * begins with "fail" makes PREPARE fail.
+ * "pid", "uid", "process" and "greeting" tell what is asked, "work WORD" has a uid worker say it,
+ * "call WORD" one over a link; anything else comes back.  It is copied under the names of real
+ * daemons.  A smtpd_banner that begins with "fail" makes PREPARE fail.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,12 +41,58 @@ static void worker_serve(struct msg_in *in)
 	    (long)getuid());
 }
 
+/* The same over a link; "twice" is said twice, "broken" as no worker should. */
+static void worker_call(const struct msg *how, struct uid_work *w)
+{
+	struct slice word = SLICE_NULL, says = SLICE_NULL;
+	char text[200];
+	int len;
+
+	(void)msg_get(&w->msg, "word", &word);
+	(void)msg_get(how, "says", &says);
+	if (slice_starts(word, "crash"))
+		raise(SIGKILL);
+	if (slice_starts(word, "hang"))
+		for (;;)
+			pause();
+	if (slice_starts(word, "slow")) {
+		log_info("slow work begins");
+		sleep(3);
+	}
+	len = snprintf(text, sizeof(text), "%.*s %.*s pid %ld uid %ld\n", SLICE_ARG(word),
+	    SLICE_ARG(says), (long)getpid(), (long)getuid());
+	if (slice_starts(word, "twice"))
+		(void)uid_work_answer(w, "again ", 6);
+	(void)uid_work_answer(w, text, slice_starts(word, "broken") ? 0 : (size_t)len);
+}
+
+static bool resolve_link(
+    const struct msg *request, struct uid_target *target, struct msg_out *out, struct reason *why)
+{
+	struct slice user = SLICE_NULL;
+	uint64_t uid = 0, gid = 0;
+
+	(void)msg_get(request, UID_LINK_USER, &user);
+	(void)msg_get_u64(request, UID_LINK_UID, &uid);
+	(void)msg_get_u64(request, UID_LINK_GID, &gid);
+	if (slice_eq_str(user, "refused")) {
+		reason_set(why, "5.1.1", "no such user");
+		return false;
+	}
+	target->uid = (uid_t)uid;
+	target->gid = (gid_t)gid;
+	snprintf(target->user, sizeof(target->user), "%.*s", SLICE_ARG(user));
+	msg_add_str(out, "says", "over a link from");
+	return true;
+}
+
 static bool resolve(
     const struct msg *request, struct uid_target *target, struct msg_out *out, struct reason *why)
 {
 	struct slice word = SLICE_NULL, rest, user;
 
-	(void)msg_get(request, "word", &word);
+	if (!msg_get(request, "word", &word))
+		return resolve_link(request, target, out, why);
 	if (slice_eq_str(word, "refused")) {
 		reason_set(why, "5.1.1", "no such user");
 		return false;
@@ -60,9 +107,74 @@ static bool resolve(
 	return true;
 }
 
-static const struct uid_workers_class workers = {
-	.name = "test", .resolve = resolve, .worker_serve = worker_serve, .idle_ms = 200
+static const struct uid_workers_class workers = { .name = "test",
+	.resolve = resolve,
+	.worker_serve = worker_serve,
+	.worker_call = worker_call,
+	.idle_ms = 200 };
+
+struct asked {
+	struct uid_call call; /* first */
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	bool is_done;
+	char text[600];
 };
+
+static enum uid_answered call_answered(struct uid_call *call, struct slice answer)
+{
+	struct asked *a = (struct asked *)call;
+	size_t len = strlen(a->text);
+
+	if (answer.len == 0)
+		return UID_CALL_BROKEN;
+	snprintf(a->text + len, sizeof(a->text) - len, "%.*s", SLICE_ARG(answer));
+	return strchr(a->text, '\n') != NULL ? UID_CALL_IS_OVER : UID_CALL_GOES_ON;
+}
+
+static void call_ended(struct uid_call *call, const struct reason *why)
+{
+	struct asked *a = (struct asked *)call;
+
+	pthread_mutex_lock(&a->lock);
+	if (why != NULL)
+		snprintf(a->text, sizeof(a->text), "%s %s\n", why->dsn, why->text);
+	a->is_done = true;
+	pthread_cond_signal(&a->done);
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* "crash-bob" is bob's. */
+static void call_worker(struct stream *stream, struct slice word)
+{
+	struct asked a = { .call = { .answered = call_answered, .ended = call_ended },
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.done = PTHREAD_COND_INITIALIZER };
+	struct uid_owner owner = { .gid = server_context()->gid, .user = "", .message = "" };
+	struct slice text = slice_trim(word, "\n");
+	char user[40] = "";
+	struct msg_out m = { { 0 } };
+	struct reason why = { "", "" };
+	ptrdiff_t dash = slice_find(text, '-');
+
+	if (dash >= 0)
+		snprintf(user, sizeof(user), "%.*s", SLICE_ARG(slice_from(text, (size_t)dash + 1)));
+	owner.user = user;
+	owner.uid = slice_starts(text, "root") ? 0 : server_context()->uid;
+	a.call.deadline = deadline_in(slice_starts(text, "hang") ? 500 : 20000);
+	msg_begin(&m, "TEST");
+	msg_add(&m, "word", text);
+	if (uid_call_start(&a.call, &owner, &m, NULL, 0, deadline_in(10000), &why)) {
+		pthread_mutex_lock(&a.lock);
+		while (!a.is_done)
+			pthread_cond_wait(&a.done, &a.lock);
+		pthread_mutex_unlock(&a.lock);
+		stream_puts(stream, a.text);
+	} else {
+		stream_printf(stream, "%s %s\n", why.dsn, why.text);
+	}
+	msg_release(&m);
+}
 
 static void ask_worker(struct stream *stream, struct slice word)
 {
@@ -101,6 +213,8 @@ static enum session_next answer(struct session *s, struct slice line)
 		return SESSION_CLOSE;
 	if (slice_starts(line, "work "))
 		ask_worker(s->stream, slice_from(line, 5));
+	else if (slice_starts(line, "call "))
+		call_worker(s->stream, slice_from(line, 5));
 	else if (slice_starts(line, "pid"))
 		stream_printf(s->stream, "%ld\n", (long)getpid());
 	else if (slice_starts(line, "uid"))

@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "server/pool.h"
 #include "server/server.h"
 
 struct connection {
@@ -27,7 +26,7 @@ static struct {
 } open_ones = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static struct agent_class agent = {
-	.name = "virtual", .deliver = virtual_front_deliver, .run = pool_run
+	.name = "virtual", .deliver = virtual_front_deliver, .run = virtual_front_run
 };
 
 static bool register_connection(struct connection *c, struct connection *instead_of)

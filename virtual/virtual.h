@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What the three kinds of virtual's processes agree on.  The front looks recipients up and asks for
- * work; the parent checks the uid and adds what the administrator set; a worker delivers.
+ * What the three kinds of virtual's processes agree on.  The front looks recipients up and calls
+ * the worker of their uid over a link (server/uid_workers.h); the parent checked that uid, and
+ * added what the administrator set, when the link was made; a worker delivers.
  *
- * A request has the read-only queue file as its first descriptor and the writing end of a pipe as
- * its second one.  The worker writes one struct virtual_result per recipient and closes the pipe:
- * what has no result by then was not delivered, as far as we know.
+ * A call has the read-only queue file as its descriptor.  The worker answers with one struct
+ * virtual_result per recipient: what has none when the worker is gone was not delivered, as far as
+ * we know.
  */
 #ifndef PC_VIRTUAL_VIRTUAL_H
 #define PC_VIRTUAL_VIRTUAL_H
@@ -17,17 +18,18 @@
 /* Recipients of one request: few, so that many recipients run side by side. */
 #define VIRTUAL_GROUP_MAX 8
 
-/* Attributes; those of a recipient repeat, in the same order. */
-#define VIRTUAL_ID    "id" /* the queue id */
-#define VIRTUAL_UID   "uid"
-#define VIRTUAL_GID   "gid"
-#define VIRTUAL_DATA  "data_offset"
-#define VIRTUAL_HEAD  "head"  /* of each recipient: the lines before the message */
-#define VIRTUAL_PATH  "path"  /* of each recipient: what virtual_mailbox_maps says */
-#define VIRTUAL_BASE  "base"  /* the parent's */
-#define VIRTUAL_LIMIT "limit" /* the parent's */
+/* Attributes of a call; those of a recipient repeat, in the same order. */
+#define VIRTUAL_DATA "data_offset"
+#define VIRTUAL_HEAD "head" /* of each recipient: the lines before the message */
+#define VIRTUAL_PATH "path" /* of each recipient: what virtual_mailbox_maps says */
+/* Of a link. */
+#define VIRTUAL_BASE  "base"
+#define VIRTUAL_LIMIT "limit"
 
-/* Smaller than PIPE_BUF, so writes of one do not mix. */
+/* A path from a table, and the lines before the message: a call of a full group fits. */
+#define VIRTUAL_PATH_MAX 4096
+#define VIRTUAL_HEAD_MAX 8000
+
 struct virtual_result {
 	uint32_t index; /* of the recipient in the request */
 	uint32_t sent;	/* 1: durable */
@@ -38,6 +40,8 @@ struct virtual_result {
 void virtual_front_prepare(struct server_context *ctx);
 void virtual_front_walls(const struct server_context *ctx, struct sandbox *walls);
 void virtual_front_deliver(struct delivery *d);
+/* agent_class.run: here, or in another thread when a lookup may take long. */
+void virtual_front_run(void (*fn)(void *), void *arg);
 
 /* virtual_worker.c: in the parent, and in workers. */
 extern const struct uid_workers_class virtual_workers;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A delivery in the front: every recipient is looked up; those of one user go in groups to that
- * user's worker; what the workers say is reported.
+ * A delivery in the front: every recipient is looked up; those of one uid go in groups to that
+ * uid's worker; what the workers say is reported.
+ *
+ * The thread that reads qmgr's records does the first part itself where nothing in it takes long
+ * (tables that ask nobody, a link that is there), and goes on to the next record; the results come
+ * in the links' threads, the last of which ends the delivery.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -17,22 +19,25 @@
 #include "log/log.h"
 #include "mail/address.h"
 #include "rewrite/address_lookup.h"
+#include "server/pool.h"
 #include "server/running.h"
 #include "server/server.h"
-#include "sys/socket.h"
 #include "virtual/virtual.h"
 
-#define VALUE_MAX 4096
+#define VALUE_MAX VIRTUAL_PATH_MAX
 /* Requests of one delivery that run at a time. */
 #define GROUPS_AT_A_TIME 8
 #define REQUEST_LIMIT_MS 60000
 /* As Postfix's daemon_timeout: a worker that takes longer hangs. */
 #define RESULT_LIMIT_MS (18000 * INT64_C(1000))
+/* A changed table applies to what comes so much later. */
+#define REFRESH_EVERY_MS 100
 
 static struct {
 	struct address_rules *rules;
 	struct tables *mailboxes, *uids, *gids;
 	bool original_recipient;
+	bool looks_up_here; /* no lookup waits for anybody */
 	long minimum_uid;
 } front;
 
@@ -43,12 +48,21 @@ struct destination {
 	bool waits; /* for being given to a worker */
 };
 
-/* Recipients of one request, and the pipe on which their results come. */
+/* A delivery and those of its groups that are with workers. */
+struct job {
+	struct delivery *d;
+	struct destination *list;
+	pthread_mutex_t lock;
+	unsigned users; /* groups, and the thread that began */
+};
+
+/* Recipients of one call. */
 struct group {
+	struct uid_call call; /* first */
+	struct job *job;
 	size_t members[VIRTUAL_GROUP_MAX];
 	bool reported[VIRTUAL_GROUP_MAX];
-	size_t count;
-	int results;
+	size_t count, reported_count;
 };
 
 void virtual_front_prepare(struct server_context *ctx)
@@ -62,6 +76,8 @@ void virtual_front_prepare(struct server_context *ctx)
 	front.gids = tables_open("virtual_gid_maps", p->virtual_gid_maps, TABLE_NO_SUBSTITUTION);
 	front.original_recipient = p->enable_original_recipient;
 	front.minimum_uid = p->virtual_minimum_uid;
+	front.looks_up_here = tables_ask_nobody(front.mailboxes) && tables_ask_nobody(front.uids) &&
+			      tables_ask_nobody(front.gids);
 }
 
 void virtual_front_walls(const struct server_context *ctx, struct sandbox *walls)
@@ -174,7 +190,7 @@ static bool look_up(
 	bool found;
 
 	strbuf_init(&to->path, VALUE_MAX);
-	strbuf_init(&to->head, 8 * ADDRESS_MAX);
+	strbuf_init(&to->head, VIRTUAL_HEAD_MAX);
 	address_fold(slice_of(rcpt->address), &user);
 	found = look_up_mailbox(strbuf_slice(&user), to, o) &&
 		look_up_id(front.uids, strbuf_slice(&user), front.minimum_uid, &to->uid, o) &&
@@ -187,39 +203,84 @@ static bool look_up(
 
 /* ---- giving to workers ---- */
 
-static void begin_request(
-    struct msg_out *m, const struct delivery *d, const struct destination *first)
-{
-	msg_begin(m, "DELIVER");
-	msg_add_str(m, VIRTUAL_ID, d->request->id);
-	msg_add_u64(m, VIRTUAL_UID, first->uid);
-	msg_add_u64(m, VIRTUAL_GID, first->gid);
-	msg_add_i64(m, VIRTUAL_DATA, d->request->data_offset);
-}
-
-/* The first that wait and belong to one user. */
-static bool fill_group(
-    struct group *g, struct msg_out *m, const struct delivery *d, struct destination *list)
+/* Under the job's lock: the first that wait and belong to one uid; NULL: none, or not now. */
+static struct group *next_group(struct job *job)
 {
 	const struct destination *first = NULL;
+	struct group *g = NULL;
 
-	*g = (struct group){ .results = -1 };
-	for (size_t i = 0; i < d->request->recipient_count && g->count < VIRTUAL_GROUP_MAX; i++) {
-		struct destination *to = &list[i];
+	if (job->users > GROUPS_AT_A_TIME || delivery_should_stop(job->d))
+		return NULL;
+	for (size_t i = 0; i < job->d->request->recipient_count; i++) {
+		struct destination *to = &job->list[i];
 
 		if (!to->waits || (first && (to->uid != first->uid || to->gid != first->gid)))
 			continue;
-		if (first == NULL)
-			begin_request(m, d, first = to);
-		msg_add(m, VIRTUAL_PATH, strbuf_slice(&to->path));
-		msg_add(m, VIRTUAL_HEAD, strbuf_slice(&to->head));
+		if (first == NULL) {
+			first = to;
+			g = xcalloc(1, sizeof(*g));
+			g->job = job;
+		}
 		to->waits = false;
 		g->members[g->count++] = i;
+		if (g->count == VIRTUAL_GROUP_MAX)
+			break;
 	}
-	return first != NULL;
+	job->users += g != NULL;
+	return g;
 }
 
-static void report_rest(struct group *g, struct delivery *d, const struct reason *why)
+static void finish(struct job *job)
+{
+	struct delivery *d = job->d;
+
+	for (size_t i = 0; i < d->request->recipient_count; i++) {
+		strbuf_release(&job->list[i].path);
+		strbuf_release(&job->list[i].head);
+	}
+	pthread_mutex_destroy(&job->lock);
+	free(job->list);
+	free(job);
+	delivery_end(d);
+}
+
+static void drop(struct job *job)
+{
+	bool last;
+
+	pthread_mutex_lock(&job->lock);
+	last = --job->users == 0;
+	pthread_mutex_unlock(&job->lock);
+	if (last)
+		finish(job);
+}
+
+/* A user is known by the mailbox here. */
+static struct uid_owner owner_of(const struct job *job, const size_t *members, size_t count)
+{
+	const struct destination *first = &job->list[members[0]];
+
+	return (struct uid_owner){ .uid = (uid_t)first->uid,
+		.gid = (gid_t)first->gid,
+		.user = count == 1 ? first->path.ptr : "",
+		.message = job->d->request->id };
+}
+
+static void write_call(struct msg_out *m, const struct group *g)
+{
+	const struct delivery *d = g->job->d;
+
+	msg_begin(m, "DELIVER");
+	msg_add_i64(m, VIRTUAL_DATA, d->request->data_offset);
+	for (size_t i = 0; i < g->count; i++) {
+		const struct destination *to = &g->job->list[g->members[i]];
+
+		msg_add(m, VIRTUAL_PATH, strbuf_slice(&to->path));
+		msg_add(m, VIRTUAL_HEAD, strbuf_slice(&to->head));
+	}
+}
+
+static void report_rest(struct group *g, const struct reason *why)
 {
 	struct delivery_outcome o = {
 		.status = DELIVERY_DEFERRED, .why = *why, .relay = "virtual"
@@ -229,31 +290,11 @@ static void report_rest(struct group *g, struct delivery *d, const struct reason
 		o.status = DELIVERY_BOUNCED;
 	for (size_t i = 0; i < g->count; i++)
 		if (!g->reported[i])
-			delivery_result(d, g->members[i], &o);
-}
-
-static void send_group(struct group *g, struct msg_out *m, struct delivery *d)
-{
-	struct reason why = { "4.3.0", "" };
-	int pipe_fds[2];
-
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
-		reason_set(&why, "4.3.0", "cannot make a pipe: %s", strerror(errno));
-		report_rest(g, d, &why);
-		return;
-	}
-	if (uid_workers_request(
-		m, (int[]){ d->fd, pipe_fds[1] }, 2, deadline_in(REQUEST_LIMIT_MS), &why)) {
-		g->results = pipe_fds[0];
-	} else {
-		report_rest(g, d, &why);
-		close(pipe_fds[0]);
-	}
-	close(pipe_fds[1]);
+			delivery_result(g->job->d, g->members[i], &o);
 }
 
 /* The worker runs under a user's rights: what it says is checked, and concerns its group alone. */
-static bool take_result(struct group *g, struct delivery *d, struct virtual_result *result)
+static bool take_result(struct group *g, struct virtual_result *result)
 {
 	struct delivery_outcome o = { .status = DELIVERY_SENT, .relay = "virtual" };
 
@@ -266,81 +307,138 @@ static bool take_result(struct group *g, struct delivery *d, struct virtual_resu
 		o.status = result->why.dsn[0] == '5' ? DELIVERY_BOUNCED : DELIVERY_DEFERRED;
 	reason_set(&o.why, result->why.dsn, "%s", result->why.text);
 	g->reported[result->index] = true;
-	delivery_result(d, g->members[result->index], &o);
+	g->reported_count++;
+	delivery_result(g->job->d, g->members[result->index], &o);
 	return true;
 }
 
-static bool read_result(int fd, struct virtual_result *result, int64_t deadline)
+static enum uid_answered group_answered(struct uid_call *call, struct slice answer)
 {
-	ssize_t n;
-
-	do
-		n = socket_wait(fd, POLLIN, deadline) == 1 ? read(fd, result, sizeof(*result)) : -1;
-	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)sizeof(*result);
-}
-
-static void collect(struct group *g, struct delivery *d, int64_t deadline)
-{
-	struct reason why = { "4.3.0", "" };
+	struct group *g = (struct group *)call;
+	const struct running_who who = { .message = g->job->d->request->id };
 	struct virtual_result result;
+	bool good;
 
-	if (g->results < 0)
-		return;
-	for (size_t got = 0; got < g->count; got++)
-		if (!read_result(g->results, &result, deadline) || !take_result(g, d, &result))
-			break;
-	close(g->results);
-	reason_set(&why, "4.3.0", "the delivery process ended without a result");
-	report_rest(g, d, &why);
+	if (answer.len != sizeof(result))
+		return UID_CALL_BROKEN;
+	memcpy(&result, answer.ptr, sizeof(result));
+	running_begin(&who);
+	good = take_result(g, &result);
+	running_end();
+	if (!good)
+		return UID_CALL_BROKEN;
+	return g->reported_count == g->count ? UID_CALL_IS_OVER : UID_CALL_GOES_ON;
 }
 
-static void deliver_all(struct delivery *d, struct destination *list)
+static void group_ended(struct uid_call *call, const struct reason *why);
+
+static void start_group(struct group *g)
 {
-	struct group groups[GROUPS_AT_A_TIME];
+	const struct uid_owner owner = owner_of(g->job, g->members, g->count);
 	struct msg_out m = { { 0 } };
-	size_t count;
+	struct reason why = { "4.3.0", "" };
+
+	g->call.answered = group_answered;
+	g->call.ended = group_ended;
+	g->call.deadline = deadline_in(RESULT_LIMIT_MS);
+	write_call(&m, g);
+	if (!uid_call_start(
+		&g->call, &owner, &m, &g->job->d->fd, 1, deadline_in(REQUEST_LIMIT_MS), &why)) {
+		report_rest(g, &why);
+		drop(g->job);
+		free(g);
+	}
+	msg_release(&m);
+}
+
+/* Starts as many groups as may run; whoever ends one comes here again. */
+static void start_groups(struct job *job)
+{
+	struct group *g;
 
 	do {
-		for (count = 0; count < GROUPS_AT_A_TIME && !delivery_should_stop(d) &&
-				fill_group(&groups[count], &m, d, list);
-		     count++)
-			send_group(&groups[count], &m, d);
-		for (size_t i = 0; i < count; i++)
-			collect(&groups[i], d, deadline_in(RESULT_LIMIT_MS));
-	} while (count > 0);
-	msg_release(&m);
+		pthread_mutex_lock(&job->lock);
+		g = next_group(job);
+		pthread_mutex_unlock(&job->lock);
+		if (g != NULL)
+			start_group(g);
+	} while (g != NULL);
+}
+
+static void group_ended(struct uid_call *call, const struct reason *why)
+{
+	struct group *g = (struct group *)call;
+	struct job *job = g->job;
+
+	if (why != NULL)
+		report_rest(g, why);
+	free(g);
+	start_groups(job);
+	drop(job);
+}
+
+static void start_all(void *arg)
+{
+	struct job *job = arg;
+
+	start_groups(job);
+	drop(job);
+}
+
+/* Making a link takes time. */
+static bool has_link(const struct job *job)
+{
+	for (size_t i = 0; i < job->d->request->recipient_count; i++) {
+		struct uid_owner owner = owner_of(job, &i, 1);
+
+		if (job->list[i].waits && !uid_call_has_link(&owner))
+			return false;
+	}
+	return true;
 }
 
 /* A changed table that cannot be opened anew: master starts another process. */
 static void refresh_tables(void)
 {
+	static _Atomic int64_t next;
 	static atomic_bool told;
+	int64_t now = clock_ms(), due = atomic_load(&next);
 
-	if (!table_refresh_all() && !atomic_exchange(&told, true))
+	if (now >= due && atomic_compare_exchange_strong(&next, &due, now + REFRESH_EVERY_MS) &&
+	    !table_refresh_all() && !atomic_exchange(&told, true))
 		(void)kill(getpid(), SIGTERM);
+}
+
+void virtual_front_run(void (*fn)(void *), void *arg)
+{
+	if (front.looks_up_here)
+		fn(arg);
+	else
+		pool_run(fn, arg);
 }
 
 void virtual_front_deliver(struct delivery *d)
 {
-	size_t count = d->request->recipient_count;
-	struct destination *list = xcalloc(count + 1, sizeof(*list));
 	const struct running_who who = { .message = d->request->id };
+	size_t count = d->request->recipient_count;
+	struct job *job = xcalloc(1, sizeof(*job));
 
+	*job = (struct job){ .d = d, .users = 1 };
+	job->list = xcalloc(count + 1, sizeof(*job->list));
+	pthread_mutex_init(&job->lock, NULL);
+	delivery_keep(d);
 	running_begin(&who);
 	refresh_tables();
 	for (size_t i = 0; i < count; i++) {
 		struct delivery_outcome o = { .relay = "virtual" };
 
-		list[i].waits = look_up(d, i, &list[i], &o);
-		if (!list[i].waits)
+		job->list[i].waits = look_up(d, i, &job->list[i], &o);
+		if (!job->list[i].waits)
 			delivery_result(d, i, &o);
 	}
-	deliver_all(d, list);
-	for (size_t i = 0; i < count; i++) {
-		strbuf_release(&list[i].path);
-		strbuf_release(&list[i].head);
-	}
-	free(list);
+	if (has_link(job))
+		start_all(job);
+	else
+		pool_run(start_all, job);
 	running_end();
 }

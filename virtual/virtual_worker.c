@@ -31,40 +31,31 @@ static void parent_start(const struct server_context *ctx)
 	rules.minimum_uid = (uint64_t)ctx->params->virtual_minimum_uid;
 }
 
-/* A user is known by the mailbox here. */
-static void say_whose(struct uid_target *target, struct slice id, struct slice path)
+static void copy_text(char *to, size_t size, const struct msg *m, const char *name)
 {
-	(void)snprintf(target->message, sizeof(target->message), "%.*s", SLICE_ARG(id));
-	(void)snprintf(target->user, sizeof(target->user), "%.*s", SLICE_ARG(path));
+	struct slice value = SLICE_NULL;
+
+	(void)msg_get(m, name, &value);
+	(void)snprintf(to, size, "%.*s", SLICE_ARG(value));
 }
 
 static bool resolve(
     const struct msg *request, struct uid_target *target, struct msg_out *out, struct reason *why)
 {
 	uint64_t uid, gid;
-	struct slice value, id = SLICE_NULL, path = SLICE_NULL;
-	size_t paths = 0;
-	int64_t data;
 
-	if (!msg_get_u64(request, VIRTUAL_UID, &uid) || !msg_get_u64(request, VIRTUAL_GID, &gid) ||
-	    !msg_get_i64(request, VIRTUAL_DATA, &data) || uid < rules.minimum_uid || uid == 0 ||
+	if (!msg_get_u64(request, UID_LINK_UID, &uid) ||
+	    !msg_get_u64(request, UID_LINK_GID, &gid) || uid < rules.minimum_uid || uid == 0 ||
 	    gid == 0 || uid >= UINT32_MAX || gid >= UINT32_MAX) {
 		reason_set(why, "4.3.5", "mail system configuration error");
 		return false;
 	}
 	target->uid = (uid_t)uid;
 	target->gid = (gid_t)gid;
-	msg_add_i64(out, VIRTUAL_DATA, data);
+	copy_text(target->user, sizeof(target->user), request, UID_LINK_USER);
+	copy_text(target->message, sizeof(target->message), request, UID_LINK_MESSAGE);
 	msg_add_str(out, VIRTUAL_BASE, rules.base);
 	msg_add_u64(out, VIRTUAL_LIMIT, rules.limit);
-	for (size_t i = 0; msg_each(request, VIRTUAL_PATH, &i, &value); paths++) {
-		msg_add(out, VIRTUAL_PATH, value);
-		path = value;
-	}
-	for (size_t i = 0; msg_each(request, VIRTUAL_HEAD, &i, &value);)
-		msg_add(out, VIRTUAL_HEAD, value);
-	(void)msg_get(request, VIRTUAL_ID, &id);
-	say_whose(target, id, paths == 1 ? path : SLICE_NULL);
 	return true;
 }
 
@@ -147,27 +138,37 @@ static void warn_about_access(const struct reason *why)
 	log_warning("perhaps you need to create the maildirs in advance");
 }
 
-static void serve_one(struct msg_in *in, uint32_t index, struct slice path, struct slice head,
-    struct virtual_result *result)
+/* What is the same for the recipients of a call. */
+struct work {
+	const char *base;
+	uint64_t limit;
+	int64_t data_offset;
+	int fd;
+};
+
+static bool read_call(const struct msg *how, struct uid_work *w, struct work *work)
+{
+	*work = (struct work){ .fd = w->fd_count == 1 ? w->fds[0] : -1 };
+	return work->fd >= 0 && msg_get_str(how, VIRTUAL_BASE, &w->arena, &work->base) &&
+	       msg_get_u64(how, VIRTUAL_LIMIT, &work->limit) &&
+	       msg_get_i64(&w->msg, VIRTUAL_DATA, &work->data_offset);
+}
+
+static void serve_one(
+    const struct work *work, struct slice path, struct slice head, struct virtual_result *result)
 {
 	struct store_location location;
-	const char *base = "";
 	char path_text[sizeof(location.path)];
-	uint64_t limit = 0;
-	int64_t data = 0;
 
-	*result = (struct virtual_result){ .index = index };
 	reason_set(&result->why, "4.3.5", "mail system configuration error");
-	if (!msg_get_str(&in->msg, VIRTUAL_BASE, &in->arena, &base) ||
-	    !msg_get_u64(&in->msg, VIRTUAL_LIMIT, &limit) ||
-	    !msg_get_i64(&in->msg, VIRTUAL_DATA, &data) || slice_has_nul(path) ||
-	    path.len >= sizeof(path_text))
+	if (slice_has_nul(path) || path.len >= sizeof(path_text))
 		return;
 	memcpy(path_text, path.ptr, path.len);
 	path_text[path.len] = '\0';
-	if (!store_location_virtual(&location, base, path_text, &result->why))
+	if (!store_location_virtual(&location, work->base, path_text, &result->why))
 		return;
-	if (deliver(&location, in->fds[0], (off_t)data, head, limit, &result->why)) {
+	if (deliver(
+		&location, work->fd, (off_t)work->data_offset, head, work->limit, &result->why)) {
 		reason_set(&result->why, "2.0.0", "delivered to maildir");
 		result->sent = 1;
 	} else if (errno == EACCES) {
@@ -175,21 +176,25 @@ static void serve_one(struct msg_in *in, uint32_t index, struct slice path, stru
 	}
 }
 
-static void worker_serve(struct msg_in *in)
+static void worker_call(const struct msg *how, struct uid_work *w)
 {
 	size_t at_path = 0, at_head = 0;
 	struct virtual_result result;
 	struct slice path, head;
+	struct work work;
+	bool good = read_call(how, w, &work);
 
-	if (in->fd_count != 2)
-		return;
-	for (uint32_t i = 0; msg_each(&in->msg, VIRTUAL_PATH, &at_path, &path) &&
-			     msg_each(&in->msg, VIRTUAL_HEAD, &at_head, &head);
+	for (uint32_t i = 0; msg_each(&w->msg, VIRTUAL_PATH, &at_path, &path) &&
+			     msg_each(&w->msg, VIRTUAL_HEAD, &at_head, &head);
 	     i++) {
 		memset(&result, 0, sizeof(result)); /* padding, too: it goes to another process */
-		serve_one(in, i, path, head, &result);
-		if (write(in->fds[1], &result, sizeof(result)) != (ssize_t)sizeof(result))
-			return; /* the front is gone: nobody would know of further deliveries */
+		result.index = i;
+		if (good)
+			serve_one(&work, path, head, &result);
+		else
+			reason_set(&result.why, "4.3.0", "the queue file did not come along");
+		if (!uid_work_answer(w, &result, sizeof(result)))
+			return;
 	}
 }
 
@@ -197,5 +202,5 @@ const struct uid_workers_class virtual_workers = { .name = "virtual",
 	.resolve = resolve,
 	.parent_start = parent_start,
 	.worker_walls = worker_walls,
-	.worker_serve = worker_serve,
+	.worker_call = worker_call,
 	.idle_ms = 100000 };

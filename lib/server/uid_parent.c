@@ -56,6 +56,7 @@ static struct {
 	struct list children;
 	size_t child_count;
 	struct suspects *suspects;
+	int suspects_fd; /* for the front to read them */
 	bool finishing, ending;
 } parent = { .workers = LIST_INIT(parent.workers), .children = LIST_INIT(parent.children) };
 
@@ -233,33 +234,24 @@ static bool target_is_allowed(const struct uid_target *target, struct reason *wh
 	return true;
 }
 
-/* Whose own worker it has to be: a user's, or, for all users, a message's; 0: anybody's. */
-static uint64_t key_in_quarantine(const struct uid_target *target)
+/* The worker for TARGET, a new one where there is none; NULL with WHY. */
+static struct worker *worker_for(
+    const struct uid_target *target, const struct msg_in *in, struct reason *why)
 {
-	const struct suspect_list *list = suspects_list(parent.suspects);
-	const int64_t now = clock_ms();
-	char name[RUNNING_NAME];
-
-	if (target->user[0] != '\0' &&
-	    suspect_list_has(list, running_user_name(target->user, name), now))
-		return suspect_key(name);
-	if (target->message[0] != '\0' &&
-	    suspect_list_has(list, running_message_name(target->message, name), now))
-		return suspect_key(name);
-	return 0;
-}
-
-static bool pass_on(const struct uid_target *target, const struct msg_out *work,
-    const struct msg_in *in, struct reason *why)
-{
-	const uint64_t own = key_in_quarantine(target);
+	/* Whose own worker it has to be: a user's, or, for all users, a message's. */
+	const uint64_t own =
+	    uid_key_in(suspects_list(parent.suspects), target->user, target->message);
 	struct worker *w = find_worker(target, own);
 
-	if (w == NULL && (w = worker_start(target, in, why)) == NULL)
-		return false;
-	w->own = own;
-	if (channel_send(w->channel, work, in->fds, in->fd_count, deadline_in(SEND_TIMEOUT_MS)) ==
-	    0) {
+	if (w == NULL && (w = worker_start(target, in, why)) != NULL)
+		w->own = own;
+	return w;
+}
+
+static bool send_to(struct worker *w, const struct msg_out *work, const int *fds, size_t fd_count,
+    struct reason *why)
+{
+	if (channel_send(w->channel, work, fds, fd_count, deadline_in(SEND_TIMEOUT_MS)) == 0) {
 		w->sent++;
 		return true;
 	}
@@ -267,6 +259,14 @@ static bool pass_on(const struct uid_target *target, const struct msg_out *work,
 	kill(w->pid, SIGKILL);
 	let_go(w);
 	return false;
+}
+
+static bool pass_on(const struct uid_target *target, const struct msg_out *work,
+    const struct msg_in *in, struct reason *why)
+{
+	struct worker *w = worker_for(target, in, why);
+
+	return w != NULL && send_to(w, work, in->fds, in->fd_count, why);
 }
 
 static bool say_whose(const struct uid_target *target, struct msg_out *work)
@@ -292,25 +292,90 @@ static bool serve_request(const struct msg_in *in, struct reason *why)
 	return ok;
 }
 
+/* One end goes to the worker with what RESOLVE said, the other one to the front: -1 with WHY. */
+static int pass_link(const struct uid_target *target, const struct msg_out *how,
+    const struct msg_in *in, struct worker **to, struct reason *why)
+{
+	int pair[2];
+	bool ok;
+
+	*to = worker_for(target, in, why);
+	if (*to == NULL)
+		return -1;
+	if (socket_pair_records(pair) < 0) {
+		reason_set(why, "4.3.0", "cannot make a link: %s", strerror(errno));
+		return -1;
+	}
+	ok = send_to(*to, how, &pair[1], 1, why);
+	close(pair[1]);
+	if (ok)
+		return pair[0];
+	close(pair[0]);
+	return -1;
+}
+
+/* The answer is begun with OUT: "worker", "own", and the descriptor that is returned. */
+static int serve_link(const struct msg_in *in, struct msg_out *out, struct reason *why)
+{
+	const struct uid_workers_class *class = parent.process->server->workers;
+	struct uid_target target = { 0 };
+	struct msg_out how = { { 0 } };
+	struct worker *w;
+	int fd = -1;
+
+	msg_begin(&how, UID_LINK);
+	if (class->resolve(&in->msg, &target, &how, why) && target_is_allowed(&target, why))
+		fd = pass_link(&target, &how, in, &w, why);
+	msg_release(&how);
+	if (fd >= 0) {
+		msg_add_i64(out, "worker", w->pid);
+		msg_add_u64(out, "own", w->own);
+	}
+	return fd;
+}
+
 static void answer(const struct msg_in *in)
 {
 	struct reason why = { "4.3.0", "" };
 	struct msg_out m = { { 0 } };
 	uint64_t id;
+	int fd = -1;
 	bool ok;
 
 	if (!msg_get_u64(&in->msg, UID_REQUEST_ID, &id))
 		return;
-	ok = serve_request(in, &why);
 	msg_begin(&m, UID_ANSWER);
 	msg_add_u64(&m, UID_REQUEST_ID, id);
+	if (msg_is(&in->msg, UID_LINK))
+		ok = (fd = serve_link(in, &m, &why)) >= 0;
+	else
+		ok = serve_request(in, &why);
 	msg_add_u64(&m, "ok", ok);
 	if (!ok) {
 		msg_add_str(&m, "dsn", why.dsn);
 		msg_add_str(&m, "text", why.text);
 	}
-	(void)channel_send(parent.front, &m, NULL, 0, deadline_in(SEND_TIMEOUT_MS));
+	(void)channel_send(parent.front, &m, &fd, fd >= 0, deadline_in(SEND_TIMEOUT_MS));
 	msg_release(&m);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* The front may well end a worker's life: it could as well give it nothing to do. */
+static void kill_stuck(const struct msg *m)
+{
+	int64_t pid;
+
+	if (!msg_get_i64(m, "pid", &pid))
+		return;
+	list_for_each_safe(l, tmp, &parent.workers) {
+		struct worker *w = list_entry(l, struct worker, link);
+
+		if (w->pid != pid)
+			continue;
+		kill(w->pid, SIGKILL);
+		let_go(w);
+	}
 }
 
 static void log_to(const struct msg_in *in)
@@ -371,6 +436,8 @@ static void front_ready(struct loop_watch *watch, uint32_t events)
 			log_to(&in);
 		else if (msg_is(&in.msg, UID_FINISH))
 			finish();
+		else if (msg_is(&in.msg, UID_STUCK))
+			kill_stuck(&in.msg);
 		else
 			answer(&in);
 		msg_in_release(&in);
@@ -420,8 +487,10 @@ static void say_started(void)
 	struct msg_out m = { { 0 } };
 
 	msg_begin(&m, CONTRACT_READY);
-	if (channel_send(parent.front, &m, NULL, 0, deadline_in(SEND_TIMEOUT_MS)) < 0)
+	if (channel_send(parent.front, &m, &parent.suspects_fd, 1, deadline_in(SEND_TIMEOUT_MS)) <
+	    0)
 		_exit(1);
+	close(parent.suspects_fd);
 	msg_release(&m);
 }
 
@@ -434,7 +503,7 @@ _Noreturn void uid_parent_run(struct server_process *p, struct channel *front)
 	parent.process = p;
 	parent.front = front;
 	parent.loop = p->ctx.loop = loop_new();
-	parent.suspects = suspects_new(NULL);
+	parent.suspects = suspects_new(&parent.suspects_fd);
 	if (parent.suspects == NULL)
 		fatal("cannot make the table of suspects: %s", strerror(errno));
 	signal(SIGTERM, SIG_IGN); /* the front's end is ours, and not before */

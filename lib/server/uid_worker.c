@@ -16,8 +16,6 @@
 #include "server/uid_workers_internal.h"
 #include "sys/priv.h"
 
-#define DEFAULT_IDLE_MS 60000
-
 static struct {
 	struct server_process *process;
 	struct channel *parent;
@@ -55,7 +53,18 @@ static void finish(void)
 	server_check_drained();
 }
 
-static void take_record(const struct msg_in *in)
+static void on_idle(struct loop_timer *timer);
+
+/* The front has had no work for us for long: nothing keeps us but what the parent may have sent. */
+static void link_ended(void *arg)
+{
+	(void)arg;
+	worker.last_work = clock_ms() - worker.idle_ms;
+	on_idle(&worker.idle);
+	server_check_drained();
+}
+
+static void take_record(struct msg_in *in)
 {
 	struct msg_in *copy;
 
@@ -63,15 +72,19 @@ static void take_record(const struct msg_in *in)
 	if (msg_is(&in->msg, UID_LOG_TO)) {
 		if (in->fd_count > 0)
 			(void)dup3(in->fds[0], CONTRACT_LOG, O_CLOEXEC);
-		msg_in_release((struct msg_in *)in);
+		msg_in_release(in);
 		return;
 	}
 	if (msg_is(&in->msg, UID_FINISH)) {
-		msg_in_release((struct msg_in *)in);
+		msg_in_release(in);
 		finish();
 		return;
 	}
 	worker.last_work = clock_ms();
+	if (msg_is(&in->msg, UID_LINK)) {
+		uid_serve_link(in, link_ended);
+		return;
+	}
 	copy = xmalloc(sizeof(*copy));
 	*copy = *in;
 	server_hold(+1);
@@ -153,7 +166,7 @@ _Noreturn void uid_worker_run(
 	worker.last_work = clock_ms();
 	worker.idle_ms = p->server->workers->idle_ms;
 	if (worker.idle_ms <= 0)
-		worker.idle_ms = DEFAULT_IDLE_MS;
+		worker.idle_ms = UID_IDLE_MS;
 	forget_secrets(p);
 	reopen_proc(p);
 	drop_rights(target);

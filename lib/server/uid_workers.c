@@ -25,6 +25,7 @@ struct waiter {
 	uint64_t id;
 	pthread_cond_t answered;
 	bool done, accepted;
+	struct uid_given *given; /* NULL: nothing is wanted */
 	struct reason *why;
 };
 
@@ -34,6 +35,7 @@ static struct {
 	pthread_mutex_t lock;
 	struct list waiters;
 	uint64_t last_id;
+	const struct suspect_list *suspects;
 	bool finishing, gone;
 } front = { .lock = PTHREAD_MUTEX_INITIALIZER, .waiters = LIST_INIT(front.waiters) };
 
@@ -83,6 +85,19 @@ static struct waiter *find_waiter(uint64_t id)
 	return NULL;
 }
 
+static void take_given(struct msg_in *in, struct uid_given *given)
+{
+	int64_t pid = 0;
+
+	if (in->fd_count > 0) {
+		given->fd = in->fds[0];
+		in->fds[0] = -1;
+	}
+	(void)msg_get_i64(&in->msg, "worker", &pid);
+	(void)msg_get_u64(&in->msg, "own", &given->own);
+	given->worker = (pid_t)pid;
+}
+
 static void answer(struct msg_in *in)
 {
 	const char *dsn = "4.3.0", *text = "no reason given";
@@ -100,6 +115,8 @@ static void answer(struct msg_in *in)
 		w->accepted = ok != 0;
 		if (!w->accepted)
 			reason_set(w->why, dsn_is_valid(dsn) ? dsn : "4.3.0", "%s", text);
+		else if (w->given != NULL)
+			take_given(in, w->given);
 		pthread_cond_signal(&w->answered);
 	}
 	pthread_mutex_unlock(&front.lock);
@@ -143,6 +160,10 @@ void uid_workers_front_start(struct server_process *p)
 	/* Its first record says that PARENT_START went well. */
 	if (channel_recv(front.parent, &in, deadline_in(PARENT_START_MS)) != CHANNEL_RECORD)
 		fatal("the parent of the %s workers did not start", p->server->workers->name);
+	if (in.fd_count == 1)
+		front.suspects = suspect_list_attach(in.fds[0]);
+	if (front.suspects == NULL)
+		fatal("cannot see who is in quarantine: %s", strerror(errno));
 	msg_in_release(&in);
 	front.watch =
 	    (struct loop_watch){ .fd = channel_fd(front.parent), .ready = parent_ready, .arg = p };
@@ -170,6 +191,7 @@ bool uid_workers_finish(void)
 		return true;
 	if (!front.finishing) {
 		front.finishing = true;
+		uid_links_close();
 		msg_begin(&m, UID_FINISH);
 		is_told = channel_send(front.parent, &m, NULL, 0, deadline_in(1000)) == 0;
 		msg_release(&m);
@@ -189,12 +211,14 @@ static bool wait_for_answer(struct waiter *w, int64_t deadline)
 	return w->done;
 }
 
-bool uid_workers_request(
-    struct msg_out *request, const int *fds, size_t fd_count, int64_t deadline, struct reason *why)
+bool uid_workers_ask(struct msg_out *request, const int *fds, size_t fd_count, int64_t deadline,
+    struct uid_given *given, struct reason *why)
 {
-	struct waiter w = { .why = why, .answered = PTHREAD_COND_INITIALIZER };
+	struct waiter w = { .why = why, .given = given, .answered = PTHREAD_COND_INITIALIZER };
 
 	ASSERT(front.parent != NULL && deadline != DEADLINE_NEVER);
+	if (given != NULL)
+		*given = (struct uid_given){ .fd = -1 };
 	pthread_mutex_lock(&front.lock);
 	w.id = ++front.last_id;
 	list_add_tail(&front.waiters, &w.link);
@@ -212,4 +236,40 @@ bool uid_workers_request(
 	pthread_mutex_unlock(&front.lock);
 	pthread_cond_destroy(&w.answered);
 	return w.accepted;
+}
+
+bool uid_workers_request(
+    struct msg_out *request, const int *fds, size_t fd_count, int64_t deadline, struct reason *why)
+{
+	return uid_workers_ask(request, fds, fd_count, deadline, NULL, why);
+}
+
+void uid_workers_give_up(pid_t worker)
+{
+	struct msg_out m = { { 0 } };
+
+	msg_begin(&m, UID_STUCK);
+	msg_add_i64(&m, "pid", worker);
+	(void)channel_send(front.parent, &m, NULL, 0, deadline_in(1000));
+	msg_release(&m);
+}
+
+const struct suspect_list *uid_workers_suspects(void)
+{
+	return front.suspects;
+}
+
+uint64_t uid_key_in(const struct suspect_list *list, const char *user, const char *message)
+{
+	char name[RUNNING_NAME];
+	int64_t now;
+
+	if (!suspect_list_any(list))
+		return 0;
+	now = clock_ms();
+	if (user[0] != '\0' && suspect_list_has(list, running_user_name(user, name), now))
+		return suspect_key(name);
+	if (message[0] != '\0' && suspect_list_has(list, running_message_name(message, name), now))
+		return suspect_key(name);
+	return 0;
 }

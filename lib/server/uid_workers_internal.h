@@ -18,6 +18,29 @@ void uid_workers_log_to(int fd);
  */
 bool uid_workers_finish(void);
 
+/* In the front: what came with the parent's answer to a LINK. */
+struct uid_given {
+	int fd;	      /* the link's end, or -1; the asker's */
+	pid_t worker; /* behind it */
+	uint64_t own; /* for whom alone it works: suspect_key, or 0 */
+};
+/* uid_workers_request, which leaves the answer in GIVEN too. */
+bool uid_workers_ask(struct msg_out *request, const int *fds, size_t fd_count, int64_t deadline,
+    struct uid_given *given, struct reason *why);
+/* The parent is to kill this worker, which hangs. */
+void uid_workers_give_up(pid_t worker);
+/* Who has a worker of his own, or NULL; the parent's list. */
+const struct suspect_list *uid_workers_suspects(void);
+/* The key in LIST of whoever of the two is there, or 0. */
+uint64_t uid_key_in(const struct suspect_list *list, const char *user, const char *message);
+
+/* uid_link.c, in the front: no call is under way, and none will come. */
+void uid_links_close(void);
+
+/* uid_serve.c, in the worker's loop thread: IN (taken over) is a LINK of the parent's.  ENDED runs
+ * in the loop's thread some time after the link has. */
+void uid_serve_link(struct msg_in *in, void (*ended)(void *arg));
+
 /* uid_parent.c: the parent's life; CHANNEL leads to the front. */
 _Noreturn void uid_parent_run(struct server_process *p, struct channel *front);
 /* uid_worker.c: a worker's life; CHANNEL leads to the parent. */
@@ -30,8 +53,13 @@ _Noreturn void uid_worker_run(
 #define UID_WORK       "WORK"
 #define UID_USER       "uid_user" /* attributes of work: whose it is */
 #define UID_MESSAGE    "uid_message"
-#define UID_IDLE       "IDLE" /* worker: "received" records; may I go? */
+#define UID_IDLE       "IDLE"  /* worker: "received" records; may I go? */
+#define UID_LINK       "LINK"  /* to the parent: uid, gid, whose; to the worker: how, one end */
+#define UID_CALL       "call"  /* attribute of calls: their number */
+#define UID_STUCK      "STUCK" /* the worker "pid" is to be killed */
 #define UID_LOG_TO     "LOG"
-#define UID_FINISH     "FINISH" /* nothing more comes: end when the work and the sessions have */
+/* class.idle_ms, where it says nothing */
+#define UID_IDLE_MS 60000
+#define UID_FINISH  "FINISH" /* nothing more comes: end when the work and the sessions have */
 
 #endif

@@ -277,6 +277,11 @@ int socket_pair(int pair[2])
 	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
 }
 
+int socket_pair_records(int pair[2])
+{
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+}
+
 int socket_accept(int fd, struct sockaddr_storage *peer, socklen_t *len)
 {
 	int accepted;
@@ -331,7 +336,8 @@ static void attach_fds(struct msghdr *m, union fd_control *control, const int *f
 	memcpy(CMSG_DATA(header), fds, sizeof(int) * nfds);
 }
 
-ssize_t socket_send_fds(int fd, const void *data, size_t len, const int *fds, size_t nfds)
+static ssize_t send_fds(
+    int fd, const void *data, size_t len, const int *fds, size_t nfds, int flags)
 {
 	struct iovec part = { (void *)(uintptr_t)data, len };
 	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
@@ -343,9 +349,37 @@ ssize_t socket_send_fds(int fd, const void *data, size_t len, const int *fds, si
 	if (nfds)
 		attach_fds(&m, &control, fds, nfds);
 	do
-		n = sendmsg(fd, &m, MSG_NOSIGNAL);
+		n = sendmsg(fd, &m, MSG_NOSIGNAL | flags);
 	while (n == -1 && errno == EINTR);
 	return n;
+}
+
+ssize_t socket_send_fds(int fd, const void *data, size_t len, const int *fds, size_t nfds)
+{
+	return send_fds(fd, data, len, fds, nfds, 0);
+}
+
+int socket_send_record(
+    int fd, const void *data, size_t len, const int *fds, size_t nfds, int64_t deadline)
+{
+	int ready;
+
+	while (send_fds(fd, data, len, fds, nfds, MSG_DONTWAIT) == -1) {
+		if (errno != EAGAIN || (ready = socket_wait(fd, POLLOUT, deadline)) == -1)
+			return -1;
+		if (ready == 0) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int socket_receive_limit(int fd, int64_t ms)
+{
+	const struct timeval limit = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	return setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 }
 
 /* The descriptors of one control message; those without room are closed. */

@@ -25,6 +25,8 @@ int socket_unix_connect(const char *path, int64_t deadline);
 int socket_connect(const struct sockaddr *addr, socklen_t len, int64_t deadline);
 /* AF_UNIX stream. */
 int socket_pair(int pair[2]);
+/* AF_UNIX of whole records (SOCK_SEQPACKET): of several threads that receive, one wakes up. */
+int socket_pair_records(int pair[2]);
 /* The result is non-blocking.  PEER and LEN may be NULL. */
 int socket_accept(int fd, struct sockaddr_storage *peer, socklen_t *len);
 
@@ -38,6 +40,16 @@ int socket_cloexec(int fd, bool on);
  */
 ssize_t socket_send_fds(int fd, const void *data, size_t len, const int *fds, size_t nfds);
 ssize_t socket_recv_fds(int fd, void *data, size_t len, int *fds, size_t *nfds);
+
+/*
+ * One record over socket_pair_records, whole or not at all, although FD may block; waits for room
+ * until DEADLINE: 0, or -1 (ETIMEDOUT).  What is received of a record that is longer than LEN is
+ * its begin.
+ */
+int socket_send_record(
+    int fd, const void *data, size_t len, const int *fds, size_t nfds, int64_t deadline);
+/* For reading: a blocking call fails with EAGAIN after so long. */
+int socket_receive_limit(int fd, int64_t ms);
 
 /* uid, gid and pid of the peer of an AF_UNIX stream. */
 int socket_peer(int fd, uid_t *uid, gid_t *gid, pid_t *pid);

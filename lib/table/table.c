@@ -149,6 +149,11 @@ bool table_is_pattern(const struct table *t)
 	return t->type && t->type->is_pattern;
 }
 
+bool table_asks_nobody(const struct table *t)
+{
+	return !t->type || t->type->asks_nobody;
+}
+
 const char *table_trouble(const struct table *t)
 {
 	return atomic_load(&t->mended) ? NULL : t->trouble;

@@ -43,6 +43,8 @@ void table_free(struct table *table); /* NULL is fine */
 const char *table_spec(const struct table *table);
 /* Takes whole keys only (regexp): never ask it for a part of an address or a parent domain. */
 bool table_is_pattern(const struct table *table);
+/* A lookup waits for no other process and no network, so that any thread may do it. */
+bool table_asks_nobody(const struct table *table);
 /* Why every lookup fails, or NULL: for "postfix check" and postmap. */
 const char *table_trouble(const struct table *table);
 
@@ -96,6 +98,7 @@ struct tables *tables_open(const char *name, const char *value, unsigned flags);
 void tables_free(struct tables *list);
 bool tables_is_empty(const struct tables *list);
 const char *tables_name(const struct tables *list);
+bool tables_ask_nobody(const struct tables *list);
 
 enum tables_key {
 	TABLES_WHOLE_KEY, /* every table is asked */

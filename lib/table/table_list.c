@@ -97,6 +97,14 @@ bool tables_is_empty(const struct tables *t)
 	return t->count == 0;
 }
 
+bool tables_ask_nobody(const struct tables *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (!table_asks_nobody(t->list[i]))
+			return false;
+	return true;
+}
+
 const char *tables_name(const struct tables *t)
 {
 	return t->name;

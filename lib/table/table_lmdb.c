@@ -305,7 +305,8 @@ static const char *lmdb_directory(void *impl)
 #define LMDB_TYPE(type)                                                                            \
 	{                                                                                          \
 		.name = (type), .open = lmdb_open, .free = lmdb_free, .get = lmdb_get,             \
-		.each = lmdb_each, .refresh = lmdb_refresh, .directory = lmdb_directory            \
+		.each = lmdb_each, .refresh = lmdb_refresh, .directory = lmdb_directory,           \
+		.asks_nobody = true                                                                \
 	}
 
 const struct table_type table_type_lmdb = LMDB_TYPE("lmdb");

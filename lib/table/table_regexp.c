@@ -400,6 +400,7 @@ static enum table_change regexp_refresh(void *impl)
 
 const struct table_type table_type_regexp = {
 	.name = "regexp",
+	.asks_nobody = true,
 	.is_pattern = true,
 	.open = regexp_open,
 	.free = regexp_free,

@@ -130,6 +130,7 @@ static const char *unix_directory(void *impl)
 
 const struct table_type table_type_static = {
 	.name = "static",
+	.asks_nobody = true,
 	.open = static_open,
 	.free = free,
 	.get = static_get,
@@ -137,6 +138,7 @@ const struct table_type table_type_static = {
 
 const struct table_type table_type_fail = {
 	.name = "fail",
+	.asks_nobody = true,
 	.open = fail_open,
 	.free = free,
 	.get = fail_get,

@@ -173,6 +173,7 @@ static void *inline_open(const char *name, unsigned flags, char **error)
 
 const struct table_type table_type_texthash = {
 	.name = "texthash",
+	.asks_nobody = true,
 	.open = texthash_open,
 	.free = text_free,
 	.get = text_get,
@@ -182,6 +183,7 @@ const struct table_type table_type_texthash = {
 
 const struct table_type table_type_inline = {
 	.name = "inline",
+	.asks_nobody = true,
 	.open = inline_open,
 	.free = text_free,
 	.get = text_get,

@@ -17,6 +17,8 @@ enum table_change {
 struct table_type {
 	const char *name;
 	bool is_pattern;
+	bool
+	    asks_nobody; /* no other process, no network: a lookup reads memory, or a mapped file */
 	/*
 	 * Opens NAME (what stands behind "type:").  NULL with *ERROR (on the heap) when that fails.
 	 * A type whose refresh may mend it returns an object that fails its lookups, and sets
