@@ -27,10 +27,10 @@
 #include "conf/postfix_conf.h"
 #include "log/log.h"
 #include "queue/maildrop.h"
+#include "queue/queue_control.h"
 #include "queue/queue_id.h"
 #include "queue/queue_record.h"
 #include "sys/file.h"
-#include "sys/socket.h"
 #include "table/match_list.h"
 
 /* Envelope and record heads beside the content. */
@@ -209,17 +209,8 @@ static void give_name(int dirfd, const char *maildrop, char id[QUEUE_ID_SIZE])
 static void wake_pickup(const char *service)
 {
 	char *path = xasprintf("public/%s", service);
-	struct stat st;
-	int fd;
 
-	if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode))
-		fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-	else
-		fd = socket_unix_connect(path, deadline_in(TRIGGER_TIME_MS));
-	if (fd >= 0) {
-		(void)!write(fd, "W", 2);
-		close(fd);
-	}
+	queue_trigger(path, SLICE_LIT("W"), deadline_in(TRIGGER_TIME_MS));
 	free(path);
 }
 

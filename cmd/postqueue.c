@@ -16,10 +16,14 @@
 #include "cmd/programs.h"
 #include "cmd/queue_client.h"
 #include "log/log.h"
+#include "mail/hostname.h"
+#include "net/addr.h"
 #include "queue/showq.h"
 #include "sys/socket.h"
+#include "table/match_list.h"
 
 #define FATAL_STATUS	 69
+#define FLUSH_LIMIT_MS	 30000
 #define READ_LIMIT_MS	 300000
 #define REASON_COLUMN	 76
 #define RECIPIENT_INDENT 41
@@ -33,13 +37,14 @@ struct listing {
 
 /* ---- for people ---- */
 
-static char status_of(const struct showq_message *m)
+/* What stands directly behind the id. */
+static const char *status_of(const struct showq_message *m)
 {
 	if (strcmp(m->queue, "active") == 0)
-		return '*';
+		return m->forced_expire ? "*#" : "*";
 	if (strcmp(m->queue, "hold") == 0)
-		return '!';
-	return m->forced_expire ? '#' : ' ';
+		return m->forced_expire ? "!#" : "!";
+	return m->forced_expire ? "#" : "";
 }
 
 static void print_head(const struct listing *list)
@@ -52,10 +57,10 @@ static void print_head(const struct listing *list)
 static void print_message(struct listing *list, const struct showq_message *m)
 {
 	time_t when = (time_t)m->arrival_s;
-	char id[QUEUE_ID_SIZE + 1], date[32];
+	char id[QUEUE_ID_SIZE + 2], date[32];
 	const char *reason = "";
 
-	snprintf(id, sizeof(id), "%s%c", m->id, status_of(m));
+	snprintf(id, sizeof(id), "%s%s", m->id, status_of(m));
 	if (!ctime_r(&when, date))
 		snprintf(date, sizeof(date), "?");
 	if (list->params->enable_long_queue_ids)
@@ -207,10 +212,16 @@ static void list_from_files(struct listing *list)
 	static const enum spool_queue order[] = { SPOOL_MAILDROP, SPOOL_ACTIVE, SPOOL_INCOMING,
 		SPOOL_DEFERRED, SPOOL_HOLD };
 	struct file_scan scan = { .list = list };
+	int error = errno;
 
 	if (access(list->params->queue_directory, R_OK) == -1 ||
 	    (geteuid() != 0 && getegid() != getgid()))
-		queue_client_fatal("Queue report unavailable - mail system is down");
+		queue_client_fatal("Queue report unavailable - mail system is down (Connect to the "
+				   "public %s service: %s)",
+		    list->params->showq_service_name, strerror(error));
+	log_warning("Mail system is down -- accessing queue directly (Connect to the public %s "
+		    "service: %s)",
+	    list->params->showq_service_name, strerror(error));
 	scan.spool = queue_client_spool(list->params);
 	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
 		scan.queue = order[i];
@@ -222,8 +233,12 @@ static void list_from_files(struct listing *list)
 static void show_queue(const struct postfix_params *params, bool json)
 {
 	struct listing list = { .params = params, .json = json };
-	int fd = queue_client_connect(params, "showq");
+	int fd;
 
+	if (!queue_client_may(params, "authorized_mailq_users", params->authorized_mailq_users))
+		queue_client_fatal(
+		    "User %s is not allowed to view the mail queue", queue_client_user());
+	fd = queue_client_connect(params, params->showq_service_name);
 	if (fd == -1) {
 		list_from_files(&list);
 	} else {
@@ -235,26 +250,86 @@ static void show_queue(const struct postfix_params *params, bool json)
 
 /* ---- flushing ---- */
 
+static _Noreturn void cannot_flush(void)
+{
+	queue_client_fatal("Cannot flush mail queue - mail system is down");
+}
+
 static void flush_queue(const struct postfix_params *params)
 {
 	static const char triggers[] = { QUEUE_TRIGGER_FLUSH, QUEUE_TRIGGER_SCAN_ALL,
 		QUEUE_TRIGGER_SCAN_DEFERRED, QUEUE_TRIGGER_SCAN_INCOMING };
-	int fd = queue_client_connect(params, "qmgr");
+	char *path = queue_client_socket(params, params->queue_service_name);
+	int result =
+	    queue_trigger(path, slice_mem(triggers, sizeof(triggers)), deadline_in(FLUSH_LIMIT_MS));
 
-	if (fd == -1 || send(fd, triggers, sizeof(triggers), MSG_NOSIGNAL) == -1)
-		queue_client_fatal("Cannot flush mail queue - mail system is down");
-	close(fd);
+	free(path);
+	if (result == -1)
+		cannot_flush();
+	/* Submissions are tried, too; a pickup that is down is none of a flush's business. */
+	path = queue_client_socket(params, params->pickup_service_name);
+	queue_trigger(path, SLICE_LIT("W"), deadline_in(FLUSH_LIMIT_MS));
+	free(path);
 }
 
 static void flush_one(const struct postfix_params *params, const char *id)
 {
 	struct queue_control request = { .op = QUEUE_CONTROL_FLUSH };
 
+	if (!queue_id_may_be(slice_of(id)))
+		queue_client_fatal("Cannot flush queue ID - invalid name: \"%.100s%s\"", id,
+		    strlen(id) > 100 ? "..." : "");
 	if (!queue_id_is_valid(slice_of(id)))
-		queue_client_fatal("Flush request rejected: invalid queue ID \"%s\"", id);
+		return; /* no message has such a short one */
 	snprintf(request.id, sizeof(request.id), "%s", id);
 	if (!queue_client_control(params, &request, NULL, NULL))
-		queue_client_fatal("Cannot flush mail queue - mail system is down");
+		cannot_flush();
+}
+
+static bool is_site(const char *site)
+{
+	size_t len = strlen(site);
+	bool is_v6 = strncasecmp(site, "[ipv6:", 6) == 0;
+	struct net_addr addr;
+
+	if (site[0] != '[')
+		return len < QUEUE_SITE_SIZE && hostname_is_valid(slice_of(site));
+	return len > 2 && site[len - 1] == ']' &&
+	       net_addr_parse(slice_mem(site + (is_v6 ? 6 : 1), len - (is_v6 ? 7 : 2)), 0, &addr);
+}
+
+static void flush_site(const struct postfix_params *params, const char *site)
+{
+	struct match_list *sites;
+	enum match_result known;
+	char *path;
+
+	if (!is_site(site))
+		queue_client_fatal("Cannot flush mail queue - invalid destination: \"%.100s%s\"",
+		    site, strlen(site) > 100 ? "..." : "");
+	sites = match_list_new(params, "fast_flush_domains", params->fast_flush_domains);
+	known = match_list_domain(sites, slice_of(site));
+	match_list_free(sites);
+	if (known == MATCH_NO)
+		queue_client_fatal("Flush service is not configured for destination \"%s\"", site);
+	path = queue_client_socket(params, params->queue_service_name);
+	if (known == MATCH_ERROR ||
+	    !queue_control_flush_site(path, site, deadline_in(FLUSH_LIMIT_MS)))
+		cannot_flush();
+	free(path);
+}
+
+static void flush(const struct postfix_params *params, int mode, const char *argument)
+{
+	if (!queue_client_may(params, "authorized_flush_users", params->authorized_flush_users))
+		queue_client_fatal(
+		    "User %s is not allowed to flush the mail queue", queue_client_user());
+	if (mode == 'f')
+		flush_queue(params);
+	else if (mode == 'i')
+		flush_one(params, argument);
+	else
+		flush_site(params, argument);
 }
 
 static _Noreturn void usage(void)
@@ -276,7 +351,7 @@ int main(int argc, char **argv)
 	queue_client_status = FATAL_STATUS;
 	if (strcmp(name, "mailq") == 0)
 		mode = 'p';
-	while ((opt = getopt(argc, argv, "c:fi:jps:v")) != -1) {
+	while ((opt = getopt(argc, argv, "+c:fi:jps:v")) != -1) {
 		if (opt == 'c') {
 			dir = optarg;
 		} else if (opt == '?' || (mode && mode != opt && opt != 'v')) {
@@ -289,15 +364,11 @@ int main(int argc, char **argv)
 	if (!mode || optind < argc)
 		usage();
 	params = queue_client_params(dir);
+	queue_client_log(params, "postqueue");
 	if (mode == 'p' || mode == 'j')
 		show_queue(params, mode == 'j');
-	else if (mode == 'f')
-		flush_queue(params);
-	else if (mode == 'i')
-		flush_one(params, argument);
 	else
-		queue_client_fatal(
-		    "Flush service is not configured for destination \"%s\"", argument);
+		flush(params, mode, argument);
 	queue_client_end();
 	return 0;
 }

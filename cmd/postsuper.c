@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * postsuper: delete messages, put them on hold, release them.  While qmgr runs it does that for all
- * that it owns; the hold queue, which nobody owns, and everything when qmgr is down, is done here.
+ * postsuper: delete messages, put them on hold, release, expire, requeue them, mend the spool's
+ * structure and purge what was never finished.  While qmgr runs it does all that with messages;
+ * when it is down it is done here, under its lock.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -17,68 +20,116 @@
 #include "log/log.h"
 #include "sys/priv.h"
 
-struct work {
-	const struct postfix_params *params;
-	struct spool *spool;
-	bool queues[SPOOL_QUEUES];
-	bool by_hand; /* qmgr is down, and we hold its lock */
+/* What is not complete by then has nobody who completes it. */
+#define STALE_S (7 * 24 * 3600)
+
+/* Totals, in the order in which they are told. */
+enum total { TOTAL_REQUEUED, TOTAL_DELETED, TOTAL_EXPIRED, TOTAL_HELD, TOTAL_RELEASED, TOTALS };
+
+static const struct {
+	const char *done;  /* "ID: removed" */
+	const char *total; /* "Deleted: 2 messages" */
+} words[TOTALS] = {
+	[TOTAL_REQUEUED] = { "requeued", "Requeued" },
+	[TOTAL_DELETED] = { "removed", "Deleted" },
+	[TOTAL_EXPIRED] = { "expired", "Force-expired" },
+	[TOTAL_HELD] = { "placed on hold", "Placed on hold" },
+	[TOTAL_RELEASED] = { "released from hold", "Released from hold" },
 };
 
 /* One of the things that can be asked for. */
 struct operation {
 	char option;
 	enum queue_control_op op;
-	const char *done;  /* "ID: removed" */
-	const char *total; /* "Deleted: 2 messages" */
+	enum total total;
 	const char *ids[1000];
 	size_t id_count;
-	struct map told; /* a message that moves meanwhile may be met twice */
 };
 
+/* In the order in which they are done. */
 static struct operation operations[] = {
-	{ .option = 'd', .op = QUEUE_CONTROL_DELETE, .done = "removed", .total = "Deleted" },
-	{ .option = 'h',
-	    .op = QUEUE_CONTROL_HOLD,
-	    .done = "placed on hold",
-	    .total = "Placed on hold" },
-	{ .option = 'H',
-	    .op = QUEUE_CONTROL_RELEASE,
-	    .done = "released from hold",
-	    .total = "Released from hold" },
+	{ .option = 'r', .op = QUEUE_CONTROL_REQUEUE, .total = TOTAL_REQUEUED },
+	{ .option = 'd', .op = QUEUE_CONTROL_DELETE, .total = TOTAL_DELETED },
+	{ .option = 'e', .op = QUEUE_CONTROL_EXPIRE, .total = TOTAL_EXPIRED },
+	{ .option = 'f', .op = QUEUE_CONTROL_EXPIRE_RELEASE, .total = TOTAL_EXPIRED },
+	{ .option = 'h', .op = QUEUE_CONTROL_HOLD, .total = TOTAL_HELD },
+	{ .option = 'H', .op = QUEUE_CONTROL_RELEASE, .total = TOTAL_RELEASED },
 };
 
-static void tell(const char *id, void *arg)
-{
-	struct operation *o = arg;
+struct work {
+	const struct postfix_params *params;
+	struct spool *spool;
+	bool queues[SPOOL_QUEUES];
+	bool by_hand; /* qmgr is down, and we hold its lock */
+	bool all;     /* of the messages at once: single ones are not told */
+	bool structure, purge;
+	enum total total; /* of the operation that is under way */
+	/* By id: a message that moves meanwhile may be met twice. */
+	struct map told[TOTALS];
+};
 
-	if (!map_put_str(&o->told, id, o))
-		log_info("%s: %s", id, o->done);
+static void tell(const char *id, bool released, void *arg)
+{
+	struct work *work = arg;
+	enum total total = released ? TOTAL_RELEASED : work->total;
+
+	if (!map_put_str(&work->told[total], id, work) && !work->all)
+		log_info("%s: %s", id, words[total].done);
 }
 
 /* ---- by hand ---- */
 
-static bool apply_to_file(
-    struct work *work, struct operation *o, enum spool_queue queue, const char *id)
+static void remove_logs(struct work *work, const char *id)
 {
-	int result;
+	static const enum spool_queue logs[] = { SPOOL_DEFER, SPOOL_BOUNCE, SPOOL_TRACE };
 
-	if (o->op == QUEUE_CONTROL_DELETE)
-		result = spool_unlink(work->spool, queue, id);
-	else if (o->op == QUEUE_CONTROL_HOLD)
-		result = spool_move(work->spool, id, queue, SPOOL_HOLD, -1);
-	else
-		result =
-		    spool_move(work->spool, id, queue, SPOOL_DEFERRED, clock_wall_us() / 1000000);
-	if (result == -1) {
-		if (errno != ENOENT)
-			log_warning("%s: %s: %s", id, o->done, strerror(errno));
-		return false;
+	for (size_t i = 0; i < ARRAY_LEN(logs); i++)
+		spool_unlink(work->spool, logs[i], id);
+}
+
+static bool move(struct work *work, enum spool_queue from, const char *id, enum spool_queue to)
+{
+	int64_t mtime = to == SPOOL_DEFERRED ? clock_wall_us() / 1000000 : -1;
+
+	if (spool_move(work->spool, id, from, to, mtime) == 0)
+		return true;
+	if (errno != ENOENT)
+		log_warning("rename file %s/%s as %s/%s: %s", spool_queue_name(from), id,
+		    spool_queue_name(to), id, strerror(errno));
+	return false;
+}
+
+static void apply_to_file(
+    struct work *work, const struct operation *o, enum spool_queue queue, const char *id)
+{
+	switch (o->op) {
+	case QUEUE_CONTROL_DELETE:
+		if (spool_unlink(work->spool, queue, id) == -1)
+			return;
+		remove_logs(work, id);
+		break;
+	case QUEUE_CONTROL_HOLD:
+		if (!move(work, queue, id, SPOOL_HOLD))
+			return;
+		break;
+	case QUEUE_CONTROL_RELEASE:
+		if (!move(work, queue, id, SPOOL_DEFERRED))
+			return;
+		break;
+	case QUEUE_CONTROL_REQUEUE:
+		if (!move(work, queue, id, SPOOL_MAILDROP))
+			return;
+		remove_logs(work, id);
+		break;
+	default:
+		if (spool_expire(work->spool, queue, id) == 1)
+			tell(id, false, work);
+		if (o->op == QUEUE_CONTROL_EXPIRE_RELEASE && queue == SPOOL_HOLD &&
+		    move(work, queue, id, SPOOL_DEFERRED))
+			tell(id, true, work);
+		return;
 	}
-	if (o->op == QUEUE_CONTROL_DELETE) {
-		spool_unlink(work->spool, SPOOL_DEFER, id);
-		spool_unlink(work->spool, SPOOL_BOUNCE, id);
-	}
-	return true;
+	tell(id, false, work);
 }
 
 /* Does the operation concern this queue? */
@@ -86,12 +137,24 @@ static bool concerns(const struct work *work, const struct operation *o, enum sp
 {
 	if (!work->queues[queue])
 		return false;
-	if (o->op == QUEUE_CONTROL_DELETE)
+	switch (o->op) {
+	case QUEUE_CONTROL_DELETE:
 		return true;
-	return (o->op == QUEUE_CONTROL_RELEASE) == (queue == SPOOL_HOLD);
+	case QUEUE_CONTROL_HOLD:
+		return queue != SPOOL_HOLD && queue != SPOOL_MAILDROP;
+	case QUEUE_CONTROL_RELEASE:
+		return queue == SPOOL_HOLD;
+	case QUEUE_CONTROL_REQUEUE:
+		return queue != SPOOL_MAILDROP;
+	default:
+		return queue != SPOOL_MAILDROP && queue != SPOOL_CORRUPT;
+	}
 }
 
 struct id_list {
+	struct work *work;
+	enum spool_queue queue;
+	bool misplaced; /* only these */
 	char **ids;
 	size_t count;
 };
@@ -100,93 +163,163 @@ static bool add_id(const char *id, int dirfd, void *arg)
 {
 	struct id_list *list = arg;
 
-	(void)dirfd;
+	if (list->misplaced && !spool_is_misplaced(list->work->spool, list->queue, id, dirfd))
+		return true;
 	list->ids = xreallocarray(list->ids, list->count + 1, sizeof(*list->ids));
 	list->ids[list->count++] = xstrdup(id);
 	return true;
 }
 
 /* The names first: a directory that changes while it is read may show a name twice, or not. */
-static void apply_to_queue(struct work *work, struct operation *o, enum spool_queue queue)
+static struct id_list list_queue(struct work *work, enum spool_queue queue, bool misplaced)
 {
-	struct id_list list = { NULL, 0 };
+	struct id_list list = { .work = work, .queue = queue, .misplaced = misplaced };
 
 	if (spool_scan(work->spool, queue, add_id, &list) == -1)
 		log_warning("scan %s: %s", spool_queue_name(queue), strerror(errno));
-	for (size_t i = 0; i < list.count; i++) {
-		if (apply_to_file(work, o, queue, list.ids[i]))
-			tell(list.ids[i], o);
-		free(list.ids[i]);
-	}
-	free(list.ids);
+	return list;
 }
 
-static void apply_to_files(struct work *work, struct operation *o, const char *id)
+static void free_list(struct id_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		free(list->ids[i]);
+	free(list->ids);
+}
+
+static void apply_to_files(struct work *work, const struct operation *o, const char *id)
 {
 	for (int i = 0; i < SPOOL_QUEUES; i++) {
 		enum spool_queue queue = (enum spool_queue)i;
+		struct id_list list;
 
 		if (!concerns(work, o, queue))
 			continue;
-		if (!id)
-			apply_to_queue(work, o, queue);
-		else if (apply_to_file(work, o, queue, id))
-			tell(id, o);
+		if (id) {
+			apply_to_file(work, o, queue, id);
+			continue;
+		}
+		list = list_queue(work, queue, false);
+		for (size_t k = 0; k < list.count; k++)
+			apply_to_file(work, o, queue, list.ids[k]);
+		free_list(&list);
 	}
+}
+
+static void mend_structure(struct work *work)
+{
+	for (int i = 0; i < SPOOL_QUEUES; i++) {
+		enum spool_queue queue = (enum spool_queue)i;
+		struct id_list list;
+
+		if (!work->queues[queue] || queue == SPOOL_MAILDROP)
+			continue;
+		list = list_queue(work, queue, true);
+		for (size_t k = 0; k < list.count; k++)
+			if (spool_replace(work->spool, queue, list.ids[k]) == -1)
+				log_warning("rename file %s/%s: %s", spool_queue_name(queue),
+				    list.ids[k], strerror(errno));
+		free_list(&list);
+	}
+}
+
+/* ---- purging ---- */
+
+static bool purge_one(const char *name, int dirfd, void *arg)
+{
+	const struct work *work = arg;
+	struct stat st;
+
+	(void)work;
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	    !(st.st_mode & S_IXUSR) && st.st_mtime < time(NULL) - STALE_S &&
+	    unlinkat(dirfd, name, 0) == -1)
+		log_warning("remove file %s: %s", name, strerror(errno));
+	return true;
+}
+
+/* Nobody works on these: it makes no difference whether qmgr runs. */
+static void purge(struct work *work)
+{
+	for (int i = 0; i < SPOOL_BOUNCE; i++)
+		if (work->queues[i] && i != SPOOL_CORRUPT &&
+		    spool_scan_all(work->spool, (enum spool_queue)i, purge_one, work) == -1)
+			log_warning(
+			    "scan %s: %s", spool_queue_name((enum spool_queue)i), strerror(errno));
 }
 
 /* ---- both ---- */
 
-static void ask_qmgr(struct work *work, struct operation *o, const char *id)
+static void ask_qmgr(struct work *work, enum queue_control_op op, const char *id)
 {
-	struct queue_control request = { .op = o->op };
+	struct queue_control request = { .op = op };
 
 	memcpy(request.queues, work->queues, sizeof(request.queues));
 	if (id)
 		snprintf(request.id, sizeof(request.id), "%s", id);
-	if (!queue_client_control(work->params, &request, tell, o))
+	if (!queue_client_control(work->params, &request, tell, work))
 		queue_client_fatal("the queue manager does not answer");
 }
 
-static void apply(struct work *work, struct operation *o, const char *id)
+static void apply(struct work *work, const struct operation *o, const char *id)
 {
-	if (strcmp(id, "ALL") == 0) {
+	work->all = strcmp(id, "ALL") == 0;
+	if (work->all) {
 		id = NULL;
-	} else if (!queue_id_is_valid(slice_of(id))) {
+	} else if (!queue_id_may_be(slice_of(id))) {
 		log_warning("invalid mail queue id: %s", id);
 		return;
+	} else if (!queue_id_is_valid(slice_of(id))) {
+		return; /* no message has such a short one */
 	}
 	if (work->by_hand)
 		apply_to_files(work, o, id);
 	else
-		ask_qmgr(work, o, id);
+		ask_qmgr(work, o->op, id);
 }
 
-static void apply_from_stdin(struct work *work, struct operation *o)
+static void apply_from_stdin(struct work *work, const struct operation *o)
 {
-	char *line = NULL;
+	char *line = NULL, *id;
 	size_t size = 0;
 
 	while (getline(&line, &size, stdin) != -1) {
+		id = line + strspn(line, " \t");
 		/* mailq's status characters may stand behind the id. */
-		line[strcspn(line, " \t\r\n*!#")] = '\0';
-		if (*line)
-			apply(work, o, line);
+		id[strcspn(id, " \t\r\n*!#")] = '\0';
+		apply(work, o, id);
 	}
 	free(line);
 }
 
-static void perform(struct work *work, struct operation *o)
+static void perform(struct work *work, const struct operation *o)
 {
+	work->total = o->total;
 	for (size_t i = 0; i < o->id_count; i++) {
 		if (strcmp(o->ids[i], "-") == 0)
 			apply_from_stdin(work, o);
 		else
 			apply(work, o, o->ids[i]);
 	}
-	if (o->id_count > 0)
-		log_info(
-		    "%s: %zu message%s", o->total, o->told.count, o->told.count == 1 ? "" : "s");
+}
+
+static bool is_asked_for(enum total total)
+{
+	for (size_t i = 0; i < ARRAY_LEN(operations); i++)
+		if (operations[i].total == total && operations[i].id_count > 0)
+			return true;
+	return false;
+}
+
+static void tell_totals(struct work *work)
+{
+	for (int i = 0; i < TOTALS; i++) {
+		size_t count = work->told[i].count;
+
+		if (count > 0 || is_asked_for((enum total)i))
+			log_info("%s: %zu message%s", words[i].total, count, count == 1 ? "" : "s");
+		map_release(&work->told[i], NULL);
+	}
 }
 
 /* Directories that are made on the way are for qmgr to write to. */
@@ -220,12 +353,17 @@ static void choose_queues(struct work *work, char **names)
 {
 	static const enum spool_queue usual[] = { SPOOL_HOLD, SPOOL_INCOMING, SPOOL_ACTIVE,
 		SPOOL_DEFERRED };
+	static const enum spool_queue more[] = { SPOOL_MAILDROP, SPOOL_BOUNCE, SPOOL_DEFER,
+		SPOOL_TRACE };
 	enum spool_queue queue;
+	bool tidying = work->structure || work->purge;
 
 	for (size_t i = 0; i < ARRAY_LEN(usual) && !*names; i++)
 		work->queues[usual[i]] = true;
+	for (size_t i = 0; i < ARRAY_LEN(more) && !*names && tidying; i++)
+		work->queues[more[i]] = true;
 	for (; *names; names++) {
-		if (!spool_queue_by_name(*names, &queue) || queue >= SPOOL_BOUNCE)
+		if (!spool_queue_by_name(*names, &queue))
 			queue_client_fatal("invalid directory name: %s", *names);
 		work->queues[queue] = true;
 	}
@@ -244,43 +382,64 @@ static void add_request(char option, const char *id)
 	}
 }
 
-int main(int argc, char **argv)
+static _Noreturn void usage(void)
 {
-	struct work work = { .by_hand = false };
-	const char *dir = NULL;
-	int opt, asked = 0;
+	queue_client_fatal("usage: postsuper [-c config_dir] [-d queue_id (delete)] "
+			   "[-e queue_id (expire)] [-f queue_id (expire and/or un-hold)] "
+			   "[-h queue_id (hold)] [-H queue_id (un-hold)] "
+			   "[-p (purge temporary files)] [-r queue_id (requeue)] "
+			   "[-s (structure fix)] [-S (redundant structure fix)][-v (verbose)] "
+			   "[queue...]");
+}
 
-	log_command("postsuper");
-	while ((opt = getopt(argc, argv, "c:d:h:H:v")) != -1) {
-		switch (opt) {
-		case 'c':
+static const char *take_options(struct work *work, int argc, char **argv)
+{
+	const char *dir = NULL;
+	bool asked = false;
+	int opt;
+
+	while ((opt = getopt(argc, argv, "+c:d:e:f:h:H:pr:sSv")) != -1) {
+		if (opt == 'c') {
 			dir = optarg;
-			break;
-		case 'd':
-		case 'h':
-		case 'H':
+		} else if (opt == 's' || opt == 'S' || opt == 'p') {
+			*(opt == 'p' ? &work->purge : &work->structure) = asked = true;
+		} else if (opt == '?') {
+			usage();
+		} else if (opt != 'v') { /* our messages say all that we know */
 			add_request((char)opt, optarg);
-			asked++;
-			break;
-		case 'v': /* our messages say all that we know */
-			break;
-		default:
-			queue_client_fatal("usage: postsuper [-c config_dir] [-d queue_id] "
-					   "[-h queue_id] [-H queue_id] [-v] [queue ...]");
+			asked = true;
 		}
 	}
 	if (!asked)
-		queue_client_fatal("nothing to do: -d, -h or -H is what this postsuper knows");
+		work->structure = work->purge = true;
+	return dir;
+}
+
+int main(int argc, char **argv)
+{
+	struct work work = { .by_hand = false };
+	const char *dir;
+
+	log_command("postsuper");
+	dir = take_options(&work, argc, argv);
 	work.params = queue_client_params(dir);
 	work.spool = queue_client_spool(work.params);
 	if (geteuid() != 0 && access(work.params->queue_directory, W_OK) == -1)
 		queue_client_fatal("use of this command is reserved for the superuser");
+	queue_client_log(work.params, "postsuper");
 	choose_queues(&work, argv + optind);
 	find_qmgr(&work);
 	for (size_t i = 0; i < ARRAY_LEN(operations); i++)
 		perform(&work, &operations[i]);
-	for (size_t i = 0; i < ARRAY_LEN(operations); i++)
-		map_release(&operations[i].told, NULL);
+	if (work.structure && work.by_hand)
+		mend_structure(&work);
+	else if (work.structure)
+		ask_qmgr(&work, QUEUE_CONTROL_STRUCTURE, NULL);
+	if (work.purge) {
+		become_mail_owner(work.params);
+		purge(&work);
+	}
+	tell_totals(&work);
 	spool_free(work.spool);
 	queue_client_end();
 	return 0;

@@ -2,6 +2,8 @@
 #include "cmd/queue_client.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +15,7 @@
 #include "ipc/channel.h"
 #include "log/log.h"
 #include "sys/socket.h"
+#include "table/match_list.h"
 
 #define CONNECT_LIMIT_MS 10000
 #define ANSWER_LIMIT_MS	 300000
@@ -74,6 +77,54 @@ void queue_client_end(void)
 	source = NULL;
 }
 
+void queue_client_log(const struct postfix_params *params, const char *program)
+{
+	const char *path = params->maillog_file;
+	char *name = xasprintf("%s/%s", params->syslog_name, program);
+	struct log_config config = { .style = LOG_STYLE_POSTFIX,
+		.name = name,
+		.stderr_name = program,
+		.facility = params->syslog_facility,
+		.fd = -1,
+		.to_stderr = true };
+
+	if (*path && strncmp(path, "/dev/std", 8) != 0)
+		config.fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+	/* With a log file that is not (yet) ours to write to, syslog would be the wrong place. */
+	if (!*path || config.fd != -1)
+		log_open(&config);
+	free(name);
+}
+
+bool queue_client_may(const struct postfix_params *params, const char *name, const char *list)
+{
+	const struct passwd *pw = getpwuid(getuid());
+	const char *user = pw ? pw->pw_name : "unknown";
+	struct match_list *users;
+	enum match_result may;
+
+	if (getuid() == 0 || strcmp(user, params->mail_owner) == 0)
+		return true;
+	users = match_list_new(params, name, list);
+	may = match_list_string(users, slice_of(user));
+	match_list_free(users);
+	return may == MATCH_YES;
+}
+
+const char *queue_client_user(void)
+{
+	static char text[300];
+	const struct passwd *pw = getpwuid(getuid());
+
+	snprintf(text, sizeof(text), "%s(%ld)", pw ? pw->pw_name : "unknown", (long)getuid());
+	return text;
+}
+
+char *queue_client_socket(const struct postfix_params *params, const char *name)
+{
+	return xasprintf("%s/public/%s", params->queue_directory, name);
+}
+
 struct spool *queue_client_spool(const struct postfix_params *params)
 {
 	struct spool_config config = { .directory = params->queue_directory,
@@ -89,34 +140,41 @@ struct spool *queue_client_spool(const struct postfix_params *params)
 
 int queue_client_connect(const struct postfix_params *params, const char *name)
 {
-	char *path = xasprintf("%s/public/%s", params->queue_directory, name);
+	char *path = queue_client_socket(params, name);
 	int fd = socket_unix_connect(path, deadline_in(CONNECT_LIMIT_MS));
 
 	free(path);
 	return fd;
 }
 
-/* One answer; false at the last one. */
-static bool take_answer(const struct msg_in *in, void (*each)(const char *id, void *arg), void *arg)
+static void take_ids(const struct msg *msg, const char *name, queue_client_each *each, void *arg)
 {
 	struct slice value;
 	size_t index = 0;
-	uint64_t end;
 
-	while (msg_each(&in->msg, "id", &index, &value)) {
+	while (msg_each(msg, name, &index, &value)) {
 		char id[QUEUE_ID_SIZE];
 
 		if (!queue_id_is_valid(value))
 			continue;
 		snprintf(id, sizeof(id), "%.*s", SLICE_ARG(value));
 		if (each)
-			each(id, arg);
+			each(id, strcmp(name, "released") == 0, arg);
 	}
+}
+
+/* One answer; false at the last one. */
+static bool take_answer(const struct msg_in *in, queue_client_each *each, void *arg)
+{
+	uint64_t end;
+
+	take_ids(&in->msg, "id", each, arg);
+	take_ids(&in->msg, "released", each, arg);
 	return !msg_get_u64(&in->msg, "end", &end);
 }
 
 bool queue_client_control(const struct postfix_params *params, const struct queue_control *request,
-    void (*each)(const char *id, void *arg), void *arg)
+    queue_client_each *each, void *arg)
 {
 	int fd = queue_client_connect(params, "qmgr");
 	struct msg_out out = { 0 };

@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "conf/postfix_conf.h"
 #include "intake/intake.h"
+#include "queue/envelope.h"
 #include "rewrite/rewrite.h"
 
 struct pickup {
@@ -31,7 +32,9 @@ void pickup_scan(struct pickup *pickup);
 /* One submission, as it was read. */
 struct submission_recipient {
 	struct slice address; /* internal form, as given */
-	unsigned notify;      /* enum dsn_notify */
+	/* Of a message that was there before; empty otherwise. */
+	struct slice original, orcpt;
+	unsigned notify; /* enum dsn_notify */
 };
 struct submission {
 	struct arena arena;
@@ -46,7 +49,8 @@ struct submission {
 	unsigned ret, notify; /* enum dsn_ret; NOTIFY of the recipient that follows */
 	struct submission_recipient *recipients;
 	size_t recipient_count, recipient_alloc;
-	off_t content, size; /* offset of the first content record; of the file */
+	off_t content, size;	   /* offset of the first content record; of the file */
+	struct envelope *requeued; /* a message that was put back; NULL: a submission */
 };
 enum submission_verdict { SUBMISSION_GOOD, SUBMISSION_BAD, SUBMISSION_LATER };
 /*
@@ -55,6 +59,14 @@ enum submission_verdict { SUBMISSION_GOOD, SUBMISSION_BAD, SUBMISSION_LATER };
  */
 enum submission_verdict submission_read(struct submission *sub);
 void submission_release(struct submission *sub);
+
+/* Is FD a message that postsuper put back? */
+bool requeue_is_one(int fd);
+/* As submission_read; what SUB refers to is in SUB->requeued. */
+enum submission_verdict requeue_read(struct submission *sub);
+/* What else is known about it, and its content. */
+void requeue_attributes(const struct submission *sub, struct intake *in);
+bool requeue_content(const struct submission *sub, struct intake *in, struct reason *why);
 
 /*
  * The intake refused SUB, as message ID, for good: WHY.  GOOD: its sender was told, and that notice

@@ -20,8 +20,10 @@
 #include "mail/dsn.h"
 #include "pickup/pickup.h"
 #include "queue/maildrop.h"
+#include "queue/queue_file.h"
 #include "queue/queue_id.h"
 #include "queue/queue_record.h"
+#include "sys/file.h"
 
 #define MAX_RECIPIENTS 100000
 
@@ -134,6 +136,7 @@ enum submission_verdict submission_read(struct submission *sub)
 void submission_release(struct submission *sub)
 {
 	free(sub->recipients);
+	envelope_free(sub->requeued);
 	arena_release(&sub->arena);
 }
 
@@ -169,11 +172,13 @@ static bool add_recipients(const struct pickup *pickup, const struct submission 
 	for (size_t i = 0; ok && i < sub->recipient_count; i++) {
 		strbuf_reset(&rewritten);
 		struct slice address = sub->recipients[i].address;
+		struct slice original = sub->recipients[i].original;
 
 		rewrite_address(pickup->rewriter, REWRITE_LOCAL, address, &rewritten);
 		struct intake_recipient rcpt = {
 			.address = strbuf_slice(&rewritten),
-			.original = address,
+			.original = original.len > 0 ? original : address,
+			.dsn_orcpt = sub->recipients[i].orcpt,
 			.notify = sub->recipients[i].notify,
 		};
 		ok = intake_recipient(in, &rcpt, why);
@@ -204,6 +209,8 @@ static struct intake *begin(
 		.local_rewrite = !sub->remote_rewrite,
 		.add_missing_headers = !sub->remote_rewrite,
 		.never_wait = true,
+		.smtputf8 =
+		    sub->requeued && (sub->requeued->sendopts & QUEUE_SENDOPT_SMTPUTF8) != 0,
 		.overrides = intake_overrides(pickup->params->receive_override_options),
 		.full_name = sub->full_name,
 		.arrival_us = sub->arrival_us,
@@ -216,8 +223,9 @@ static struct intake *begin(
 		struct strbuf external = STRBUF_INIT(2 * ADDRESS_MAX);
 
 		address_external(strbuf_slice(&sender), &external);
-		log_info(
-		    "%s: uid=%lu from=<%s>", intake_id(in), (unsigned long)sub->uid, external.ptr);
+		log_info("%s: uid=%lu from=<%s>%s%s", intake_id(in), (unsigned long)sub->uid,
+		    external.ptr ? external.ptr : "", sub->requeued ? " orig_id=" : "",
+		    sub->requeued ? sub->requeued->id : "");
 		strbuf_release(&external);
 		if (pickup->params->content_filter[0] != '\0')
 			intake_set_filter(in, pickup->params->content_filter);
@@ -227,6 +235,8 @@ static struct intake *begin(
 			intake_set_envelope_id(in, sub->envelope_id);
 		if (sub->ret != 0)
 			intake_set_ret(in, sub->ret);
+		if (sub->requeued)
+			requeue_attributes(sub, in);
 	}
 	strbuf_release(&sender);
 	return in;
@@ -243,7 +253,8 @@ static enum submission_verdict submit(const struct pickup *pickup, const struct 
 		return SUBMISSION_LATER;
 	}
 	if (add_recipients(pickup, sub, in, &why) && add_received(pickup, sub, in, &why) &&
-	    copy_content(sub, in, &why) && intake_commit(in, &why)) {
+	    (sub->requeued ? requeue_content(sub, in, &why) : copy_content(sub, in, &why)) &&
+	    intake_commit(in, &why)) {
 		verdict = SUBMISSION_GOOD;
 	} else {
 		log_warning("%s: maildrop/%s: %s", intake_id(in), sub->name, why.text);
@@ -264,11 +275,33 @@ static bool is_finished(const struct stat *st)
 	       !(st->st_mode & (S_IWGRP | S_IWOTH));
 }
 
-/* Into corrupt/: kept for the administrator, never read again. */
+/* Does NAME lie in corrupt already? */
+static bool is_same(const struct pickup *pickup, const char *name)
+{
+	struct stat here, there;
+	int saved = errno;
+	bool same = fstatat(pickup->maildrop_fd, name, &here, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    fstatat(pickup->corrupt_fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+
+	errno = saved;
+	return same;
+}
+
+/*
+ * Into corrupt/: kept for the administrator, never read again.  Its submitter was told that it is
+ * safe, so one of the two names lasts at every moment.
+ */
 static void set_aside(const struct pickup *pickup, const char *name)
 {
 	log_warning("maildrop/%s: not a submission that can be taken in: moved to corrupt", name);
-	if (renameat(pickup->maildrop_fd, name, pickup->corrupt_fd, name) < 0 && errno != ENOENT)
+	if (linkat(pickup->maildrop_fd, name, pickup->corrupt_fd, name, 0) < 0 &&
+	    !(errno == EEXIST && is_same(pickup, name))) {
+		if (errno != ENOENT)
+			log_warning("maildrop/%s: %s", name, strerror(errno));
+		return;
+	}
+	if (file_sync(pickup->corrupt_fd) < 0 || unlinkat(pickup->maildrop_fd, name, 0) < 0)
 		log_warning("maildrop/%s: %s", name, strerror(errno));
 }
 
@@ -286,11 +319,19 @@ static void remove_taken(struct pickup *pickup, const char *name)
 	map_put_str(&pickup->taken, name, pickup);
 }
 
+/* Only who is the mail owner can have put it there: postdrop's files begin with another record. */
+static bool is_requeued(const struct submission *sub)
+{
+	return sub->uid == geteuid() && requeue_is_one(sub->fd);
+}
+
 static void take_in(struct pickup *pickup, struct submission *sub)
 {
-	enum submission_verdict verdict = submission_read(sub);
+	enum submission_verdict verdict =
+	    is_requeued(sub) ? requeue_read(sub) : submission_read(sub);
 
-	if (verdict == SUBMISSION_GOOD)
+	/* Of a message that was put back all recipients may be done. */
+	if (verdict == SUBMISSION_GOOD && sub->recipient_count > 0)
 		verdict = submit(pickup, sub);
 	if (verdict == SUBMISSION_GOOD)
 		remove_taken(pickup, sub->name);

@@ -71,8 +71,9 @@ static void collect(struct refusal *r)
 			continue;
 		r->recipients[r->count++] = (struct notice_recipient){
 			.address = external(r, from->address, true),
-			.original = external(r, from->address, false),
-			.orcpt = "",
+			.original = external(
+			    r, from->original.len > 0 ? from->original : from->address, false),
+			.orcpt = arena_slicedup(&r->arena, from->orcpt),
 			.notify = from->notify,
 			.why = *r->why,
 			.remote_mta = "",

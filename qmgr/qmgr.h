@@ -75,6 +75,14 @@ struct qmgr_recipient {
 
 struct intake_connection;
 
+/* The domains of the recipients that a message still has, by hash. */
+struct sites {
+	bool known; /* false: it was not read yet */
+	bool any;   /* too many to keep */
+	uint64_t *hashes;
+	size_t count;
+};
+
 struct message {
 	unsigned magic;
 	char id[QUEUE_ID_SIZE];
@@ -92,7 +100,13 @@ struct message {
 	bool warned;		 /* in this attempt: the sender knows of the delay */
 	enum notice_kind notice; /* while it is NOTIFYING: which one is asked for */
 	unsigned notices_asked;	 /* kinds of them, in this attempt */
-	bool deleted, held;	 /* by postsuper, or for its agents' deaths, while it ran */
+	/* What is to become of it as soon as no job and no delivery is out: by postsuper, or for
+	 * its agents' deaths. */
+	bool deleted, held, requeued, misplaced;
+	bool forced;	     /* expired by force: nothing more is delivered */
+	int64_t resume_s;    /* when it was due, before a job that is no attempt */
+	struct list waiters; /* struct control_waiter */
+	struct sites sites;
 	/* How often an agent died that had it; when it had nothing else; which one was last. */
 	unsigned deaths, lone_deaths;
 	uint64_t last_death;
@@ -137,8 +151,19 @@ void message_result(struct message *m, size_t index, const struct delivery_outco
 void message_batch_ended(struct message *m, bool was_running);
 /* One step of the offer's table. */
 void message_offer_event(struct message *m, enum owner_event event);
+/*
+ * What postsuper wants.  It is done when M is at rest: at once where it only waits.  False: it has
+ * no name yet, is on its way out, or was told before.
+ */
 bool message_delete(struct message *m);
 bool message_hold(struct message *m);
+bool message_requeue(struct message *m);
+/* Takes back a hold that is not on the disk yet; false: there is none. */
+bool message_unhold(struct message *m);
+/* Its file goes to the directory that hashing asks for. */
+void message_place(struct message *m);
+/* Is a job out that changes its name? */
+bool message_is_moving(const struct message *m);
 /* The answer for notice_ask. */
 void message_notified(struct message *m, bool durable, const struct reason *why);
 
@@ -154,6 +179,8 @@ void disk_settle(struct message *m, int64_t next_s, enum spool_queue to);
 void disk_remove(struct message *m);
 void disk_set_aside(struct message *m);
 void disk_look(struct message *m);
+/* In a worker: something was put into maildrop. */
+void disk_wake_pickup(void);
 
 /* In the scheduler, from the jobs. */
 struct loaded {
@@ -162,9 +189,11 @@ struct loaded {
 	struct arena arena;
 	struct qmgr_recipient *recipients;
 	bool vanished, has_bounce_log, has_trace_log;
+	bool forced; /* marked as expired by force */
 	struct reason why;
 };
 void message_loaded(struct message *m, struct loaded *loaded);
+/* NEXT_S -1: as it was before. */
 void message_settled(struct message *m, bool ok, enum spool_queue queue, int64_t next_s);
 void message_removed(struct message *m);
 void message_looked(struct message *m, bool is_there);
@@ -173,6 +202,8 @@ void message_looked(struct message *m, bool is_there);
 
 /* Queues every recipient of M that is to do, and starts what may run. */
 void transport_queue(struct message *m);
+/* A recipient that is not delivered to at all. */
+void transport_defer(struct message *m, size_t index, const struct reason *why);
 /* Takes M's waiting batches back, and asks agents to start none of its recipients. */
 void transport_stop(struct message *m);
 /* Do all of M's recipients go where deliveries lately took less than the limit? */
@@ -189,7 +220,27 @@ bool notice_is_due(const struct message *m, enum notice_kind kind);
 /* Asks for the notice m->notice; message_notified follows, maybe at once. */
 void notice_ask(struct message *m);
 
-/* ---- connections of intake, triggers, postsuper: qmgr_intake.c ---- */
+/* ---- requests of commands: qmgr_control.c ---- */
+
+/*
+ * A record CONTROL came over CHANNEL; COMMANDER: from root.  The answer follows, maybe at once;
+ * until then the request is in LIST.  False: malformed.
+ */
+bool control_begin(
+    struct list *list, struct channel *channel, bool commander, const struct msg *msg);
+/* The channel of the requests in LIST is gone. */
+void control_forget_all(struct list *list);
+/* No job of M is out any more. */
+void control_message_rests(struct message *m);
+
+/* ---- flushing by domain: qmgr_site.c ---- */
+
+void sites_of_envelope(struct sites *sites, const struct envelope *env);
+void sites_release(struct sites *sites);
+/* Makes due what waits for recipients in SITE; what was not read yet soon. */
+void site_flush(const char *site);
+
+/* ---- connections of intake, triggers: qmgr_intake.c ---- */
 
 void intake_accept(int fd); /* takes FD over */
 void intake_answer(struct message *m, bool done);

@@ -26,6 +26,7 @@
 #define BOUNCE_LOG_MAX	 (16 * 1024 * 1024)
 #define REFRESH_EVERY_MS 100
 #define SPACE_EVERY_MS	 5000
+#define TRIGGER_LIMIT_MS 1000
 #define SPACE_MIN	 (64 * 1024 * 1024)
 
 static void post_done(void *arg)
@@ -108,6 +109,7 @@ static bool open_found(struct load_job *job)
 		l->vanished = true;
 		return false;
 	}
+	l->forced = spool_is_expired(st.st_mode);
 	return true;
 }
 
@@ -219,12 +221,14 @@ static void resolve_all(struct load_job *job)
 	resolved_release(&resolved);
 }
 
-static void take_entry(
-    struct loaded *l, struct qmgr_recipient *r, const struct defer_entry *entry, bool bounced)
+static void take_entry(struct loaded *l, struct qmgr_recipient *r, const struct defer_entry *entry,
+    enum spool_queue queue)
 {
-	if (bounced)
+	if (queue == SPOOL_BOUNCE)
 		r->state = RCPT_BOUNCED;
-	else if (r->state == RCPT_DONE)
+	else if (queue == SPOOL_DEFER && (r->state == RCPT_TODO || r->state == RCPT_DEFERRED))
+		r->state = RCPT_DEFERRED;
+	else if (queue == SPOOL_TRACE && r->state == RCPT_DONE)
 		r->report = true;
 	else
 		return;
@@ -254,8 +258,7 @@ static bool take_log(struct load_job *job, enum spool_queue queue)
 	for (size_t i = 0; i < l->env->recipient_count; i++)
 		for (size_t k = 0; k < count; k++)
 			if (entries[k].offset == l->env->recipients[i].offset)
-				take_entry(
-				    l, &l->recipients[i], &entries[k], queue == SPOOL_BOUNCE);
+				take_entry(l, &l->recipients[i], &entries[k], queue);
 	strbuf_release(&text);
 	return true;
 }
@@ -289,6 +292,9 @@ static void load(struct load_job *job)
 		return;
 	resolve_all(job);
 	take_logs(job);
+	/* Nothing more is delivered: what the sender is told is why it waited. */
+	if (l->forced)
+		take_log(job, SPOOL_DEFER);
 }
 
 static void load_done(struct disk_job *base)
@@ -329,6 +335,16 @@ void disk_load(struct message *m)
 }
 
 /* ---- settle ---- */
+
+void disk_wake_pickup(void)
+{
+	char *path =
+	    xasprintf("%s/public/%s", qm.params->queue_directory, qm.params->pickup_service_name);
+
+	/* A pickup that is not there looks when it starts, or once a minute. */
+	queue_trigger(path, SLICE_LIT("W"), deadline_in(TRIGGER_LIMIT_MS));
+	free(path);
+}
 
 static void unlink_one(const char *id, enum spool_queue queue)
 {
@@ -397,6 +413,11 @@ static void settle_work(struct disk_job *base)
 	if (!job->ok)
 		log_warning("%s: move from %s to %s: %s", job->id, spool_queue_name(job->from),
 		    spool_queue_name(job->to), strerror(errno));
+	if (job->ok && job->to == SPOOL_MAILDROP) {
+		spool_unlink(qm.spool, SPOOL_DEFER, job->id);
+		spool_unlink(qm.spool, SPOOL_BOUNCE, job->id);
+		disk_wake_pickup();
+	}
 }
 
 static void settle_done(struct disk_job *base)
@@ -456,8 +477,9 @@ void disk_settle(struct message *m, int64_t next_s, enum spool_queue to)
 	strbuf_init(&job->log, LOG_TEXT_MAX);
 	strbuf_init(&job->trace, LOG_TEXT_MAX);
 	gather(job, m);
-	job->has_trace_log = m->has_trace_log;
-	job->warn_offset = m->warned ? m->env->warn_offset : 0;
+	/* A move alone, between two attempts, changes neither reports nor marks. */
+	job->has_trace_log = m->env && m->has_trace_log;
+	job->warn_offset = m->env && m->warned ? m->env->warn_offset : 0;
 	m->has_defer_log |= job->log.len > 0;
 	m->has_trace_log = job->trace.len > 0;
 	disk_run(&job->job);
@@ -494,11 +516,13 @@ static void remove_work(struct disk_job *base)
 {
 	struct name_job *job = (struct name_job *)base;
 
-	unlink_one(job->id, job->queue);
+	/* First the places where somebody else would take it up. */
 	if (job->half_moved) {
+		unlink_one(job->id, SPOOL_MAILDROP);
 		unlink_one(job->id, SPOOL_DEFERRED);
 		unlink_one(job->id, SPOOL_HOLD);
 	}
+	unlink_one(job->id, job->queue);
 	if (job->has_defer_log)
 		unlink_one(job->id, SPOOL_DEFER);
 	if (job->has_bounce_log)

@@ -20,10 +20,9 @@
 #include "qmgr/qmgr.h"
 #include "sys/file.h"
 
-#define SEND_LIMIT_MS  1000
-#define FIRST_BYTE_MS  10000
-#define TRIGGERS_MAX   64
-#define CONTROLLED_IDS 1000 /* in one answer */
+#define SEND_LIMIT_MS 1000
+#define FIRST_BYTE_MS 10000
+#define TRIGGERS_MAX  64
 
 struct intake_connection {
 	struct loop_watch watch;
@@ -34,7 +33,7 @@ struct intake_connection {
 	bool commander;		 /* root: may change what others put into the queue */
 	struct list offers, given;
 	uint64_t done_count;
-	struct hold_job *hold_job; /* of a command that waits for it */
+	struct list controls; /* requests of a command that are not answered yet */
 };
 
 static void on_first_byte(struct loop_watch *watch, uint32_t events);
@@ -58,6 +57,7 @@ void intake_accept(int fd)
 	conn->fd = fd;
 	list_init(&conn->offers);
 	list_init(&conn->given);
+	list_init(&conn->controls);
 	conn->trusted = socket_peer(fd, &uid, &gid, &pid) == 0 && (uid == 0 || uid == geteuid());
 	/* Every daemon that meets strangers has the mail owner's uid.  A private instance has one.
 	 */
@@ -71,8 +71,6 @@ void intake_accept(int fd)
 	}
 	loop_timer_set(qm.loop, &conn->timer, deadline_in(FIRST_BYTE_MS));
 }
-
-static void forget_connection(struct hold_job *job);
 
 /* Every offer meets GONE; none of them asks for the connection afterwards. */
 static void end_connection(struct intake_connection *conn)
@@ -88,8 +86,7 @@ static void end_connection(struct intake_connection *conn)
 			message_offer_event(m, OWNER_GONE);
 		}
 	}
-	if (conn->hold_job)
-		forget_connection(conn->hold_job);
+	control_forget_all(&conn->controls);
 	channel_free(conn->channel);
 	free(conn);
 }
@@ -203,214 +200,6 @@ static bool on_offer_record(struct intake_connection *conn, struct msg_in *in)
 	return true;
 }
 
-/* ---- commands ---- */
-
-static bool send_controlled(struct intake_connection *conn, struct msg_out *out, bool end)
-{
-	bool sent;
-
-	if (end)
-		msg_add_u64(out, "end", 1);
-	sent = channel_send(conn->channel, out, NULL, 0, deadline_in(SEND_LIMIT_MS)) == 0;
-	msg_begin(out, "CONTROLLED");
-	return sent;
-}
-
-static bool applies(const struct queue_control *request, const struct message *m)
-{
-	bool any = false;
-	enum spool_queue shown = m->state == MESSAGE_WAITING ? m->queue : SPOOL_ACTIVE;
-
-	for (int i = 0; i < SPOOL_QUEUES; i++)
-		any |= request->queues[i];
-	return m->named && (!any || request->queues[shown] || request->queues[m->queue]);
-}
-
-static bool control_one(const struct queue_control *request, struct message *m)
-{
-	if (!applies(request, m))
-		return false;
-	return request->op == QUEUE_CONTROL_DELETE ? message_delete(m) : message_hold(m);
-}
-
-static char **all_ids(size_t *count)
-{
-	char **ids = xcalloc(qm.messages.count + 1, sizeof(*ids));
-
-	*count = 0;
-	for (struct map_entry *e = map_next(&qm.messages, NULL); e; e = map_next(&qm.messages, e))
-		ids[(*count)++] = xstrdup(e->key);
-	return ids;
-}
-
-static void control_all(
-    struct intake_connection *conn, const struct queue_control *request, struct msg_out *out)
-{
-	size_t count, told = 0;
-	char **ids = all_ids(&count);
-
-	for (size_t i = 0; i < count; i++) {
-		struct message *m = message_find(ids[i]);
-
-		if (m && control_one(request, m)) {
-			msg_add_str(out, "id", ids[i]);
-			if (++told % CONTROLLED_IDS == 0)
-				send_controlled(conn, out, false);
-		}
-		free(ids[i]);
-	}
-	free(ids);
-}
-
-/* The hold queue is not in memory: a worker does it. */
-struct hold_job {
-	struct disk_job job;
-	struct intake_connection *conn; /* NULL: gone meanwhile */
-	struct queue_control request;
-	struct msg_out out; /* the answer as far as it goes */
-	char **ids;
-	size_t count;
-};
-
-static void forget_connection(struct hold_job *job)
-{
-	job->conn = NULL;
-}
-
-static bool apply_to_held(const struct queue_control *request, const char *id)
-{
-	int result =
-	    request->op == QUEUE_CONTROL_DELETE
-		? spool_unlink(qm.spool, SPOOL_HOLD, id)
-		: spool_move(qm.spool, id, SPOOL_HOLD, SPOOL_DEFERRED, clock_wall_us() / 1000000);
-
-	if (result == -1 && errno != ENOENT)
-		log_warning("%s: hold queue: %s", id, strerror(errno));
-	if (result == 0 && request->op == QUEUE_CONTROL_DELETE) {
-		spool_unlink(qm.spool, SPOOL_DEFER, id);
-		log_info("%s: removed", id);
-	}
-	return result == 0;
-}
-
-static bool add_held(const char *id, int dirfd, void *arg)
-{
-	struct hold_job *job = arg;
-
-	(void)dirfd;
-	job->ids = xreallocarray(job->ids, job->count + 1, sizeof(*job->ids));
-	job->ids[job->count++] = xstrdup(id);
-	return true;
-}
-
-static void hold_work(struct disk_job *base)
-{
-	struct hold_job *job = (struct hold_job *)base;
-	size_t kept = 0;
-
-	if (job->request.id[0])
-		add_held(job->request.id, -1, job);
-	else if (spool_scan(qm.spool, SPOOL_HOLD, add_held, job) == -1)
-		log_warning("scan hold: %s", strerror(errno));
-	for (size_t i = 0; i < job->count; i++) {
-		if (apply_to_held(&job->request, job->ids[i]))
-			job->ids[kept++] = job->ids[i];
-		else
-			free(job->ids[i]);
-	}
-	job->count = kept;
-}
-
-static void hold_done(struct disk_job *base)
-{
-	struct hold_job *job = (struct hold_job *)base;
-
-	for (size_t i = 0; i < job->count; i++) {
-		if (job->request.op == QUEUE_CONTROL_RELEASE)
-			message_found(job->ids[i], SPOOL_DEFERRED, 0);
-		msg_add_str(&job->out, "id", job->ids[i]);
-		if (job->conn && (i + 1) % CONTROLLED_IDS == 0)
-			send_controlled(job->conn, &job->out, false);
-		free(job->ids[i]);
-	}
-	if (job->conn) {
-		job->conn->hold_job = NULL;
-		send_controlled(job->conn, &job->out, true);
-	}
-	msg_release(&job->out);
-	free(job->ids);
-	free(job);
-}
-
-static bool concerns_hold(const struct queue_control *request)
-{
-	bool any = false;
-
-	for (int i = 0; i < SPOOL_QUEUES; i++)
-		any |= request->queues[i];
-	return request->op != QUEUE_CONTROL_HOLD && (!any || request->queues[SPOOL_HOLD]);
-}
-
-/* Takes OUT over when it returns true: the answer follows. */
-static bool control_held(
-    struct intake_connection *conn, const struct queue_control *request, struct msg_out *out)
-{
-	struct hold_job *job;
-
-	if (!concerns_hold(request) || conn->hold_job)
-		return false;
-	job = xcalloc(1, sizeof(*job));
-	job->job = (struct disk_job){ hold_work, hold_done };
-	job->conn = conn;
-	job->request = *request;
-	job->out = *out;
-	conn->hold_job = job;
-	/* What goes back from hold to deferred must not look like a move the other way. */
-	walk_run_settled(&job->job);
-	return true;
-}
-
-/* True when the answer follows, and OUT was taken over. */
-static bool control_queue(
-    struct intake_connection *conn, const struct queue_control *request, struct msg_out *out)
-{
-	struct message *m;
-
-	if (!conn->commander) {
-		log_warning("%s: not permitted to change the queue", channel_peer(conn->channel));
-		return false;
-	}
-	if (request->op != QUEUE_CONTROL_RELEASE && request->id[0]) {
-		m = message_find(request->id);
-		if (m && control_one(request, m)) {
-			msg_add_str(out, "id", request->id);
-			return false;
-		}
-	} else if (request->op != QUEUE_CONTROL_RELEASE) {
-		control_all(conn, request, out);
-	}
-	return control_held(conn, request, out);
-}
-
-static bool on_control(struct intake_connection *conn, const struct msg *msg)
-{
-	struct queue_control request;
-	struct msg_out out = { 0 };
-
-	if (!queue_control_parse(msg, &request))
-		return false;
-	msg_begin(&out, "CONTROLLED");
-	if (request.op == QUEUE_CONTROL_FLUSH) {
-		transport_forgive();
-		message_flush(request.id[0] ? request.id : NULL);
-	} else if (control_queue(conn, &request, &out)) {
-		return true;
-	}
-	send_controlled(conn, &out, true);
-	msg_release(&out);
-	return true;
-}
-
 static void on_record(struct loop_watch *watch, uint32_t events)
 {
 	struct intake_connection *conn = watch->arg;
@@ -419,8 +208,10 @@ static void on_record(struct loop_watch *watch, uint32_t events)
 
 	(void)events;
 	while ((result = channel_recv(conn->channel, &in, 0)) == CHANNEL_RECORD) {
-		bool good = msg_is(&in.msg, "CONTROL") ? on_control(conn, &in.msg)
-						       : on_offer_record(conn, &in);
+		bool good =
+		    msg_is(&in.msg, "CONTROL")
+			? control_begin(&conn->controls, conn->channel, conn->commander, &in.msg)
+			: on_offer_record(conn, &in);
 
 		msg_in_release(&in);
 		if (!good) {

@@ -46,6 +46,7 @@ static struct message *message_new(const char *id)
 	m->arena = (struct arena)ARENA_INIT;
 	list_init(&m->connection_node);
 	list_init(&m->batches);
+	list_init(&m->waiters);
 	map_put_str(&qm.messages, id, m);
 	return m;
 }
@@ -76,11 +77,33 @@ static void forget(struct message *m)
 	stop_waiting_for_durable(m);
 	heap_remove(&qm.waiting, &m->due);
 	map_remove(&qm.messages, slice_of(m->id));
+	control_message_rests(m);
+	sites_release(&m->sites);
 	m->magic = 0;
 	free(m);
 	qm.active--;
 	message_pump();
 	qmgr_check_drained();
+}
+
+static void remove_it(struct message *m);
+
+/* What postsuper wanted while a job or a delivery was out; false: nothing. */
+static bool begin_wish(struct message *m)
+{
+	if (!m->deleted && !m->held && !m->requeued && !m->misplaced)
+		return false;
+	m->resume_s = m->due.key;
+	heap_remove(&qm.waiting, &m->due);
+	qm.active++;
+	if (m->deleted) {
+		remove_it(m);
+		return true;
+	}
+	m->state = MESSAGE_SETTLING;
+	disk_settle(m, -1, m->requeued ? SPOOL_MAILDROP : m->held ? SPOOL_HOLD : m->queue);
+	m->misplaced = false;
+	return true;
 }
 
 /* An attempt has ended, or never began: the message waits in the heap. */
@@ -94,6 +117,8 @@ static void wait_until(struct message *m, int64_t due_s)
 	m->due_again = false;
 	heap_set(&qm.waiting, &m->due, due_s);
 	qm.active--;
+	if (!begin_wish(m))
+		control_message_rests(m);
 	message_pump();
 	qmgr_check_drained();
 }
@@ -249,6 +274,16 @@ static void load_failed(struct message *m, const struct loaded *loaded)
 	}
 }
 
+/* It is expired by force: those that have no reason yet get one. */
+static void defer_for_good(struct message *m)
+{
+	static const struct reason why = { "4.7.0", "message is administratively expired" };
+
+	for (size_t i = 0; i < m->env->recipient_count; i++)
+		if (m->recipients[i].state == RCPT_TODO)
+			transport_defer(m, i, &why);
+}
+
 void message_loaded(struct message *m, struct loaded *loaded)
 {
 	if (!loaded->env) {
@@ -262,10 +297,13 @@ void message_loaded(struct message *m, struct loaded *loaded)
 	m->sender = external_form(&m->arena, m->env->sender);
 	m->has_bounce_log = loaded->has_bounce_log;
 	m->has_trace_log = loaded->has_trace_log;
+	m->forced |= loaded->forced;
+	sites_of_envelope(&m->sites, m->env);
 	m->arrival_us = m->env->arrival_us;
 	m->found = false;
 	m->state = MESSAGE_ACTIVE;
-	if (m->hold_asked || m->stopped || m->deleted || m->held || (qm.draining && m->named)) {
+	if (m->hold_asked || m->stopped || m->deleted || m->held || m->requeued ||
+	    (qm.draining && m->named)) {
 		if (is_offer_open(m))
 			message_offer_event(m, OWNER_WAIT);
 		else
@@ -275,7 +313,10 @@ void message_loaded(struct message *m, struct loaded *loaded)
 	log_active(m);
 	if (m->offered)
 		decide_waiting(m);
-	transport_queue(m);
+	if (m->forced)
+		defer_for_good(m);
+	else
+		transport_queue(m);
 	if (m->queued == 0 && m->running == 0)
 		message_batch_ended(m, false);
 }
@@ -402,7 +443,7 @@ static bool is_expired(const struct message *m)
 	int64_t lifetime =
 	    *m->env->sender ? qm.params->maximal_queue_lifetime : qm.params->bounce_queue_lifetime;
 
-	return clock_wall_us() - m->arrival_us >= lifetime * 1000000;
+	return m->forced || clock_wall_us() - m->arrival_us >= lifetime * 1000000;
 }
 
 /* Its recipients that are still deferred have had their time. */
@@ -420,7 +461,8 @@ static bool expire(struct message *m)
 		r->state = RCPT_BOUNCED;
 		any = true;
 	}
-	log_info("%s: from=<%s>, status=expired, returned to sender", m->id, m->sender);
+	log_info("%s: from=<%s>, status=%s, returned to sender", m->id, m->sender,
+	    m->forced ? "force-expired" : "expired");
 	return any;
 }
 
@@ -455,7 +497,10 @@ static bool is_report_owed(const struct message *m)
 static void settle(struct message *m)
 {
 	m->state = MESSAGE_SETTLING;
-	if (m->held || m->hold_asked)
+	m->misplaced = false; /* a settled file is where it belongs */
+	if (m->requeued)
+		disk_settle(m, -1, SPOOL_MAILDROP);
+	else if (m->held || m->hold_asked)
 		disk_settle(m, -1, SPOOL_HOLD);
 	else if (count_in(m, RCPT_DEFERRED) == 0 && !is_report_owed(m))
 		/* Stopped before it was tried: it stays due. */
@@ -535,7 +580,7 @@ static void attempt_ended(struct message *m)
 		wait_until(m, now_s());
 		return;
 	}
-	m->expired = !m->held && expire(m);
+	m->expired = !m->held && !m->requeued && expire(m);
 	m->warned = false;
 	m->notices_asked = 0;
 	ask_for_notices(m);
@@ -551,19 +596,26 @@ void message_notified(struct message *m, bool durable, const struct reason *why)
 
 void message_settled(struct message *m, bool ok, enum spool_queue queue, int64_t next_s)
 {
+	bool is_out = queue == SPOOL_HOLD || queue == SPOOL_MAILDROP;
+
 	if (ok)
 		m->queue = queue;
 	else
 		m->half_moved = true;
+	if (ok && is_out && !m->deleted) {
+		forget(m);
+		return;
+	}
+	if (is_out)
+		/* Once more at once would fail once more. */
+		m->held = m->requeued = m->hold_asked = false;
 	if (m->deleted) {
 		remove_it(m);
 		return;
 	}
-	if (ok && queue == SPOOL_HOLD) {
-		forget(m);
-		return;
-	}
-	wait_until(m, next_s >= 0 ? next_s : now_s() + qm.params->minimal_backoff_time);
+	if (next_s < 0)
+		next_s = is_out ? now_s() + qm.params->minimal_backoff_time : m->resume_s;
+	wait_until(m, next_s);
 }
 
 void message_removed(struct message *m)
@@ -664,37 +716,72 @@ void message_offer_event(struct message *m, enum owner_event event)
 
 /* ---- postsuper ---- */
 
-bool message_delete(struct message *m)
+bool message_is_moving(const struct message *m)
 {
-	if (!m->named || m->deleted || m->state == MESSAGE_REMOVING)
-		return false;
-	m->deleted = true;
+	return m->state == MESSAGE_SETTLING || m->state == MESSAGE_REMOVING ||
+	       m->state == MESSAGE_SETTING_ASIDE;
+}
+
+static bool is_going(const struct message *m)
+{
+	return !m->named || m->deleted || m->requeued || m->state == MESSAGE_REMOVING ||
+	       m->state == MESSAGE_SETTING_ASIDE;
+}
+
+/* At once, or as soon as what is out has come back. */
+static void begin_wish_soon(struct message *m)
+{
 	if (m->state == MESSAGE_WAITING) {
-		heap_remove(&qm.waiting, &m->due);
-		qm.active++;
-		remove_it(m);
+		begin_wish(m);
 	} else if (m->state == MESSAGE_ACTIVE) {
 		stop(m);
 		if (m->running == 0)
 			attempt_ended(m);
 	}
+}
+
+bool message_delete(struct message *m)
+{
+	if (is_going(m))
+		return false;
+	/* postsuper says that it is gone. */
+	m->deleted = m->quiet = true;
+	begin_wish_soon(m);
 	return true;
 }
 
 bool message_hold(struct message *m)
 {
-	if (!m->named || m->deleted || m->held || m->state == MESSAGE_REMOVING)
+	if (is_going(m) || m->held)
 		return false;
 	m->held = true;
-	if (m->state == MESSAGE_WAITING) {
-		heap_remove(&qm.waiting, &m->due);
-		qm.active++;
-		m->state = MESSAGE_SETTLING;
-		disk_settle(m, -1, SPOOL_HOLD);
-	} else if (m->state == MESSAGE_ACTIVE) {
-		stop(m);
-		if (m->running == 0)
-			attempt_ended(m);
-	}
+	begin_wish_soon(m);
 	return true;
+}
+
+bool message_requeue(struct message *m)
+{
+	if (is_going(m))
+		return false;
+	m->requeued = true;
+	begin_wish_soon(m);
+	return true;
+}
+
+bool message_unhold(struct message *m)
+{
+	if (!m->held || is_going(m) || m->state == MESSAGE_SETTLING)
+		return false;
+	m->held = false;
+	m->due_again = true;
+	return true;
+}
+
+void message_place(struct message *m)
+{
+	if (is_going(m))
+		return;
+	m->misplaced = true;
+	if (m->state == MESSAGE_WAITING)
+		begin_wish(m);
 }

@@ -50,6 +50,7 @@ static void show_loaded(struct show_job *job, const struct message *m, struct sh
 	snprintf(out->queue, sizeof(out->queue), "active");
 	out->arrival_s = env->arrival_us / 1000000;
 	out->size = env->size;
+	out->forced_expire = m->forced;
 	out->sender = showq_address(
 	    &job->arena, *env->sender ? env->sender : qm.params->empty_address_recipient);
 	out->recipients =

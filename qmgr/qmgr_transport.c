@@ -195,7 +195,7 @@ static void report_here(
 	message_result(m, index, outcome);
 }
 
-static void defer_here(struct message *m, size_t index, const struct reason *why)
+void transport_defer(struct message *m, size_t index, const struct reason *why)
 {
 	struct delivery_outcome outcome = { .status = DELIVERY_DEFERRED, .why = *why };
 
@@ -272,7 +272,7 @@ static void batch_defer(struct batch *b, const struct reason *why)
 	struct message *m = b->message;
 
 	for (size_t i = 0; i < b->count; i++)
-		defer_here(m, b->indices[i], why);
+		transport_defer(m, b->indices[i], why);
 	m->queued--;
 	batch_unlink(b);
 	message_batch_ended(m, false);
@@ -475,7 +475,7 @@ static void close_recipients(struct batch *b, const struct reason *why)
 			continue;
 		r->state = RCPT_TODO;
 		if (!m->stopped)
-			defer_here(m, b->indices[i], why);
+			transport_defer(m, b->indices[i], why);
 	}
 }
 
@@ -587,7 +587,7 @@ static void queue_recipient(struct message *m, size_t index)
 		return;
 	}
 	if (t->dead_until > clock_ms()) {
-		defer_here(m, index, &unavailable);
+		transport_defer(m, index, &unavailable);
 		return;
 	}
 	d = destination_get(t, r->nexthop, true);
@@ -595,7 +595,7 @@ static void queue_recipient(struct message *m, size_t index)
 		struct reason why;
 
 		site_reason(&why, &d->dead);
-		defer_here(m, index, &why);
+		transport_defer(m, index, &why);
 		return;
 	}
 	batch_add(d, m, index);

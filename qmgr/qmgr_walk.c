@@ -56,16 +56,24 @@ static struct {
  */
 static bool finish_move(const char *id, enum spool_queue queue, const struct stat *st, bool first)
 {
-	static const enum spool_queue later[] = { SPOOL_CORRUPT, SPOOL_HOLD, SPOOL_DEFERRED };
+	static const enum spool_queue later[] = { SPOOL_MAILDROP, SPOOL_CORRUPT, SPOOL_HOLD,
+		SPOOL_DEFERRED };
 	struct stat other;
 
 	for (size_t i = 0; i < ARRAY_LEN(later) && queue != later[i]; i++) {
 		if (spool_stat(qm.spool, later[i], id, &other) == -1)
 			continue;
-		if (other.st_ino != st->st_ino || other.st_dev != st->st_dev)
+		bool same = other.st_ino == st->st_ino && other.st_dev == st->st_dev;
+
+		/* A submission is no message yet, and gets another id. */
+		if (!same && later[i] == SPOOL_MAILDROP)
+			continue;
+		if (!same)
 			log_warning("%s: two messages have this queue id", id);
 		else if (first && spool_move(qm.spool, id, queue, later[i], -1) == -1)
 			log_warning("%s: %s", id, strerror(errno));
+		else if (first && later[i] == SPOOL_MAILDROP)
+			disk_wake_pickup();
 		return true;
 	}
 	return false;
@@ -81,7 +89,7 @@ static void look_work(struct disk_job *base)
 
 		n->due_s = -1;
 		if (spool_stat(qm.spool, job->queue, n->id, &st) == -1 || !(st.st_mode & S_IXUSR) ||
-		    finish_move(n->id, job->queue, &st, job->first))
+		    finish_move(n->id, job->queue, &st, job->first) || job->queue == SPOOL_HOLD)
 			continue;
 		n->due_s = job->queue == SPOOL_DEFERRED ? (int64_t)st.st_mtime : 0;
 	}
@@ -198,9 +206,12 @@ static void walk_work(struct disk_job *base)
 {
 	struct walk_job *job_of_walk = (struct walk_job *)base;
 	/* deferred last: once a name there is known, nobody looks whether incoming has it, too. */
-	static const enum spool_queue queues[] = { SPOOL_INCOMING, SPOOL_ACTIVE, SPOOL_DEFERRED };
+	static const enum spool_queue queues[] = { SPOOL_INCOMING, SPOOL_ACTIVE, SPOOL_DEFERRED,
+		SPOOL_HOLD };
+	/* In hold there is nothing to find but moves that were not finished. */
+	size_t count = ARRAY_LEN(queues) - !job_of_walk->first;
 
-	for (size_t i = 0; i < ARRAY_LEN(queues); i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct look_job *job = look_job_new(queues[i]);
 
 		job->first = job_of_walk->first;

@@ -31,7 +31,7 @@ static struct {
 	bool opened, to_stderr, debug;
 	int file, syslog; /* -1: none */
 	int facility;	  /* shifted */
-	char name[128], host[HOST_NAME_MAX + 1];
+	char name[128], stderr_name[64], host[HOST_NAME_MAX + 1];
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 } conf = { .to_stderr = true, .file = -1, .syslog = -1, .path = "/dev/log" };
 
@@ -130,6 +130,7 @@ void log_command(const char *program)
 	conf.to_stderr = true;
 	conf.file = -1;
 	set_name(program);
+	conf.stderr_name[0] = '\0';
 }
 
 void log_command_dovecot(const char *program)
@@ -148,6 +149,8 @@ void log_open(const struct log_config *config)
 	conf.facility = facility_of(config->facility);
 	set_host(config->hostname);
 	set_name(config->name);
+	snprintf(conf.stderr_name, sizeof(conf.stderr_name), "%s",
+	    config->stderr_name ? config->stderr_name : "");
 	/* localtime_r reads the zone's file only here, before the jail. */
 	tzset();
 	if (conf.file == -1)
@@ -311,6 +314,11 @@ to_syslog(const char *name, enum log_level level, const char *format, va_list ar
 		to_supervisor(&line);
 }
 
+static const char *own_name(void)
+{
+	return conf.name[0] ? conf.name : program_invocation_short_name;
+}
+
 void log_vas(const char *name, enum log_level level, const char *format, va_list args)
 {
 	va_list again;
@@ -318,13 +326,16 @@ void log_vas(const char *name, enum log_level level, const char *format, va_list
 
 	if (level == LOG_LEVEL_DEBUG && !conf.debug)
 		return;
-	if (!name)
-		name = conf.name[0] ? conf.name : program_invocation_short_name;
 	if (conf.to_stderr) {
 		va_copy(again, args);
-		to_stderr(name, level, format, again);
+		to_stderr(name			? name
+			  : conf.stderr_name[0] ? conf.stderr_name
+						: own_name(),
+		    level, format, again);
 		va_end(again);
 	}
+	if (!name)
+		name = own_name();
 	if (conf.opened && conf.file != -1)
 		to_file(name, level, format, args);
 	else if (conf.opened && conf.syslog != -1)

@@ -32,8 +32,9 @@ struct log_config {
 	const char *facility; /* "mail", "local0", ...; NULL: mail */
 	int fd;		      /* a file opened for appending (borrowed), or -1: syslog */
 	bool to_stderr;	      /* also (or, without a file and a syslog, only) to standard error */
-	const char *hostname; /* first label is written in file lines; NULL: gethostname */
-	bool debug;	      /* debug lines are written */
+	const char *stderr_name; /* what it is called there ("postsuper"); NULL: as in the log */
+	const char *hostname;	 /* first label is written in file lines; NULL: gethostname */
+	bool debug;		 /* debug lines are written */
 };
 
 /* For programs that are commands: lines "PROGRAM: TEXT" (fatal and warning prefixed) to stderr. */

@@ -16,6 +16,8 @@
 #define DEFAULT_LIFETIME_S (5 * 24 * 3600)
 /* Ids that may share a microsecond: far more than processors can draw numbers in one. */
 #define SHORT_NUMBER_DIGITS 3
+#define MAY_BE_MAX	    100
+#define MICROSECOND_DIGITS  5 /* in hex */
 
 /* Digits and consonants: 52 of them, 'z' being the last, which base 51 leaves out. */
 static const char alphabet[] = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz";
@@ -92,6 +94,16 @@ bool queue_id_is_valid(struct slice id)
 	return true;
 }
 
+bool queue_id_may_be(struct slice id)
+{
+	if (id.len == 0 || id.len > MAY_BE_MAX)
+		return false;
+	for (size_t i = 0; i < id.len; i++)
+		if (!ascii_isalnum(id.ptr[i]) && id.ptr[i] != '_')
+			return false;
+	return true;
+}
+
 static int digit_of(char c)
 {
 	const char *at = c ? strchr(alphabet, c) : NULL;
@@ -109,16 +121,23 @@ bool queue_id_is_long(struct slice id)
 	return true;
 }
 
-char queue_id_hash(struct slice id)
+char queue_id_hash_at(struct slice id, unsigned level)
 {
 	struct slice us;
 	uint64_t value = 0;
 
 	ASSERT(id.len > 0);
 	if (!queue_id_is_long(id))
-		return id.ptr[0];
+		return level < id.len ? id.ptr[level] : '_';
+	if (level >= MICROSECOND_DIGITS)
+		return '_';
 	us = slice_first(slice_from(id, (size_t)slice_rfind(id, 'z') - 4), 4);
 	for (size_t i = 0; i < us.len; i++)
 		value = value * 52 + (unsigned)digit_of(us.ptr[i]);
-	return "0123456789ABCDEF"[value >> 16 & 15];
+	return "0123456789ABCDEF"[value >> (4 * (MICROSECOND_DIGITS - 1 - level)) & 15];
+}
+
+char queue_id_hash(struct slice id)
+{
+	return queue_id_hash_at(id, 0);
 }

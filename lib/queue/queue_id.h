@@ -35,8 +35,15 @@ void queue_id_make(
 
 /* ASCII letters and digits only, QUEUE_ID_MIN to QUEUE_ID_SIZE - 1 of them: what names a file. */
 bool queue_id_is_valid(struct slice id);
+/* What commands take for one, as the peer's do: letters, digits and '_', up to 100 of them. */
+bool queue_id_may_be(struct slice id);
 bool queue_id_is_long(struct slice id);
-/* The hex digit that names the sub-directory in hashed queues; of a valid id. */
+/*
+ * What names the sub-directory of LEVEL (from 0) in hashed queues; of a valid id.  Short ids: their
+ * characters; long ones: the hex digits of their microseconds; '_' where there are no more.
+ */
+char queue_id_hash_at(struct slice id, unsigned level);
+/* At level 0. */
 char queue_id_hash(struct slice id);
 
 #endif

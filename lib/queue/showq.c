@@ -125,16 +125,19 @@ bool showq_read_file(struct spool *spool, enum spool_queue queue, const char *id
     struct arena *arena, struct showq_message *m)
 {
 	struct reason why = { .dsn = "" };
-	struct envelope *env;
+	struct envelope *env = NULL;
+	struct stat st;
 	int fd = spool_open_file(spool, queue, id, O_RDONLY);
 
 	if (fd == -1)
 		return false;
-	env = envelope_read(fd, id, ENVELOPE_TRUST, &why);
+	if (fstat(fd, &st) == 0)
+		env = envelope_read(fd, id, ENVELOPE_TRUST, &why);
 	close(fd);
 	if (!env)
 		return false;
 	*m = (struct showq_message){ .arrival_s = env->arrival_us / 1000000, .size = env->size };
+	m->forced_expire = queue != SPOOL_MAILDROP && spool_is_expired(st.st_mode);
 	snprintf(m->queue, sizeof(m->queue), "%s", spool_queue_name(queue));
 	memcpy(m->id, env->id, sizeof(m->id));
 	m->sender = showq_address(arena, *env->sender ? env->sender : empty);

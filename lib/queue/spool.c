@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * One descriptor per queue; names below it are "ID" or, in hashed queues, "X/ID".  A directory
- * that a move goes into has one dirsync, made at its first use, so that moves into it share syncs.
+ * One descriptor per queue; names below it are "ID" or, in hashed queues, "X/ID", "X/Y/ID" and so
+ * on.  A directory that a move goes into has one dirsync, made at its first use, so that moves into
+ * it share syncs.
  *
  * A sub-directory's own name has to last, too.  Who made it may be another thread, or another
- * process, that has not come to its sync; so the first move into it syncs the queue's directory.
+ * process, that has not come to its sync; so the first move into it syncs the directories above.
  */
 #include "queue/spool.h"
 
@@ -19,11 +20,13 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/map.h"
 #include "queue/queue_record.h"
 
-#define DIR_MODE  0700
-#define LOG_MODE  0600
-#define MAX_DEPTH 2 /* of sub-directories that we look into */
+#define DIR_MODE 0700
+#define LOG_MODE 0600
+/* The peer's mark of a message that was expired by force. */
+#define EXPIRED_MODE S_IXGRP
 
 static const char *const queue_names[SPOOL_QUEUES] = {
 	[SPOOL_MAILDROP] = "maildrop",
@@ -37,13 +40,17 @@ static const char *const queue_names[SPOOL_QUEUES] = {
 	[SPOOL_TRACE] = "trace",
 };
 
+/* A directory that moves went into. */
+struct place {
+	struct dirsync *sync;
+	bool lasting; /* its name, and those above, are durable */
+};
+
 struct spool {
 	int fds[SPOOL_QUEUES];
-	bool hashed[SPOOL_QUEUES];
+	unsigned depth[SPOOL_QUEUES]; /* levels of sub-directories; 0: not hashed */
 	pthread_mutex_t lock;
-	/* By the sub-directory's character; 0 is the queue's own directory. */
-	struct dirsync *syncs[SPOOL_QUEUES][128];
-	bool lasting[SPOOL_QUEUES][128]; /* sub-directories whose names are durable */
+	struct map places[SPOOL_QUEUES]; /* by path: "", "X", "X/Y" */
 };
 
 const char *spool_queue_name(enum spool_queue queue)
@@ -77,6 +84,16 @@ static bool is_listed(const char *names, const char *name)
 	return false;
 }
 
+/* postdrop cannot make directories, and where it puts a name pickup looks for it. */
+static unsigned levels_of(const struct spool_config *config, enum spool_queue queue)
+{
+	if (config->hash_depth <= 0 || !config->hash_names || queue == SPOOL_MAILDROP ||
+	    !is_listed(config->hash_names, queue_names[queue]))
+		return 0;
+	return config->hash_depth < SPOOL_MAX_DEPTH ? (unsigned)config->hash_depth
+						    : SPOOL_MAX_DEPTH;
+}
+
 struct spool *spool_open(const struct spool_config *config, struct reason *why)
 {
 	struct spool *spool = xcalloc(1, sizeof(*spool));
@@ -92,8 +109,7 @@ struct spool *spool_open(const struct spool_config *config, struct reason *why)
 		goto free_spool;
 	}
 	for (int i = 0; i < SPOOL_QUEUES; i++) {
-		spool->hashed[i] = config->hash_depth > 0 && config->hash_names &&
-				   is_listed(config->hash_names, queue_names[i]);
+		spool->depth[i] = levels_of(config, (enum spool_queue)i);
 		spool->fds[i] =
 		    openat(top, queue_names[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (spool->fds[i] == -1) {
@@ -112,13 +128,20 @@ free_spool:
 	return NULL;
 }
 
+static void place_free(void *arg)
+{
+	struct place *place = arg;
+
+	dirsync_free(place->sync);
+	free(place);
+}
+
 void spool_free(struct spool *spool)
 {
 	if (!spool)
 		return;
 	for (int i = 0; i < SPOOL_QUEUES; i++) {
-		for (size_t c = 0; c < ARRAY_LEN(spool->syncs[i]); c++)
-			dirsync_free(spool->syncs[i][c]);
+		map_release(&spool->places[i], place_free);
 		if (spool->fds[i] != -1)
 			close(spool->fds[i]);
 	}
@@ -131,31 +154,36 @@ int spool_queue_fd(const struct spool *spool, enum spool_queue queue)
 	return spool->fds[queue];
 }
 
+/* The name below LEVELS sub-directories. */
+static void place_at(const char *id, unsigned levels, char path[SPOOL_PATH_SIZE])
+{
+	char *out = path;
+
+	for (unsigned i = 0; i < levels; i++) {
+		*out++ = queue_id_hash_at(slice_of(id), i);
+		*out++ = '/';
+	}
+	memcpy(out, id, strlen(id) + 1);
+}
+
 void spool_place(
     const struct spool *spool, enum spool_queue queue, const char *id, char path[SPOOL_PATH_SIZE])
 {
-	if (spool->hashed[queue])
-		snprintf(path, SPOOL_PATH_SIZE, "%c/%s", queue_id_hash(slice_of(id)), id);
-	else
-		snprintf(path, SPOOL_PATH_SIZE, "%s", id);
+	place_at(id, spool->depth[queue], path);
 }
 
-/* The places where it may lie, in the order of likelihood; false after the last one. */
-static bool nth_place(const struct spool *spool, enum spool_queue queue, const char *id, int n,
+/*
+ * The places where it may lie, in the order of likelihood (one of them twice); false after the last
+ * one.
+ */
+static bool nth_place(const struct spool *spool, enum spool_queue queue, const char *id, unsigned n,
     char path[SPOOL_PATH_SIZE])
 {
-	char first = queue_id_hash(slice_of(id));
+	static const unsigned others[] = { 0, 1, 2, 3 };
 
-	if (n == 0)
-		spool_place(spool, queue, id, path);
-	else if (n == 1 && spool->hashed[queue])
-		snprintf(path, SPOOL_PATH_SIZE, "%s", id);
-	else if (n == 1)
-		snprintf(path, SPOOL_PATH_SIZE, "%c/%s", first, id);
-	else if (n == 2)
-		snprintf(path, SPOOL_PATH_SIZE, "%c/%c/%s", first, id[1], id);
-	else
+	if (n > ARRAY_LEN(others))
 		return false;
+	place_at(id, n == 0 ? spool->depth[queue] : others[n - 1], path);
 	return true;
 }
 
@@ -165,7 +193,7 @@ int spool_open_file(struct spool *spool, enum spool_queue queue, const char *id,
 	int fd = -1;
 
 	/* O_NONBLOCK: whatever it is, opening it must not hang. */
-	for (int n = 0; fd == -1 && nth_place(spool, queue, id, n, path); n++) {
+	for (unsigned n = 0; fd == -1 && nth_place(spool, queue, id, n, path); n++) {
 		fd = openat(spool->fds[queue], path,
 		    flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 		if (fd == -1 && errno != ENOENT)
@@ -178,7 +206,7 @@ int spool_unlink(struct spool *spool, enum spool_queue queue, const char *id)
 {
 	char path[SPOOL_PATH_SIZE];
 
-	for (int n = 0; nth_place(spool, queue, id, n, path); n++) {
+	for (unsigned n = 0; nth_place(spool, queue, id, n, path); n++) {
 		if (unlinkat(spool->fds[queue], path, 0) == 0)
 			return 0;
 		if (errno != ENOENT)
@@ -191,7 +219,7 @@ int spool_unlink(struct spool *spool, enum spool_queue queue, const char *id)
 static int locate(struct spool *spool, enum spool_queue queue, const char *id,
     char path[SPOOL_PATH_SIZE], struct stat *st)
 {
-	for (int n = 0; nth_place(spool, queue, id, n, path); n++) {
+	for (unsigned n = 0; nth_place(spool, queue, id, n, path); n++) {
 		if (fstatat(spool->fds[queue], path, st, AT_SYMLINK_NOFOLLOW) == 0) {
 			if (S_ISREG(st->st_mode))
 				return 0;
@@ -226,67 +254,78 @@ bool spool_find(struct spool *spool, const char *id, enum spool_queue *queue)
 	return false;
 }
 
-static bool is_hashed(const char *path)
+/* "X/Y" of "X/Y/ID", "" of "ID". */
+static struct slice directory_of(const char *path)
 {
-	return path[0] && path[1] == '/';
+	const char *slash = strrchr(path, '/');
+
+	return slice_mem(path, slash ? (size_t)(slash - path) : 0);
 }
 
-/* The directory of a place in QUEUE: makes it when it is missing. */
+/* The directories of a place in QUEUE: makes those that are missing. */
 static int make_directory_of(struct spool *spool, enum spool_queue queue, const char *path)
 {
-	char dir[2] = { path[0], '\0' };
+	struct slice dir = directory_of(path);
+	char prefix[SPOOL_PATH_SIZE];
 
-	if (!is_hashed(path)) {
+	if (dir.len == 0) {
 		errno = ENOENT;
 		return -1;
 	}
-	if (mkdirat(spool->fds[queue], dir, DIR_MODE) == -1 && errno != EEXIST)
-		return -1;
+	for (size_t len = 1; len <= dir.len; len += 2) {
+		snprintf(prefix, sizeof(prefix), "%.*s", (int)len, path);
+		if (mkdirat(spool->fds[queue], prefix, DIR_MODE) == -1 && errno != EEXIST)
+			return -1;
+	}
 	return 0;
 }
 
-static struct dirsync *sync_of(struct spool *spool, enum spool_queue queue, const char *path)
+static struct place *place_of(struct spool *spool, enum spool_queue queue, struct slice dir)
 {
-	char dir[2] = { is_hashed(path) ? path[0] : '.', '\0' };
-	struct dirsync **sync = &spool->syncs[queue][is_hashed(path) ? path[0] & 127 : 0];
-	struct dirsync *result;
+	struct place *place;
+	char path[SPOOL_PATH_SIZE];
 	int fd;
 
+	snprintf(path, sizeof(path), "%.*s", dir.len ? (int)dir.len : 1, dir.len ? dir.ptr : ".");
 	pthread_mutex_lock(&spool->lock);
-	if (!*sync) {
-		fd = openat(spool->fds[queue], dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd != -1)
-			*sync = dirsync_new(fd);
+	place = map_get(&spool->places[queue], dir);
+	if (!place && (fd = openat(spool->fds[queue], path,
+			   O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)) != -1) {
+		place = xcalloc(1, sizeof(*place));
+		place->sync = dirsync_new(fd);
+		place->lasting = dir.len == 0;
+		map_put(&spool->places[queue], dir, place);
 	}
-	result = *sync;
 	pthread_mutex_unlock(&spool->lock);
-	return result;
+	return place;
 }
 
-static bool is_lasting(struct spool *spool, enum spool_queue queue, const char *path)
+static bool is_lasting(struct spool *spool, const struct place *place)
 {
 	bool lasting;
 
 	pthread_mutex_lock(&spool->lock);
-	lasting = !is_hashed(path) || spool->lasting[queue][path[0] & 127];
+	lasting = place->lasting;
 	pthread_mutex_unlock(&spool->lock);
 	return lasting;
 }
 
-/* The new name lasts, and so does the sub-directory that it is in. */
+/* The new name lasts, and so do the sub-directories that it is in. */
 static int sync_place(struct spool *spool, enum spool_queue queue, const char *path)
 {
-	struct dirsync *sync = sync_of(spool, queue, path);
+	struct slice dir = directory_of(path);
+	struct place *place = place_of(spool, queue, dir), *above = place;
 
-	if (!sync || dirsync_wait(sync) == -1)
+	if (!place || !place->sync || dirsync_wait(place->sync) == -1)
 		return -1;
-	if (is_lasting(spool, queue, path))
-		return 0;
-	sync = sync_of(spool, queue, "");
-	if (!sync || dirsync_wait(sync) == -1)
-		return -1;
+	while (!is_lasting(spool, above)) {
+		dir = slice_first(dir, dir.len < 2 ? 0 : dir.len - 2);
+		above = place_of(spool, queue, dir);
+		if (!above || !above->sync || dirsync_wait(above->sync) == -1)
+			return -1;
+	}
 	pthread_mutex_lock(&spool->lock);
-	spool->lasting[queue][path[0] & 127] = true;
+	place->lasting = true;
 	pthread_mutex_unlock(&spool->lock);
 	return 0;
 }
@@ -321,7 +360,7 @@ int spool_move(struct spool *spool, const char *id, enum spool_queue from, enum 
 	spool_place(spool, to, id, new);
 	if (mtime_s >= 0 && utimensat(spool->fds[from], old, times, AT_SYMLINK_NOFOLLOW) == -1)
 		return -1;
-	if (from == to)
+	if (from == to && strcmp(old, new) == 0)
 		return 0;
 	if (link_to(spool, spool->fds[from], old, to, new) == -1) {
 		if (errno != EEXIST)
@@ -334,6 +373,55 @@ int spool_move(struct spool *spool, const char *id, enum spool_queue from, enum 
 	if (sync_place(spool, to, new) == -1)
 		return -1;
 	return unlinkat(spool->fds[from], old, 0);
+}
+
+static bool is_log(enum spool_queue queue)
+{
+	return queue >= SPOOL_BOUNCE;
+}
+
+int spool_replace(struct spool *spool, enum spool_queue queue, const char *id)
+{
+	char old[SPOOL_PATH_SIZE], right[SPOOL_PATH_SIZE];
+	struct stat st;
+
+	spool_place(spool, queue, id, right);
+	for (unsigned n = 1; nth_place(spool, queue, id, n, old); n++) {
+		if (strcmp(old, right) == 0 ||
+		    fstatat(spool->fds[queue], old, &st, AT_SYMLINK_NOFOLLOW) == -1)
+			continue;
+		if (link_to(spool, spool->fds[queue], old, queue, right) == -1 &&
+		    (errno != EEXIST ||
+			(!is_log(queue) && !is_same_file(spool->fds[queue], right, &st))))
+			return -1;
+		if ((!is_log(queue) && sync_place(spool, queue, right) == -1) ||
+		    unlinkat(spool->fds[queue], old, 0) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+bool spool_is_expired(mode_t mode)
+{
+	return (mode & EXPIRED_MODE) != 0;
+}
+
+int spool_expire(struct spool *spool, enum spool_queue queue, const char *id)
+{
+	int fd = spool_open_file(spool, queue, id, O_RDONLY), result = -1;
+	struct stat st;
+
+	if (fd == -1)
+		return -1;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		result = !spool_is_expired(st.st_mode);
+		if (result && fchmod(fd, (st.st_mode & 07777) | EXPIRED_MODE) == -1)
+			result = -1;
+	} else {
+		errno = EINVAL;
+	}
+	close(fd);
+	return result;
 }
 
 int spool_sync_incoming(struct spool *spool)
@@ -382,6 +470,7 @@ int spool_write_log(struct spool *spool, enum spool_queue queue, const char *id,
 struct scan {
 	bool (*each)(const char *id, int dirfd, void *arg);
 	void *arg;
+	bool any_name;
 	bool failed, stopped;
 };
 
@@ -411,9 +500,11 @@ static void scan_directory(struct scan *scan, int fd, int depth)
 	while (!scan->stopped && (errno = 0, entry = readdir(dir))) {
 		const char *name = entry->d_name;
 
-		if (name[0] && !name[1] && ascii_isalnum(name[0]) && depth < MAX_DEPTH)
+		if (name[0] && !name[1] && (ascii_isalnum(name[0]) || name[0] == '_') &&
+		    depth < SPOOL_MAX_DEPTH)
 			scan_below(scan, fd, name, depth + 1);
-		else if (entry->d_type != DT_DIR && queue_id_is_valid(slice_of(name)))
+		else if (entry->d_type != DT_DIR && name[0] != '.' &&
+			 (scan->any_name || queue_id_is_valid(slice_of(name))))
 			scan->stopped = !scan->each(name, fd, scan->arg);
 	}
 	scan->failed |= !scan->stopped && errno != 0;
@@ -427,4 +518,26 @@ int spool_scan(struct spool *spool, enum spool_queue queue,
 
 	scan_below(&scan, spool->fds[queue], ".", 0);
 	return scan.failed ? -1 : 0;
+}
+
+int spool_scan_all(struct spool *spool, enum spool_queue queue,
+    bool (*each)(const char *name, int dirfd, void *arg), void *arg)
+{
+	struct scan scan = { .each = each, .arg = arg, .any_name = true };
+
+	scan_below(&scan, spool->fds[queue], ".", 0);
+	return scan.failed ? -1 : 0;
+}
+
+bool spool_is_misplaced(
+    const struct spool *spool, enum spool_queue queue, const char *id, int dirfd)
+{
+	char place[SPOOL_PATH_SIZE];
+	struct stat here, right;
+
+	spool_place(spool, queue, id, place);
+	if (fstatat(dirfd, id, &here, AT_SYMLINK_NOFOLLOW) == -1)
+		return false;
+	return fstatat(spool->fds[queue], place, &right, AT_SYMLINK_NOFOLLOW) == -1 ||
+	       here.st_ino != right.st_ino || here.st_dev != right.st_dev;
 }

@@ -35,7 +35,7 @@ bool spool_queue_by_name(const char *name, enum spool_queue *queue);
 struct spool_config {
 	const char *directory;	/* queue_directory */
 	const char *hash_names; /* hash_queue_names: "deferred, defer" */
-	int hash_depth;		/* hash_queue_depth; we make at most one level, and find any */
+	int hash_depth;		/* hash_queue_depth, at most SPOOL_MAX_DEPTH */
 };
 
 struct spool;
@@ -44,9 +44,11 @@ struct spool *spool_open(const struct spool_config *config, struct reason *why);
 void spool_free(struct spool *spool);
 int spool_queue_fd(const struct spool *spool, enum spool_queue queue);
 
-/* Longest "deferred/X/Y/ID". */
-#define SPOOL_PATH_SIZE (QUEUE_ID_SIZE + 40)
-/* Where the name belongs, relative to the queue's directory: "ID" or "X/ID". */
+/* Levels of hashing, as the peer allows. */
+#define SPOOL_MAX_DEPTH 16
+/* Longest "deferred/X/Y/.../ID". */
+#define SPOOL_PATH_SIZE (QUEUE_ID_SIZE + 2 * SPOOL_MAX_DEPTH + 16)
+/* Where the name belongs, relative to the queue's directory: "ID", "X/ID", "X/Y/ID" ... */
 void spool_place(
     const struct spool *spool, enum spool_queue queue, const char *id, char path[SPOOL_PATH_SIZE]);
 
@@ -61,14 +63,25 @@ int spool_stat(struct spool *spool, enum spool_queue queue, const char *id, stru
 bool spool_find(struct spool *spool, const char *id, enum spool_queue *queue);
 
 /*
+ * The same move within QUEUE, to the place that the hashing asks for; 0 when it is there already.
+ * A log that has a newer one there is removed.
+ */
+int spool_replace(struct spool *spool, enum spool_queue queue, const char *id);
+/*
  * link, sync of the new directory, unlink.  An existing name that is the same file counts as
- * linked; another file there is EEXIST.  MTIME_S (when not -1) is set before.  -1: the message is
- * where it was.
+ * linked; another file there is EEXIST.  MTIME_S (when not -1) is set before.  FROM and TO the
+ * same: as spool_replace.  -1: the message is where it was.
  */
 int spool_move(struct spool *spool, const char *id, enum spool_queue from, enum spool_queue to,
     int64_t mtime_s);
 /* Waits for a sync of incoming that begins after the call. */
 int spool_sync_incoming(struct spool *spool);
+/*
+ * Marks a message as expired by force: qmgr returns it to its sender when it would deliver it the
+ * next time.  1, or 0 when it was marked already.  Not synced.
+ */
+int spool_expire(struct spool *spool, enum spool_queue queue, const char *id);
+bool spool_is_expired(mode_t mode);
 /* R (or /) to D at OFFSET, when one is there (EINVAL otherwise). */
 int spool_mark_done(int fd, off_t offset);
 /* The sender knows of the delay: -1 over the time at OFFSET (envelope.warn_offset). */
@@ -83,5 +96,12 @@ int spool_write_log(struct spool *spool, enum spool_queue queue, const char *id,
  */
 int spool_scan(struct spool *spool, enum spool_queue queue,
     bool (*each)(const char *id, int dirfd, void *arg), void *arg);
+
+/* The same for every entry that is not a sub-directory of hashing, whatever its name. */
+int spool_scan_all(struct spool *spool, enum spool_queue queue,
+    bool (*each)(const char *name, int dirfd, void *arg), void *arg);
+/* Does the entry ID of DIRFD, as a scan of QUEUE found it, lie where hashing does not want it? */
+bool spool_is_misplaced(
+    const struct spool *spool, enum spool_queue queue, const char *id, int dirfd);
 
 #endif
