@@ -25,31 +25,6 @@ static struct match_list *list(const struct postfix_params *p, const char *name)
 	return match_list_new(p, name, postfix_param_lookup(p, name));
 }
 
-static const struct {
-	const char *word;
-	unsigned keyword;
-} keywords[] = {
-	{ "pipelining", KEYWORD_PIPELINING },
-	{ "size", KEYWORD_SIZE },
-	{ "vrfy", KEYWORD_VRFY },
-	{ "starttls", KEYWORD_STARTTLS },
-	{ "auth", KEYWORD_AUTH },
-	{ "enhancedstatuscodes", KEYWORD_ENHANCED },
-	{ "8bitmime", KEYWORD_8BITMIME },
-};
-
-static unsigned hidden_keywords(const char *value)
-{
-	struct slice rest = slice_of(value), word;
-	unsigned hidden = 0;
-
-	while (slice_token(&rest, " \t,", &word))
-		for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
-			if (slice_caseeq_str(word, keywords[i].word))
-				hidden |= keywords[i].keyword;
-	return hidden;
-}
-
 static int bare_newline_mode(const char *value)
 {
 	if (strcmp(value, "no") == 0)
@@ -143,7 +118,8 @@ static void prepare(struct server_context *ctx)
 	smtpd_server.bare_newline_exclusions = list(p, "smtpd_forbid_bare_newline_exclusions");
 	smtpd_server.sasl_filter = list(p, "smtpd_sasl_mechanism_filter");
 	smtpd_server.sasl_exceptions = list(p, "smtpd_sasl_exceptions_networks");
-	smtpd_server.hidden_keywords = hidden_keywords(p->smtpd_discard_ehlo_keywords);
+	smtpd_server.discard_maps = tables_open("smtpd_discard_ehlo_keyword_address_maps",
+	    p->smtpd_discard_ehlo_keyword_address_maps, 0);
 	smtpd_server.bare_newline = bare_newline_mode(p->smtpd_forbid_bare_newline);
 	open_tls(ctx);
 	open_sasl(p);

@@ -25,8 +25,10 @@
 #include "rewrite/rewrite.h"
 #include "server/server.h"
 #include "server/session.h"
+#include "smtpd/chunk_lines.h"
 #include "smtpd/restrict.h"
 #include "table/match_list.h"
+#include "table/table.h"
 
 enum smtpd_keyword {
 	KEYWORD_PIPELINING = 1,
@@ -35,7 +37,16 @@ enum smtpd_keyword {
 	KEYWORD_STARTTLS = 8,
 	KEYWORD_AUTH = 16,
 	KEYWORD_ENHANCED = 32,
-	KEYWORD_8BITMIME = 64
+	KEYWORD_8BITMIME = 64,
+	KEYWORD_ETRN = 128,
+	KEYWORD_DSN = 256,
+	KEYWORD_SMTPUTF8 = 512,
+	KEYWORD_CHUNKING = 1024,
+	KEYWORD_XVERP = 2048,
+	KEYWORD_XCLIENT = 4096,
+	KEYWORD_XFORWARD = 8192,
+	KEYWORD_REQUIRETLS = 16384,
+	KEYWORD_SILENT = 32768 /* "silent-discard": that is not logged */
 };
 
 struct smtpd_server {
@@ -51,7 +62,7 @@ struct smtpd_server {
 	struct match_list *bare_newline_exclusions;
 	struct match_list *sasl_filter;	    /* smtpd_sasl_mechanism_filter */
 	struct match_list *sasl_exceptions; /* smtpd_sasl_exceptions_networks */
-	unsigned hidden_keywords;	    /* smtpd_discard_ehlo_keywords */
+	struct tables *discard_maps;	    /* smtpd_discard_ehlo_keyword_address_maps */
 	bool tls_wanted;   /* STARTTLS exists, though TLS may have failed to open */
 	bool tls_required; /* smtpd_tls_security_level = encrypt */
 	size_t line_max;   /* line_length_limit, as far as a stream goes */
@@ -78,12 +89,21 @@ struct smtpd_transaction {
 	const char *sasl_sender;	     /* AUTH=, or NULL */
 	const char *encoding;		     /* "7bit", "8bit", or NULL */
 	uint64_t size;			     /* SIZE=, or 0 */
+	unsigned ret;			     /* RET=, enum dsn_ret; 0: none */
+	const char *envid;		     /* ENVID=, decoded, or NULL */
+	bool smtputf8;			     /* RFC 6531 */
 	unsigned recipient_count, overshoot; /* accepted; refused only for their number */
 	struct slice only_recipient;	     /* of the first one, for Received: */
 	struct intake *intake;		     /* from the first accepted recipient on */
 	struct restrict_findings findings;
 	int64_t arrival_us;
+	bool refused; /* content could not be kept, see WHY: the rest is read and dropped */
+	struct reason why;
+	struct chunk_lines chunks; /* of BDAT */
 };
+
+/* See smtpd_bdat.c. */
+enum smtpd_bdat { BDAT_NONE, BDAT_OPEN, BDAT_FAILED };
 
 struct smtpd {
 	struct session session;	 /* first */
@@ -104,7 +124,11 @@ struct smtpd {
 	size_t connect_prepends, connect_bccs; /* how many lines of them are CONNECT's */
 	unsigned errors, junk;
 	const char *where;  /* last command, for "lost connection after ..."; NULL: tell nobody */
-	int64_t data_bytes; /* of an unfinished DATA; -1: none */
+	int64_t data_bytes; /* of the content of an unfinished message; -1: none */
+	enum smtpd_bdat bdat;
+	uint64_t bdat_bytes;  /* of all its chunks, kept or not */
+	unsigned hidden;      /* keywords, see smtpd_keywords.h */
+	bool hidden_is_known; /* else the client's address is looked up when it is asked for */
 	struct smtpd_counter counters[SMTPD_COMMANDS_MAX];
 };
 
@@ -127,6 +151,13 @@ bool smtpd_is_over_limits(struct smtpd *s);
 /* Says why the client is gone, unless the end was ours or it has all that it waited for. */
 void smtpd_log_connection_end(struct smtpd *s);
 void smtpd_log_disconnect(const struct smtpd *s);
+/* "ID: reject: WHERE from NAME: TEXT; from=<...> to=<...> proto=..." */
+void smtpd_log_reject(const struct smtpd *s, const char *where, const char *text);
+
+/* Is the client one of smtpd_forbid_bare_newline_exclusions? */
+bool smtpd_may_send_bare_newline(const struct smtpd *s);
+/* Log line and reply; the session goes on unless the reply's code says otherwise. */
+void smtpd_refuse_bare_newline(struct smtpd *s, const char *where);
 
 /* Until when the client's next line, or part of one, is waited for (smtpd_timeout). */
 void smtpd_set_deadline(struct smtpd *s);
@@ -140,6 +171,9 @@ void smtpd_reply_more(struct smtpd *s, unsigned code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Judges a stage with all facts known; ADDRESS is the recipient's (or VRFY's), or SLICE_NULL. */
 bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice address,
+    struct restrict_verdict *verdict);
+/* The same for a stage that several commands have; COMMAND as the log calls it, or NULL. */
+bool smtpd_check_command(struct smtpd *s, enum restrict_stage stage, const char *command,
     struct restrict_verdict *verdict);
 
 void smtpd_transaction_end(struct smtpd *s);
@@ -170,6 +204,6 @@ void smtpd_auth_mechanisms(const struct smtpd *s, struct strbuf *out);
 /* One command's handler.  ARGS: without the verb, blanks trimmed. */
 typedef void smtpd_handler(struct smtpd *s, struct slice args);
 smtpd_handler smtpd_helo, smtpd_ehlo, smtpd_starttls, smtpd_auth, smtpd_mail, smtpd_rcpt,
-    smtpd_data, smtpd_rset, smtpd_noop, smtpd_vrfy, smtpd_etrn, smtpd_quit, smtpd_help;
+    smtpd_data, smtpd_bdat, smtpd_rset, smtpd_noop, smtpd_vrfy, smtpd_etrn, smtpd_quit, smtpd_help;
 
 #endif

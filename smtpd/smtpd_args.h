@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What stands behind MAIL and RCPT: keyword, path, options (RFC 5321 4.1.1.2, 4.1.1.3).  Pure: what
- * the site makes of it, and the replies, are smtpd_mail.c's.
+ * What stands behind MAIL, RCPT and BDAT: keyword, path, options (RFC 5321 4.1.1.2, 4.1.1.3).
+ * Pure: what the site makes of it, and the replies, are the commands'.
  */
 #ifndef PC_SMTPD_SMTPD_ARGS_H
 #define PC_SMTPD_SMTPD_ARGS_H
@@ -26,12 +26,37 @@ enum smtpd_option {
 	OPTION_AUTH,
 	OPTION_BODY_7BIT,
 	OPTION_BODY_8BIT,
+	OPTION_RET,
+	OPTION_ENVID,
+	OPTION_SMTPUTF8,
+	OPTION_NOTIFY,
+	OPTION_ORCPT,
 	OPTION_BAD_SIZE,  /* no number */
 	OPTION_HUGE_SIZE, /* a number that no file has */
 	OPTION_BAD_AUTH,
+	OPTION_BAD_RET,
+	OPTION_BAD_ENVID,
+	OPTION_BAD_NOTIFY,
+	OPTION_BAD_ORCPT,
 	OPTION_UNKNOWN
 };
-/* One of MAIL's options (a word).  Fills in *SIZE, or AUTH with the decoded mailbox. */
-enum smtpd_option smtpd_args_option(struct slice option, uint64_t *size, struct strbuf *auth);
+
+/* What an option says: SIZE's number, RET's and NOTIFY's bits (mail/dsn.h), or a decoded text. */
+struct smtpd_option_value {
+	uint64_t number;
+	struct strbuf text; /* AUTH, ENVID; ORCPT as "type;address" */
+};
+#define SMTPD_OPTION_TEXT_MAX 2048
+
+/*
+ * One of MAIL's options (a word), RFC 1870, 4954, 6152, 3461, 6531.  VALUE->text is emptied first
+ * and belongs to the caller.  A text holds no control character.
+ */
+enum smtpd_option smtpd_args_mail_option(struct slice option, struct smtpd_option_value *value);
+/* One of RCPT's, RFC 3461. */
+enum smtpd_option smtpd_args_rcpt_option(struct slice option, struct smtpd_option_value *value);
+
+/* BDAT's "count [LAST]", RFC 3030 2; false for anything else. */
+bool smtpd_args_chunk(struct slice args, uint64_t *size, bool *last);
 
 #endif

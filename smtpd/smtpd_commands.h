@@ -17,7 +17,8 @@ enum smtpd_command_flags {
 	CMD_JUNK = 16,	     /* counted by smtpd_junk_command_limit */
 	CMD_LAST = 32,	     /* nothing may follow before its reply (RFC 2920 3.1) */
 	CMD_BEFORE_TLS = 64, /* works where TLS is required and not there yet */
-	CMD_END = 128	     /* works for a client that was refused at its connection */
+	CMD_END = 128,	     /* works for a client that was refused at its connection */
+	CMD_NO_BDAT = 256    /* not between two chunks of a message */
 };
 
 struct smtpd_command {
@@ -26,8 +27,6 @@ struct smtpd_command {
 	unsigned flags;
 	/* What is said when a transaction is open; NULL: that is no matter. */
 	const char *in_mail;
-	/* Does HELP name it?  NULL: always. */
-	bool (*has_help)(const struct smtpd *s);
 };
 
 /* In the order of the disconnect line; the last one stands for all that are unknown. */

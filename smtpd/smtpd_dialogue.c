@@ -26,6 +26,21 @@ void smtpd_set_deadline(struct smtpd *s)
 		    s->session.stream, (unsigned)p->smtpd_min_data_rate, p->smtpd_timeout * 1000);
 }
 
+bool smtpd_may_send_bare_newline(const struct smtpd *s)
+{
+	return match_list_client(smtpd_server.bare_newline_exclusions, slice_of(s->client_name),
+		   &s->session.peer) == MATCH_YES;
+}
+
+void smtpd_refuse_bare_newline(struct smtpd *s, const char *where)
+{
+	const struct postfix_params *p = smtpd_server.params;
+
+	smtpd_log_reject(s, where, "bare <LF> received");
+	smtpd_reply(s, (unsigned)p->smtpd_forbid_bare_newline_reject_code, "5.5.2",
+	    "%s Error: bare <LF> received", p->myhostname);
+}
+
 /* Clients that speak another protocol: HTTP, or none at all, or a message in the wrong place. */
 static bool refuse_forbidden(struct smtpd *s, struct slice line, struct slice verb)
 {
@@ -59,6 +74,8 @@ static bool is_legal(struct smtpd *s, const struct smtpd_command *c, struct slic
 		smtpd_reply(s, 503, "5.5.1", "Error: need MAIL command");
 	else if (c->in_mail != NULL && s->transaction != NULL)
 		smtpd_reply(s, 503, "5.5.1", "%s", c->in_mail);
+	else if ((c->flags & CMD_NO_BDAT) && s->bdat != BDAT_NONE)
+		smtpd_reply(s, 503, "5.5.1", "Error: %s after BDAT", c->verb);
 	else
 		return true;
 	return false;
@@ -103,7 +120,7 @@ static void log_pipelining(const struct smtpd *s, const char *verb)
 static bool refuse_pipelining(struct smtpd *s, const struct smtpd_command *c)
 {
 	s->pipelined = stream_has_input(s->session.stream) && (!s->esmtp || (c->flags & CMD_LAST));
-	if (!s->pipelined || !(c->flags & CMD_LAST))
+	if (!s->pipelined)
 		return false;
 	if (!s->pipelining_log)
 		log_pipelining(s, c->verb);
@@ -186,7 +203,6 @@ static void skip_line(struct smtpd *s)
 static bool read_command(struct smtpd *s, struct slice *line)
 {
 	struct stream *stream = s->session.stream;
-	const struct postfix_params *p = smtpd_server.params;
 
 	smtpd_set_deadline(s);
 	switch (stream_read_line(stream, smtpd_server.line_max, line)) {
@@ -199,17 +215,16 @@ static bool read_command(struct smtpd *s, struct slice *line)
 		break;
 	}
 	line->len--;
-	if (line->len > 0 && line->ptr[line->len - 1] == '\r')
+	if (line->len > 0 && line->ptr[line->len - 1] == '\r') {
 		line->len--;
-	else
+	} else {
 		s->bare_lf_seen = true;
-	if (s->bare_lf_seen && smtpd_server.bare_newline == BARE_NEWLINE_REJECT &&
-	    match_list_client(smtpd_server.bare_newline_exclusions, slice_of(s->client_name),
-		&s->session.peer) != MATCH_YES) {
-		smtpd_reply(s, (unsigned)p->smtpd_forbid_bare_newline_reject_code, "5.5.2",
-		    "%s Error: bare <LF> received", p->myhostname);
-		s->closing = true;
-		return false;
+		if (smtpd_server.bare_newline == BARE_NEWLINE_REJECT &&
+		    !smtpd_may_send_bare_newline(s)) {
+			smtpd_refuse_bare_newline(s, s->where);
+			s->closing = true;
+			return false;
+		}
 	}
 	*line = slice_trim(*line, " \t");
 	return true;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* HELO and EHLO. */
-#include "smtpd/smtpd.h"
+#include "log/log.h"
+#include "smtpd/smtpd_keywords.h"
 
 /* Bytes that would end a comment, a word or an address in Received:. */
 #define NEUTER " <>()\\\";@"
@@ -36,44 +37,21 @@ void smtpd_helo(struct smtpd *s, struct slice args)
 		smtpd_reply(s, 250, NULL, "%s", smtpd_server.params->myhostname);
 }
 
-static void say_auth(struct smtpd *s)
-{
-	struct strbuf mechanisms = STRBUF_INIT(400);
-
-	smtpd_auth_mechanisms(s, &mechanisms);
-	if (mechanisms.len > 0) {
-		smtpd_reply_more(s, 250, "AUTH %s", mechanisms.ptr);
-		if (smtpd_server.params->broken_sasl_auth_clients)
-			smtpd_reply_more(s, 250, "AUTH=%s", mechanisms.ptr);
-	}
-	strbuf_release(&mechanisms);
-}
-
 void smtpd_ehlo(struct smtpd *s, struct slice args)
 {
-	const struct postfix_params *p = smtpd_server.params;
-	unsigned shown = ~smtpd_server.hidden_keywords;
-	bool tls = stream_tls(s->session.stream) != NULL;
+	const char *myhostname = smtpd_server.params->myhostname;
+	struct strbuf text = STRBUF_INIT(8192);
 
 	if (!take_helo(s, args, true))
 		return;
-	smtpd_reply_more(s, 250, "%s", p->myhostname);
-	if (shown & KEYWORD_PIPELINING)
-		smtpd_reply_more(s, 250, "PIPELINING");
-	if (shown & KEYWORD_SIZE)
-		smtpd_reply_more(s, 250, p->message_size_limit > 0 ? "SIZE %lld" : "SIZE",
-		    (long long)p->message_size_limit);
-	if ((shown & KEYWORD_VRFY) && !p->disable_vrfy_command)
-		smtpd_reply_more(s, 250, "VRFY");
-	if ((shown & KEYWORD_STARTTLS) && smtpd_server.tls != NULL && !tls)
-		smtpd_reply_more(s, 250, "STARTTLS");
-	if ((shown & KEYWORD_AUTH) && smtpd_auth_allowed(s))
-		say_auth(s);
-	if (shown & KEYWORD_ENHANCED)
-		smtpd_reply_more(s, 250, "ENHANCEDSTATUSCODES");
-	if (shown & KEYWORD_8BITMIME) {
-		smtpd_reply(s, 250, NULL, "8BITMIME");
-		return;
+	strbuf_addstr(&text, myhostname);
+	if (smtpd_keywords_announce(s, &text)) {
+		smtpd_reply(s, 250, NULL, "%s", text.ptr);
+	} else {
+		log_warning("don't know what EHLO features to announce to %s", s->name_addr);
+		log_info("NOQUEUE: reject: EHLO from %s: 421 4.3.0 %s Server local data error",
+		    s->name_addr, myhostname);
+		smtpd_reply(s, 421, "4.3.0", "%s Server local data error", myhostname);
 	}
-	smtpd_reply(s, 250, NULL, "OK");
+	strbuf_release(&text);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "log/log.h"
+#include "mail/address.h"
 #include "smtpd/smtpd_commands.h"
 
 /* Says why the client is gone, unless the end was ours or it has all that it waited for. */
@@ -16,7 +17,7 @@ void smtpd_log_connection_end(struct smtpd *s)
 	if (error == STREAM_OK || s->where == NULL ||
 	    (error != STREAM_TIMEOUT && strcmp(s->where, "END-OF-MESSAGE") == 0))
 		return;
-	if (s->data_bytes >= 0)
+	if (s->data_bytes >= 0 && (strcmp(s->where, "DATA") == 0 || strcmp(s->where, "BDAT") == 0))
 		snprintf(bytes, sizeof(bytes), " (%lld bytes)", (long long)s->data_bytes);
 	log_info("%s: %s after %s%s from %s", id != NULL ? id : "NOQUEUE",
 	    error == STREAM_TIMEOUT ? "timeout" : "lost connection", s->where, bytes, s->name_addr);
@@ -44,8 +45,36 @@ void smtpd_log_disconnect(const struct smtpd *s)
 	strbuf_addf(&line, " commands=%u", ok);
 	if (ok != total || total == 0)
 		strbuf_addf(&line, "/%u", total);
-	if (s->bare_lf_seen && smtpd_server.bare_newline != BARE_NEWLINE_NO)
+	if (s->bare_lf_seen && smtpd_server.bare_newline == BARE_NEWLINE_NOTE)
 		strbuf_addstr(&line, " notes=bare_lf");
 	log_info("disconnect from %s%s", s->name_addr, line.ptr);
+	strbuf_release(&line);
+}
+
+static void add_address(struct strbuf *line, const char *name, struct slice address)
+{
+	strbuf_addf(line, " %s=<", name);
+	address_external(address, line);
+	strbuf_addch(line, '>');
+}
+
+void smtpd_log_reject(const struct smtpd *s, const char *where, const char *text)
+{
+	const struct smtpd_transaction *t = s->transaction;
+	const char *id = smtpd_queue_id(s);
+	struct strbuf line = STRBUF_INIT(8192);
+
+	strbuf_addf(&line, "%s: reject: %s from %s: %s;", id != NULL ? id : "NOQUEUE", where,
+	    s->name_addr, text);
+	if (t != NULL)
+		add_address(&line, "from", t->sender);
+	if (t != NULL && t->recipient_count > 0)
+		add_address(&line, "to", t->only_recipient);
+	strbuf_addf(&line, " proto=%s", s->esmtp ? "ESMTP" : "SMTP");
+	if (s->helo != NULL)
+		strbuf_addf(&line, " helo=<%s>", s->helo);
+	if (s->sasl_username != NULL)
+		strbuf_addf(&line, " sasl_username=<%s>", s->sasl_username);
+	log_info("%s", line.ptr);
 	strbuf_release(&line);
 }

@@ -9,26 +9,44 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/codec.h"
 #include "log/log.h"
 #include "mail/address.h"
-#include "smtpd/smtpd.h"
 #include "smtpd/smtpd_args.h"
+#include "smtpd/smtpd_keywords.h"
 #include "table/table.h"
+
+static bool refuse(struct smtpd *s, unsigned code, const char *dsn, const char *text)
+{
+	smtpd_reply(s, code, dsn, "%s", text);
+	return false;
+}
+
+static bool refuse_unicode(struct smtpd *s)
+{
+	return refuse(s, 553, "5.6.7", "Must declare SMTPUTF8 to send unicode address");
+}
+
+/* RFC 6531 3.4; only strict_smtputf8 minds an address that was not announced. */
+static bool has_declared_unicode(struct smtpd *s, struct slice address)
+{
+	return !smtpd_server.params->strict_smtputf8 || s->transaction->smtputf8 ||
+	       ascii_is_valid(address) || refuse_unicode(s);
+}
 
 /* The path of MAIL or RCPT; false when the refusal was sent. */
 static bool take_path(struct smtpd *s, struct slice *args, bool sender, struct strbuf *out)
 {
 	struct slice whole = *args;
+	bool utf8 = !(smtpd_hidden_keywords(s) & KEYWORD_SMTPUTF8);
 	unsigned flags = (smtpd_server.params->strict_rfc821_envelopes ? ADDRESS_STRICT : 0) |
-			 (sender ? ADDRESS_ALLOW_EMPTY : 0);
+			 (sender ? ADDRESS_ALLOW_EMPTY : 0) | (utf8 ? ADDRESS_UTF8 : 0);
 	enum address_status status = smtpd_args_path(args, flags, out);
 
 	if (status == ADDRESS_OK)
 		return true;
-	if (status == ADDRESS_NON_ASCII) {
-		smtpd_reply(s, 553, "5.6.7", "Must declare SMTPUTF8 to send unicode address");
-		return false;
-	}
+	if (status == ADDRESS_NON_ASCII)
+		return refuse_unicode(s);
 	log_warning("Illegal address syntax from %s in %s command: %.*s", s->name_addr,
 	    sender ? "MAIL" : "RCPT", SLICE_ARG(slice_first(whole, 200)));
 	if (sender)
@@ -58,23 +76,12 @@ static bool enough_space(void)
 /* A refusal of our own, logged like one of the restrictions'. */
 static void refuse_sender(struct smtpd *s, unsigned code, const char *dsn, const char *text)
 {
-	struct strbuf line = STRBUF_INIT(4000);
+	struct strbuf why = STRBUF_INIT(500);
 
-	strbuf_addf(&line, "NOQUEUE: reject: MAIL from %s: %u %s %s; from=<%s> proto=%s",
-	    s->name_addr, code, dsn, text, s->transaction->sender.ptr, s->esmtp ? "ESMTP" : "SMTP");
-	if (s->helo != NULL)
-		strbuf_addf(&line, " helo=<%s>", s->helo);
-	if (s->sasl_username != NULL)
-		strbuf_addf(&line, " sasl_username=<%s>", s->sasl_username);
-	log_info("%s", line.ptr);
-	strbuf_release(&line);
+	strbuf_addf(&why, "%u %s %s", code, dsn, text);
+	smtpd_log_reject(s, "MAIL", why.ptr);
+	strbuf_release(&why);
 	smtpd_reply(s, code, dsn, "%s", text);
-}
-
-static bool refuse_option(struct smtpd *s, unsigned code, const char *dsn, const char *text)
-{
-	smtpd_reply(s, code, dsn, "%s", text);
-	return false;
 }
 
 static bool has_acceptable_size(struct smtpd *s)
@@ -87,17 +94,52 @@ static bool has_acceptable_size(struct smtpd *s)
 	return false;
 }
 
-/* False when the refusal was sent. */
-static bool take_mail_option(
-    struct smtpd *s, struct smtpd_transaction *t, struct slice option, struct strbuf *auth)
+static bool has_dsn(struct smtpd *s)
 {
-	switch (smtpd_args_option(option, &t->size, auth)) {
+	return !(smtpd_hidden_keywords(s) & KEYWORD_DSN) ||
+	       refuse(s, 501, "5.7.1", "DSN support is disabled");
+}
+
+static bool refuse_unsupported(struct smtpd *s, struct slice option)
+{
+	smtpd_reply(
+	    s, 555, "5.5.4", "Unsupported option: %.*s", SLICE_ARG(slice_first(option, 100)));
+	return false;
+}
+
+/* RFC 3461 4.3, 4.4: at most once each; false when the refusal was sent. */
+static bool take_ret(struct smtpd *s, struct smtpd_transaction *t, unsigned ret)
+{
+	if (!has_dsn(s))
+		return false;
+	if (t->ret != 0)
+		return refuse(s, 501, "5.5.4", "Bad RET parameter syntax");
+	t->ret = ret;
+	return true;
+}
+
+static bool take_envid(struct smtpd *s, struct smtpd_transaction *t, struct slice envid)
+{
+	if (!has_dsn(s))
+		return false;
+	if (t->envid != NULL)
+		return refuse(s, 501, "5.5.4", "Bad ENVID parameter syntax");
+	t->envid = arena_slicedup(&t->arena, envid);
+	return true;
+}
+
+/* False when the refusal was sent. */
+static bool take_mail_option(struct smtpd *s, struct smtpd_transaction *t, struct slice option,
+    struct smtpd_option_value *value)
+{
+	switch (smtpd_args_mail_option(option, value)) {
 	case OPTION_SIZE:
+		t->size = value->number;
 		return has_acceptable_size(s);
 	case OPTION_AUTH:
 		/* Only of clients that logged in. */
 		if (smtpd_server.auth != NULL && s->sasl_username != NULL)
-			t->sasl_sender = arena_slicedup(&t->arena, strbuf_slice(auth));
+			t->sasl_sender = arena_slicedup(&t->arena, strbuf_slice(&value->text));
 		return true;
 	case OPTION_BODY_8BIT:
 		t->encoding = "8bit";
@@ -105,32 +147,40 @@ static bool take_mail_option(
 	case OPTION_BODY_7BIT:
 		t->encoding = "7bit";
 		return true;
+	case OPTION_RET:
+		return take_ret(s, t, (unsigned)value->number);
+	case OPTION_ENVID:
+		return take_envid(s, t, strbuf_slice(&value->text));
+	case OPTION_SMTPUTF8:
+		if (smtpd_hidden_keywords(s) & KEYWORD_SMTPUTF8)
+			return refuse_unsupported(s, option);
+		t->smtputf8 = true;
+		return true;
 	case OPTION_BAD_SIZE:
-		return refuse_option(s, 501, "5.5.4", "Bad message size syntax");
+		return refuse(s, 501, "5.5.4", "Bad message size syntax");
 	case OPTION_HUGE_SIZE:
-		return refuse_option(
-		    s, 552, "5.3.4", "Message size exceeds file system imposed limit");
+		return refuse(s, 552, "5.3.4", "Message size exceeds file system imposed limit");
 	case OPTION_BAD_AUTH:
-		return refuse_option(s, 501, "5.5.4", "Bad AUTH= syntax");
-	case OPTION_UNKNOWN:
-		break;
+		return smtpd_server.auth == NULL ||
+		       refuse(s, 501, "5.5.4", "Malformed AUTH= parameter to MAIL command");
+	case OPTION_BAD_RET:
+		return has_dsn(s) && refuse(s, 501, "5.5.4", "Bad RET parameter syntax");
+	case OPTION_BAD_ENVID:
+		return has_dsn(s) && refuse(s, 501, "5.5.4", "Bad ENVID parameter syntax");
+	default:
+		return refuse_unsupported(s, option);
 	}
-	smtpd_reply(
-	    s, 555, "5.5.4", "Unsupported option: %.*s", SLICE_ARG(slice_first(option, 100)));
-	return false;
 }
 
 static bool take_mail_options(struct smtpd *s, struct slice options)
 {
-	struct strbuf auth = STRBUF_INIT(500);
+	struct smtpd_option_value value = { .text = STRBUF_INIT(SMTPD_OPTION_TEXT_MAX) };
 	struct slice option;
 	bool ok = true;
 
-	while (ok && slice_token(&options, " \t", &option)) {
-		strbuf_reset(&auth);
-		ok = take_mail_option(s, s->transaction, option, &auth);
-	}
-	strbuf_release(&auth);
+	while (ok && slice_token(&options, " \t", &option))
+		ok = take_mail_option(s, s->transaction, option, &value);
+	strbuf_release(&value.text);
 	return ok;
 }
 
@@ -155,7 +205,7 @@ static bool mail_is_acceptable(struct smtpd *s, struct slice sender, struct slic
 	struct restrict_verdict verdict;
 
 	set_sender(t, sender);
-	if (!take_mail_options(s, options))
+	if (!take_mail_options(s, options) || !has_declared_unicode(s, sender))
 		return false;
 	if (!smtpd_check(s, RESTRICT_MAIL, SLICE_NULL, &verdict)) {
 		smtpd_reply_verdict(s, &verdict);
@@ -225,6 +275,7 @@ static bool open_intake(struct smtpd *s, struct reason *why)
 		.origin = "smtp",
 		.local_rewrite = local,
 		.add_missing_headers = local,
+		.smtputf8 = t->smtputf8,
 		.overrides = intake_overrides(smtpd_server.params->receive_override_options),
 		.arrival_us = t->arrival_us,
 	    },
@@ -235,6 +286,10 @@ static bool open_intake(struct smtpd *s, struct reason *why)
 		intake_set_filter(t->intake, smtpd_server.params->content_filter);
 	if (t->encoding != NULL)
 		intake_set_encoding(t->intake, t->encoding);
+	if (t->envid != NULL)
+		intake_set_envelope_id(t->intake, slice_of(t->envid));
+	if (t->ret != 0)
+		intake_set_ret(t->intake, t->ret);
 	log_client(s);
 	return true;
 }
@@ -272,7 +327,14 @@ void smtpd_mail(struct smtpd *s, struct slice args)
 	strbuf_release(&sender);
 }
 
-static void accept_recipient(struct smtpd *s, struct slice address)
+/* What RCPT says beside the address. */
+struct recipient {
+	struct slice address;
+	unsigned notify;
+	struct strbuf orcpt;
+};
+
+static void accept_recipient(struct smtpd *s, const struct recipient *r)
 {
 	struct smtpd_transaction *t = s->transaction;
 	struct strbuf rewritten = STRBUF_INIT(2 * ADDRESS_MAX);
@@ -282,16 +344,18 @@ static void accept_recipient(struct smtpd *s, struct slice address)
 		smtpd_reply(s, 451, why.dsn, "Error: %s", why.text);
 		return;
 	}
-	rewrite_address(smtpd_server.rewriter, REWRITE_LOCAL, address, &rewritten);
+	rewrite_address(smtpd_server.rewriter, REWRITE_LOCAL, r->address, &rewritten);
 	struct intake_recipient rcpt = {
 		.address = strbuf_slice(&rewritten),
-		.original = address,
+		.original = r->address,
+		.dsn_orcpt = strbuf_slice(&r->orcpt),
+		.notify = r->notify,
 	};
 	if (!intake_recipient(t->intake, &rcpt, &why)) {
 		smtpd_reply(s, 451, why.dsn, "Error: %s", why.text);
 	} else {
 		if (t->recipient_count++ == 0)
-			t->only_recipient = arena_slice(&t->arena, address);
+			t->only_recipient = arena_slice(&t->arena, r->address);
 		smtpd_reply(s, 250, "2.1.5", "Ok");
 	}
 	strbuf_release(&rewritten);
@@ -313,9 +377,50 @@ static bool is_one_too_many(struct smtpd *s)
 	return true;
 }
 
+/* False when the refusal was sent. */
+static bool take_rcpt_option(
+    struct smtpd *s, struct recipient *r, struct slice option, struct smtpd_option_value *value)
+{
+	switch (smtpd_args_rcpt_option(option, value)) {
+	case OPTION_NOTIFY:
+		if (!has_dsn(s))
+			return false;
+		if (r->notify != 0)
+			return refuse(s, 501, "5.5.4", "Error: Bad NOTIFY parameter syntax");
+		r->notify = (unsigned)value->number;
+		return true;
+	case OPTION_ORCPT:
+		if (!has_dsn(s))
+			return false;
+		if (r->orcpt.len > 0)
+			return refuse(s, 501, "5.5.4", "Error: Bad ORCPT parameter syntax");
+		strbuf_addslice(&r->orcpt, strbuf_slice(&value->text));
+		return true;
+	case OPTION_BAD_NOTIFY:
+		return has_dsn(s) && refuse(s, 501, "5.5.4", "Error: Bad NOTIFY parameter syntax");
+	case OPTION_BAD_ORCPT:
+		return has_dsn(s) && refuse(s, 501, "5.5.4", "Error: Bad ORCPT parameter syntax");
+	default:
+		return refuse_unsupported(s, option);
+	}
+}
+
+static bool take_rcpt_options(struct smtpd *s, struct recipient *r, struct slice options)
+{
+	struct smtpd_option_value value = { .text = STRBUF_INIT(SMTPD_OPTION_TEXT_MAX) };
+	struct slice option;
+	bool ok = true;
+
+	while (ok && slice_token(&options, " \t", &option))
+		ok = take_rcpt_option(s, r, option, &value);
+	strbuf_release(&value.text);
+	return ok;
+}
+
 void smtpd_rcpt(struct smtpd *s, struct slice args)
 {
 	struct strbuf address = STRBUF_INIT(ADDRESS_MAX);
+	struct recipient r = { .orcpt = STRBUF_INIT(SMTPD_OPTION_TEXT_MAX) };
 	struct restrict_verdict verdict;
 
 	if (!smtpd_args_keyword(&args, "TO") || args.len == 0) {
@@ -324,15 +429,15 @@ void smtpd_rcpt(struct smtpd *s, struct slice args)
 	}
 	if (is_one_too_many(s))
 		return;
-	if (!take_path(s, &args, false, &address)) {
-		/* said already */
-	} else if (slice_trim(args, " \t").len > 0) {
-		smtpd_reply(s, 555, "5.5.4", "Unsupported option: %.*s",
-		    SLICE_ARG(slice_first(slice_trim(args, " \t"), 100)));
-	} else if (!smtpd_check(s, RESTRICT_RCPT, strbuf_slice(&address), &verdict)) {
-		smtpd_reply_verdict(s, &verdict);
-	} else {
-		accept_recipient(s, strbuf_slice(&address));
+	if (take_path(s, &args, false, &address)) {
+		r.address = strbuf_slice(&address);
+		if (!has_declared_unicode(s, r.address) || !take_rcpt_options(s, &r, args))
+			; /* said already */
+		else if (!smtpd_check(s, RESTRICT_RCPT, r.address, &verdict))
+			smtpd_reply_verdict(s, &verdict);
+		else
+			accept_recipient(s, &r);
 	}
+	strbuf_release(&r.orcpt);
 	strbuf_release(&address);
 }

@@ -24,16 +24,16 @@ void smtpd_quit(struct smtpd *s, struct slice args)
 	s->closing = true;
 }
 
-/* The next verb by alphabet after LAST that help is given for; NULL: that was the last one. */
-static const char *next_verb(const struct smtpd *s, const char *last)
+/* The next verb by alphabet after LAST; NULL: that was the last one. */
+static const char *next_verb(const char *last)
 {
 	const char *next = NULL;
 
 	for (size_t i = 0; i < smtpd_command_count; i++) {
 		const struct smtpd_command *c = &smtpd_commands[i];
 
-		if (strcmp(c->verb, last) > 0 && (next == NULL || strcmp(c->verb, next) < 0) &&
-		    (c->has_help == NULL || c->has_help(s)))
+		if (c->run != NULL && strcmp(c->verb, last) > 0 &&
+		    (next == NULL || strcmp(c->verb, next) < 0))
 			next = c->verb;
 	}
 	return next;
@@ -44,7 +44,7 @@ void smtpd_help(struct smtpd *s, struct slice args)
 	struct strbuf list = STRBUF_INIT(512);
 
 	(void)args;
-	for (const char *verb = next_verb(s, ""); verb != NULL; verb = next_verb(s, verb))
+	for (const char *verb = next_verb(""); verb != NULL; verb = next_verb(verb))
 		strbuf_addf(&list, " %s", verb);
 	smtpd_reply(s, 214, "2.0.0", "Commands:%s", list.ptr);
 	strbuf_release(&list);

@@ -15,22 +15,27 @@ const char *smtpd_queue_id(const struct smtpd *s)
 	return intake_id(s->transaction->intake);
 }
 
-/* RFC 3848, RFC 5321 4.4. */
+/* RFC 3848, RFC 5321 4.4, RFC 6531 3.7.3. */
 const char *smtpd_protocol(const struct smtpd *s)
 {
 	static const char *const names[2][2][2] = {
 		{ { "SMTP", "SMTP" }, { "SMTP", "SMTP" } },
 		{ { "ESMTP", "ESMTPA" }, { "ESMTPS", "ESMTPSA" } },
 	};
+	static const char *const utf8_names[2][2] = { { "UTF8SMTP", "UTF8SMTPA" },
+		{ "UTF8SMTPS", "UTF8SMTPSA" } };
+
+	if (s->transaction != NULL && s->transaction->smtputf8)
+		return utf8_names[stream_tls(s->session.stream) != NULL][s->sasl_username != NULL];
 	return names[s->esmtp][stream_tls(s->session.stream) != NULL][s->sasl_username != NULL];
 }
 
-bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice address,
-    struct restrict_verdict *verdict)
+static bool check(struct smtpd *s, enum restrict_stage stage, const char *command,
+    struct slice address, struct restrict_verdict *verdict)
 {
 	struct smtpd_transaction *t = s->transaction;
 	struct restrict_facts facts = {
-		.command = stage == RESTRICT_HELO ? (s->esmtp ? "EHLO" : "HELO") : NULL,
+		.command = command,
 		.queue_id = smtpd_queue_id(s),
 		.client_name = s->client_name,
 		.client_address = s->client_address,
@@ -55,13 +60,39 @@ bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice addres
 	    t != NULL ? &t->findings : NULL, verdict);
 }
 
+bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice address,
+    struct restrict_verdict *verdict)
+{
+	const char *command = NULL;
+
+	if (stage == RESTRICT_HELO)
+		command = s->esmtp ? "EHLO" : "HELO";
+	if (stage == RESTRICT_END_OF_DATA)
+		return smtpd_check_command(s, stage, command, verdict);
+	return check(s, stage, command, address, verdict);
+}
+
+bool smtpd_check_command(struct smtpd *s, enum restrict_stage stage, const char *command,
+    struct restrict_verdict *verdict)
+{
+	const struct smtpd_transaction *t = s->transaction;
+
+	/* With several of them it is about none of them (as with the peer). */
+	return check(s, stage, command,
+	    t != NULL && t->recipient_count == 1 ? t->only_recipient : SLICE_NULL, verdict);
+}
+
 void smtpd_transaction_end(struct smtpd *s)
 {
 	struct smtpd_transaction *t = s->transaction;
 
+	s->bdat = BDAT_NONE;
+	s->bdat_bytes = 0;
+	s->data_bytes = -1;
 	if (t == NULL)
 		return;
 	s->transaction = NULL;
+	chunk_lines_release(&t->chunks);
 	intake_free(t->intake);
 	arena_release(&t->arena);
 	free(t);

@@ -176,11 +176,16 @@ def test_bare_reject():
                   "reject: a command with a bare LF")
     with dialogue(reject_port, ENVELOPE) as d:
         d.send("Subject: bare\r\n\r\na\nb\r\n.\r\n")
-        tap.equal(d.rest(), ["550 5.5.2 mail.example.test Error: bare <LF> received"],
+        tap.equal(d.reply(), ["550 5.5.2 mail.example.test Error: bare <LF> received"],
                   "reject: a message with one")
+        tap.like(d.ask("QUIT"), "^221 ", "... and the session goes on")
+    the_mail.wait_for_log(r"[0-9A-F]+: reject: END-OF-MESSAGE from \S+: bare <LF> received; "
+                          "from=<alice@example.test> to=<bob@example.test> proto=ESMTP "
+                          "helo=<client.example.net>$")
     with dialogue(note_port, ENVELOPE) as d:
-        d.send("Subject: noted\n\na\n.\n")
-        tap.like("\n".join(d.reply()), "^250 ", "note: LF.LF ends a message")
+        d.send("Subject: noted\n\na\n.\nb\r\n.\r\n")
+        tap.like("\n".join(d.reply()), "^250 ", "note: a message with bare LF")
+        tap.ok(d.quiet(), "note: LF.LF does not end it")
     the_mail.wait_for_log("disconnect from .* notes=bare_lf$")
 
 

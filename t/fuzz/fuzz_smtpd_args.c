@@ -24,30 +24,29 @@ static void check_address(struct slice address, bool sender)
 		ASSERT(address.ptr[i] >= ' ' && address.ptr[i] != 0x7f);
 }
 
-static void check_options(struct slice options)
+static void check_text(enum smtpd_option option, struct slice text)
 {
-	struct strbuf auth = STRBUF_INIT(500);
-	struct slice option;
+	for (size_t i = 0; i < text.len; i++)
+		ASSERT(option == OPTION_ORCPT
+			   ? (unsigned char)text.ptr[i] >= ' ' && text.ptr[i] != 0x7f
+			   : ascii_isprint(text.ptr[i]));
+	ASSERT(utf8_is_valid(text));
+}
 
-	while (slice_token(&options, " \t", &option)) {
-		uint64_t number = 0;
+static void check_options(struct slice options, bool sender)
+{
+	struct smtpd_option_value value = { .text = STRBUF_INIT(SMTPD_OPTION_TEXT_MAX) };
+	struct slice word;
 
-		strbuf_reset(&auth);
-		switch (smtpd_args_option(option, &number, &auth)) {
-		case OPTION_SIZE:
-			ASSERT(number <= INT64_MAX);
-			break;
-		case OPTION_AUTH:
-			ASSERT(auth.len <= option.len);
-			for (size_t i = 0; i < auth.len; i++)
-				ASSERT(ascii_isprint(auth.ptr[i]));
-			break;
-		default:
-			ASSERT(number == 0);
-			break;
-		}
+	while (slice_token(&options, " \t", &word)) {
+		enum smtpd_option option = sender ? smtpd_args_mail_option(word, &value)
+						  : smtpd_args_rcpt_option(word, &value);
+
+		ASSERT(value.number <= INT64_MAX && value.text.len <= word.len);
+		if (option < OPTION_BAD_SIZE)
+			check_text(option, strbuf_slice(&value.text));
 	}
-	strbuf_release(&auth);
+	strbuf_release(&value.text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -65,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (smtpd_args_path(&args, flags, &out) == ADDRESS_OK) {
 			check_inside(args, whole);
 			check_address(strbuf_slice(&out), sender);
-			check_options(args);
+			check_options(args, sender);
 		}
 	}
 	strbuf_release(&out);

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A real Postfix with a private configuration and queue on a port of its own, for comparisons.
 
-It needs root and Debian's package; an installed Postcote is not taken for it.
+It needs root and Debian's package; an installed Postcote is not taken for it.  PC_PEER_ROOT may name
+the root of another release (made by debootstrap --include=postfix) whose Postfix is run instead.
 """
 
 import os
@@ -13,21 +14,40 @@ import instance
 import tap
 
 DAEMONS = "/usr/lib/postfix/sbin"
+ROOT = os.environ.get("PC_PEER_ROOT", "")
 
 
 def find():
     """Skips the whole test where there is no real Postfix."""
     if os.geteuid() != 0:
         tap.skip_all("a real Postfix needs root")
-    if not os.path.exists(DAEMONS + "/smtpd") or not os.path.exists("/usr/sbin/postfix"):
+    if not os.path.exists(f"{ROOT}{DAEMONS}/smtpd") or not os.path.exists(f"{ROOT}/usr/sbin/postfix"):
         tap.skip_all("no real Postfix is installed (package postfix)")
 
 
+def version():
+    """(3, 7) or so."""
+    output = subprocess.run(_inside(["/usr/sbin/postconf", "-dh", "mail_version"]), check=True,
+                            stdout=subprocess.PIPE, text=True).stdout
+    return tuple(int(part) for part in output.split(".")[:2])
+
+
+def _meta_directory():
+    """Where the package put its list of files."""
+    usual = "/etc/postfix"
+    return usual if os.path.exists(f"{ROOT}{usual}/postfix-files") else "/usr/share/postfix"
+
+
+def _inside(argv):
+    return ["chroot", ROOT, *argv] if ROOT else argv
+
+
 class PeerPostfix:
-    """Configured by MAIN, a dictionary of main.cf parameters."""
+    """Configured by MAIN, a dictionary of main.cf parameters.  path() is how we see its files, own()
+    how it does."""
 
     def __init__(self, main):
-        self.dir = tempfile.mkdtemp(prefix="postcote-peer-")
+        self.dir = tempfile.mkdtemp(prefix="postcote-peer-", dir=ROOT + "/tmp" if ROOT else None)
         os.chmod(self.dir, 0o755)
         self.port = instance.free_ports(1)[0]
         self.maildirs = self.path("mail")
@@ -36,13 +56,13 @@ class PeerPostfix:
         for name in ("data", "mail"):
             shutil.chown(self.path(name), "postfix", "postfix")
         values = {
-            "compatibility_level": "3.6", "queue_directory": self.path("spool"),
-            "data_directory": self.path("data"), "command_directory": "/usr/sbin",
+            "compatibility_level": "3.6", "queue_directory": self.own("spool"),
+            "data_directory": self.own("data"), "command_directory": "/usr/sbin",
             "daemon_directory": DAEMONS, "mail_owner": "postfix", "setgid_group": "postdrop",
-            "maillog_file": self.path("mail.log"), "maillog_file_prefixes": self.dir,
-            "inet_interfaces": "127.0.0.1", "meta_directory": "/etc/postfix",
+            "maillog_file": self.own("mail.log"), "maillog_file_prefixes": self.own(),
+            "inet_interfaces": "127.0.0.1", "meta_directory": _meta_directory(),
             "shlib_directory": "/usr/lib/postfix", "alias_maps": "", "alias_database": "",
-            "virtual_mailbox_base": self.path("mail"),
+            "virtual_mailbox_base": self.own("mail"),
             "virtual_uid_maps": f"static:{shutil._get_uid('postfix')}",
             "virtual_gid_maps": f"static:{shutil._get_gid('postfix')}",
             "virtual_minimum_uid": "1", **main,
@@ -63,9 +83,12 @@ class PeerPostfix:
     def path(self, *parts):
         return os.path.join(self.dir, *parts)
 
+    def own(self, *parts):
+        return self.path(*parts).removeprefix(ROOT)
+
     def postfix(self, verb):
-        return subprocess.run(["/usr/sbin/postfix", "-c", self.path("etc"), verb], timeout=60,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        return subprocess.run(_inside(["/usr/sbin/postfix", "-c", self.own("etc"), verb]),
+                              timeout=60, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
 
     def __enter__(self):

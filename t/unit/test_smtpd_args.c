@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The arguments of MAIL and RCPT. */
+/* The arguments of MAIL, RCPT and BDAT. */
 #include "unit.h"
 
+#include "mail/dsn.h"
 #include "smtpd/smtpd_args.h"
 
 static void keywords(void **state)
@@ -64,14 +65,33 @@ static void paths(void **state)
 	}
 }
 
-static void options(void **state)
+struct option_case {
+	const char *option;
+	enum smtpd_option want;
+	uint64_t number;
+	const char *text; /* NULL: whatever */
+};
+
+static void run_options(const struct option_case *cases, size_t count,
+    enum smtpd_option (*parse)(struct slice, struct smtpd_option_value *))
 {
-	static const struct {
-		const char *option;
-		enum smtpd_option want;
-		uint64_t size;
-		const char *auth;
-	} cases[] = {
+	struct smtpd_option_value value = { .text = STRBUF_INIT(SMTPD_OPTION_TEXT_MAX) };
+
+	for (size_t i = 0; i < count; i++) {
+		const char *name = cases[i].option;
+
+		want_int(name, parse(slice_of(name), &value), cases[i].want);
+		want_int(name, value.number, cases[i].number);
+		if (cases[i].text != NULL)
+			want_slice(name, strbuf_slice(&value.text), slice_of(cases[i].text));
+	}
+	strbuf_release(&value.text);
+}
+
+/* hostile-input rows 25 and 26. */
+static void mail_options(void **state)
+{
+	static const struct option_case cases[] = {
 		{ "SIZE=0", OPTION_SIZE, 0, "" },
 		{ "size=9223372036854775807", OPTION_SIZE, INT64_MAX, "" },
 		{ "SIZE=9223372036854775808", OPTION_HUGE_SIZE, 0, "" },
@@ -89,21 +109,119 @@ static void options(void **state)
 		{ "AUTH=a+C3", OPTION_BAD_AUTH, 0, NULL },
 		{ "AUTH=a+00", OPTION_BAD_AUTH, 0, NULL },
 		{ "AUTH=a+0D+0Ab", OPTION_BAD_AUTH, 0, NULL },
-		{ "RET=FULL", OPTION_UNKNOWN, 0, "" },
+		{ "RET=FULL", OPTION_RET, DSN_RET_FULL, "" },
+		{ "ret=hdrs", OPTION_RET, DSN_RET_HDRS, "" },
+		{ "RET=", OPTION_BAD_RET, 0, "" },
+		{ "RET=BODY", OPTION_BAD_RET, 0, "" },
+		{ "RET", OPTION_UNKNOWN, 0, "" },
+		{ "ENVID=a+20b+3Dc+2b", OPTION_ENVID, 0, "a b=c+" },
+		{ "envid=a=b", OPTION_ENVID, 0, "a=b" },
+		{ "ENVID=", OPTION_BAD_ENVID, 0, "" },
+		{ "ENVID=+00", OPTION_BAD_ENVID, 0, NULL },
+		{ "ENVID=a+0D+0Ab", OPTION_BAD_ENVID, 0, NULL },
+		{ "ENVID=+7F", OPTION_BAD_ENVID, 0, NULL },
+		{ "ENVID=+E4", OPTION_BAD_ENVID, 0, NULL },
+		{ "ENVID=\303\244", OPTION_BAD_ENVID, 0, NULL },
+		{ "ENVID=a+", OPTION_BAD_ENVID, 0, NULL },
+		{ "ENVID=a+4", OPTION_BAD_ENVID, 0, NULL },
+		{ "ENVID=a+4g", OPTION_BAD_ENVID, 0, NULL },
+		{ "ENVID", OPTION_UNKNOWN, 0, "" },
+		{ "SMTPUTF8", OPTION_SMTPUTF8, 0, "" },
+		{ "smtputf8", OPTION_SMTPUTF8, 0, "" },
+		{ "SMTPUTF8=1", OPTION_UNKNOWN, 0, "" },
+		{ "NOTIFY=NEVER", OPTION_UNKNOWN, 0, "" },
 		{ "", OPTION_UNKNOWN, 0, "" },
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct strbuf auth = STRBUF_INIT(500);
-		const char *name = cases[i].option;
-		uint64_t size = 0;
+	run_options(cases, ARRAY_LEN(cases), smtpd_args_mail_option);
+}
 
-		want_int(name, smtpd_args_option(slice_of(name), &size, &auth), cases[i].want);
-		want_int(name, size, cases[i].size);
-		if (cases[i].auth != NULL)
-			want_slice(name, strbuf_slice(&auth), slice_of(cases[i].auth));
-		strbuf_release(&auth);
+static void rcpt_options(void **state)
+{
+	static const struct option_case cases[] = {
+		{ "NOTIFY=NEVER", OPTION_NOTIFY, DSN_NOTIFY_NEVER, "" },
+		{ "notify=success,Failure", OPTION_NOTIFY, DSN_NOTIFY_SUCCESS | DSN_NOTIFY_FAILURE,
+		    "" },
+		{ "NOTIFY=DELAY,DELAY,", OPTION_NOTIFY, DSN_NOTIFY_DELAY, "" },
+		{ "NOTIFY=NEVER,DELAY", OPTION_BAD_NOTIFY, DSN_NOTIFY_NEVER | DSN_NOTIFY_DELAY,
+		    NULL },
+		{ "NOTIFY=", OPTION_BAD_NOTIFY, 0, "" },
+		{ "NOTIFY=,", OPTION_BAD_NOTIFY, 0, "" },
+		{ "NOTIFY=x", OPTION_BAD_NOTIFY, 0, "" },
+		{ "NOTIFY", OPTION_UNKNOWN, 0, "" },
+		{ "ORCPT=rfc822;a@b", OPTION_ORCPT, 0, "rfc822;a@b" },
+		{ "orcpt=RFC822;a+2Bb@c", OPTION_ORCPT, 0, "RFC822;a+b@c" },
+		{ "ORCPT=rfc822;", OPTION_ORCPT, 0, "rfc822;" },
+		{ "ORCPT=x400;a=b", OPTION_ORCPT, 0, "x400;a=b" },
+		{ "ORCPT=", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=rfc822", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=;a@b", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=rfc822;a+00", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=rfc822;a+0D+0Ab", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=rfc822;a+2", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=rfc822;+E4", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=\303\244;a", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=utf-8;a\\x{e4}b@c", OPTION_ORCPT, 0, "utf-8;a\303\244b@c" },
+		{ "ORCPT=UTF-8;\303\244@b", OPTION_ORCPT, 0, "UTF-8;\303\244@b" },
+		{ "ORCPT=utf-8;\\x{20AC}\\x{10FFFF}\\x{41}", OPTION_ORCPT, 0,
+		    "utf-8;\342\202\254\364\217\277\277A" },
+		{ "ORCPT=utf-8;a+C3", OPTION_ORCPT, 0, "utf-8;a+C3" },
+		{ "ORCPT=utf-8;\\x{110000}", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=utf-8;\\x{D800}", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=utf-8;\\x{0}", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=utf-8;\\x{A}", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=utf-8;\\x{}", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=utf-8;\\x{1234567}", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=utf-8;\\x{41", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=utf-8;\\x{g}", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT=utf-8;\344", OPTION_BAD_ORCPT, 0, "" },
+		{ "ORCPT", OPTION_UNKNOWN, 0, "" },
+		{ "RET=FULL", OPTION_UNKNOWN, 0, "" },
+	};
+
+	(void)state;
+	run_options(cases, ARRAY_LEN(cases), smtpd_args_rcpt_option);
+}
+
+/* hostile-input row 14. */
+static void chunks(void **state)
+{
+	static const struct {
+		const char *args;
+		bool good, last;
+		uint64_t size;
+	} cases[] = {
+		{ "0", true, false, 0 },
+		{ "0 LAST", true, true, 0 },
+		{ "10 last", true, true, 10 },
+		{ "10 \t LAST", true, true, 10 },
+		{ "007", true, false, 7 },
+		{ "9223372036854775807", true, false, INT64_MAX },
+		{ "9223372036854775808", false, false, 0 },
+		{ "18446744073709551616", false, false, 0 },
+		{ "-1", false, false, 0 },
+		{ "+1", false, false, 0 },
+		{ "0x10", false, false, 0 },
+		{ "1.5", false, false, 0 },
+		{ "", false, false, 0 },
+		{ "LAST", false, false, 0 },
+		{ "1 LASTE", false, false, 0 },
+		{ "1 LAST x", false, false, 0 },
+		{ "1 2", false, false, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint64_t size;
+		bool last;
+
+		want_int(cases[i].args, smtpd_args_chunk(slice_of(cases[i].args), &size, &last),
+		    cases[i].good);
+		if (cases[i].good) {
+			want_int(cases[i].args, size, cases[i].size);
+			want_int(cases[i].args, last, cases[i].last);
+		}
 	}
 }
 
@@ -112,7 +230,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keywords),
 		cmocka_unit_test(paths),
-		cmocka_unit_test(options),
+		cmocka_unit_test(mail_options),
+		cmocka_unit_test(rcpt_options),
+		cmocka_unit_test(chunks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
