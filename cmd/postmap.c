@@ -142,25 +142,45 @@ static char *spec_of(const struct options *o, const char *argument)
 	return xasprintf("%s:%s", o->default_type, argument);
 }
 
-/* The file's name if the type is one that is built; fatal otherwise. */
-static const char *built_path(const char *spec)
+static bool is_one_of(struct slice type, const char *const *names, size_t count)
 {
-	size_t len = strcspn(spec, ":");
-	struct slice type = slice_mem(spec, len);
-
-	if (!slice_eq_str(type, "lmdb") && !slice_eq_str(type, "hash") &&
-	    !slice_eq_str(type, "btree"))
-		fatal(table_type_is_known(type)
-			  ? "unsupported dictionary type: %.*s does not support bulk-mode creation."
-			  : "unsupported dictionary type: %.*s",
-		    SLICE_ARG(type));
-	return spec + len + 1;
+	for (size_t i = 0; i < count; i++) {
+		if (slice_eq_str(type, names[i]))
+			return true;
+	}
+	return false;
 }
 
-static struct table_build build_of(const struct options *o, const char *spec, char *type)
+/*
+ * The file's name if the type is one that is built.  Fatal otherwise, in words that depend on the
+ * type and on what was to be done: "update", "delete", or NULL for building.
+ */
+static const char *built_path(const char *spec, const char *change)
+{
+	static const char *const built[] = { "lmdb", "hash", "btree" };
+	static const char *const plain[] = { "static", "environ", "fail" };
+	size_t len = strcspn(spec, ":");
+	struct slice type = slice_mem(spec, len);
+	const char *path = spec + len + 1;
+
+	if (!table_type_is_known(type))
+		fatal("unsupported dictionary type: %.*s", SLICE_ARG(type));
+	if (is_one_of(type, built, ARRAY_LEN(built)))
+		return path;
+	if (change && is_one_of(type, plain, ARRAY_LEN(plain)))
+		fatal("table %s: %s operation is not supported", spec, change);
+	if (change)
+		fatal("%s map requires O_RDONLY access mode", spec);
+	if (access(path, R_OK) < 0)
+		fatal("open %s: %s", path, strerror(errno));
+	fatal("no 'map create' support for this type: %.*s", SLICE_ARG(type));
+}
+
+static struct table_build build_of(
+    const struct options *o, const char *spec, char *type, const char *change)
 {
 	struct table_build b = {
-		.path = built_path(spec),
+		.path = built_path(spec, change),
 		.duplicates = o->duplicates,
 		.no_fold = o->no_fold,
 		.aliases = o->aliases,
@@ -220,7 +240,7 @@ static void build(const struct options *o, const char *spec)
 	uid_t uid = geteuid();
 	gid_t gid = getegid();
 	char *type = xstrdup(spec), *error;
-	struct table_build b = build_of(o, spec, type);
+	struct table_build b = build_of(o, spec, type, o->incremental ? "update" : NULL);
 	bool ok;
 
 	become_owner(o, b.path);
@@ -275,18 +295,21 @@ static bool ask(
 {
 	struct strbuf value = STRBUF_INIT(TABLE_VALUE_MAX);
 	bool found = false;
+	size_t i;
 
-	for (size_t i = 0; !found && i < count; i++) {
+	for (i = 0; !found && i < count; i++) {
 		enum table_result result = table_get(tables[i], key, &value);
 
 		if (result == TABLE_ERROR)
-			fatal("table %s: query error", table_spec(tables[i]));
+			fatal("table %s: query error: Application error", table_spec(tables[i]));
 		found = result == TABLE_FOUND;
 	}
-	if (found && !value.len)
-		log_warning("%s: empty string result is not allowed; table %s should return NO "
-			    "RESULT in case of NOT FOUND",
-		    o->program, table_spec(tables[0]));
+	if (found && !value.len) {
+		log_warning("table %s: key %.*s: empty string result is not allowed",
+		    table_spec(tables[i - 1]), SLICE_ARG(key));
+		log_warning("table %s should return NO RESULT in case of NOT FOUND",
+		    table_spec(tables[i - 1]));
+	}
 	if (found && with_key)
 		print_entry(o, key, strbuf_slice(&value));
 	else if (found)
@@ -350,7 +373,7 @@ static bool remove_keys(const struct options *o, char **specs, size_t count)
 	}
 	for (size_t i = 0; i < count; i++) {
 		char *type = xstrdup(specs[i]), *error;
-		struct table_build b = build_of(o, specs[i], type);
+		struct table_build b = build_of(o, specs[i], type, "delete");
 
 		table_free(open_table(o, specs[i]));
 		if (!table_remove(&b, keys, key_count, &removed, &error))

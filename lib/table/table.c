@@ -21,13 +21,19 @@
 
 static const struct table_type *const types[] = {
 	&table_type_btree,
+	&table_type_cidr,
+	&table_type_environ,
 	&table_type_fail,
 	&table_type_hash,
 	&table_type_inline,
 	&table_type_lmdb,
+	&table_type_pcre,
+	&table_type_pipemap,
+	&table_type_randmap,
 	&table_type_regexp,
 	&table_type_static,
 	&table_type_texthash,
+	&table_type_unionmap,
 	&table_type_unix,
 };
 
@@ -73,8 +79,9 @@ static void open_impl(struct table *t)
 	if (slice_starts(rest, "proxy:"))
 		rest = slice_from(rest, 6);
 	colon = slice_find(rest, ':');
-	if (colon < 0) {
-		t->trouble = xasprintf("expecting \"type:name\" form instead of \"%s\"", t->spec);
+	if (colon < 0 || (size_t)colon + 1 == rest.len) {
+		t->trouble = xasprintf(
+		    "open dictionary: expecting \"type:name\" form instead of \"%s\"", t->spec);
 		return;
 	}
 	type = slice_first(rest, (size_t)colon);
@@ -96,12 +103,10 @@ static struct table *find_open(const char *spec, unsigned flags)
 	return NULL;
 }
 
-struct table *table_open(const char *spec, unsigned flags)
+struct table *table_open_locked(const char *spec, unsigned flags)
 {
-	struct table *t;
+	struct table *t = find_open(spec, flags);
 
-	pthread_mutex_lock(&lock);
-	t = find_open(spec, flags);
 	if (!t) {
 		t = xcalloc(1, sizeof(*t));
 		t->spec = xstrdup(spec);
@@ -115,27 +120,41 @@ struct table *table_open(const char *spec, unsigned flags)
 		open_tables = t;
 	}
 	t->refs++;
+	return t;
+}
+
+struct table *table_open(const char *spec, unsigned flags)
+{
+	struct table *t;
+
+	pthread_mutex_lock(&lock);
+	t = table_open_locked(spec, flags);
 	pthread_mutex_unlock(&lock);
 	return t;
 }
 
-void table_free(struct table *t)
+void table_free_locked(struct table *t)
 {
 	struct table **at = &open_tables;
 
+	if (--t->refs)
+		return;
+	while (*at != t)
+		at = &(*at)->next;
+	*at = t->next;
+	if (t->impl)
+		t->type->free(t->impl);
+	free(t->trouble);
+	free(t->spec);
+	free(t);
+}
+
+void table_free(struct table *t)
+{
 	if (!t)
 		return;
 	pthread_mutex_lock(&lock);
-	if (--t->refs == 0) {
-		while (*at != t)
-			at = &(*at)->next;
-		*at = t->next;
-		if (t->impl)
-			t->type->free(t->impl);
-		free(t->trouble);
-		free(t->spec);
-		free(t);
-	}
+	table_free_locked(t);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -146,6 +165,8 @@ const char *table_spec(const struct table *t)
 
 bool table_is_pattern(const struct table *t)
 {
+	if (t->impl && t->type->has_patterns)
+		return t->type->has_patterns(t->impl);
 	return t->type && t->type->is_pattern;
 }
 
@@ -167,7 +188,7 @@ enum table_result table_get(struct table *t, struct slice key, struct strbuf *va
 	strbuf_reset(value);
 	if (!t->impl)
 		return TABLE_ERROR;
-	if (!t->type->is_pattern && !(t->flags & TABLE_NO_FOLD)) {
+	if (!t->type->is_pattern && !t->type->keeps_case && !(t->flags & TABLE_NO_FOLD)) {
 		strbuf_addslice(&folded, key);
 		if (folded.overflow) {
 			strbuf_release(&folded);

@@ -3,9 +3,10 @@
  * Lookup tables: "type:name" to text.
  *
  * Types: lmdb (also called hash and btree: all are FILE.lmdb), texthash, inline, static, regexp,
- * fail, environ, unix.  "proxy:" in front is served by the inner type directly.  A type that is not
- * here, and a table that cannot be opened, become a surrogate: every lookup is TABLE_ERROR, one
- * line in the log said why at opening.  Nothing here ever turns an error into "not found".
+ * pcre, cidr, fail, environ, unix, pipemap, unionmap, randmap.  "proxy:" in front is served by the
+ * inner type directly.  A type that is not here, and a table that cannot be opened, become a
+ * surrogate: every lookup is TABLE_ERROR, one line in the log said why at opening.  Nothing here
+ * ever turns an error into "not found".
  *
  * table_open for the same SPEC and FLAGS gives the same table again (counted), for it is one
  * process's view of one file.  Tables are opened before the jail: then the *directory* of an LMDB
@@ -29,8 +30,8 @@ enum table_result { TABLE_NOT_FOUND, TABLE_FOUND, TABLE_ERROR };
 
 enum table_flags {
 	TABLE_NO_FOLD = 1, /* keys keep their case (fixed-string types fold otherwise) */
-	/* regexp: a result that holds $number is an error, for lookups whose result is trusted
-	 * (transport, uid and the like) */
+	/* regexp, pcre: a rule whose result holds $number is left out, for lookups whose result is
+	 * trusted (transport, uid and the like) */
 	TABLE_NO_SUBSTITUTION = 2,
 	TABLE_QUIET = 4 /* nothing is logged at opening: the caller says table_trouble() */
 };
@@ -41,7 +42,8 @@ enum table_flags {
 struct table *table_open(const char *spec, unsigned flags);
 void table_free(struct table *table); /* NULL is fine */
 const char *table_spec(const struct table *table);
-/* Takes whole keys only (regexp): never ask it for a part of an address or a parent domain. */
+/* Takes whole keys only (regexp, pcre, cidr): never ask it for a part of an address or a parent
+ * domain. */
 bool table_is_pattern(const struct table *table);
 /* A lookup waits for no other process and no network, so that any thread may do it. */
 bool table_asks_nobody(const struct table *table);

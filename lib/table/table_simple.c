@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The types that are a line or two: static, fail, unix. */
+/* The types that are a line or two: static, fail, environ, unix. */
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -17,7 +17,7 @@ static void *static_open(const char *name, unsigned flags, char **error)
 
 	(void)flags;
 	if (!table_unbrace(&text)) {
-		*error = xasprintf("bad static table: \"static:%s\": unbalanced {}", name);
+		*error = xasprintf("bad static:name syntax: missing '}' in \"%s\"", name);
 		return NULL;
 	}
 	return xstrndup(text.len ? text.ptr : "", text.len);
@@ -43,6 +43,31 @@ static enum table_result fail_get(void *impl, struct slice key, struct strbuf *v
 	(void)key;
 	(void)value;
 	return TABLE_ERROR;
+}
+
+/* Variables of our environment, which nothing changes while we serve. */
+static void *environ_open(const char *name, unsigned flags, char **error)
+{
+	(void)flags;
+	(void)error;
+	return xstrdup(name);
+}
+
+static enum table_result environ_get(void *impl, struct slice key, struct strbuf *value)
+{
+	char *name;
+	const char *text;
+
+	(void)impl;
+	if (!key.len || slice_has_nul(key) || slice_find(key, '=') >= 0)
+		return TABLE_NOT_FOUND;
+	name = xstrndup(key.ptr, key.len);
+	text = getenv(name);
+	free(name);
+	if (!text)
+		return TABLE_NOT_FOUND;
+	strbuf_addstr(value, text);
+	return TABLE_FOUND;
 }
 
 enum unix_kind { UNIX_PASSWD = 1, UNIX_GROUP = 2 };
@@ -142,6 +167,14 @@ const struct table_type table_type_fail = {
 	.open = fail_open,
 	.free = free,
 	.get = fail_get,
+};
+
+const struct table_type table_type_environ = {
+	.name = "environ",
+	.asks_nobody = true,
+	.open = environ_open,
+	.free = free,
+	.get = environ_get,
 };
 
 const struct table_type table_type_unix = {

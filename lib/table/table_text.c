@@ -154,19 +154,19 @@ static void *inline_open(const char *name, unsigned flags, char **error)
 	struct slice rest = slice_of(name), word, key, value;
 	const char *why = NULL;
 
-	if (!slice_starts(rest, "{") || !table_unbrace(&rest))
-		why = "need {name=value...}";
+	if (!slice_starts(rest, "{") || !table_unbrace(&rest) || !rest.len)
+		why = "bad syntax";
 	while (!why && table_list_next(&rest, &word)) {
 		if (!split_pair(word, &key, &value))
-			why = "expected format: name=value";
+			why = "missing '=' after attribute name";
 		else if (!text_add(t, key, value, flags))
 			log_warning("inline:%s: duplicate entry: \"%.*s\"", name, SLICE_ARG(key));
 	}
 	if (!why && !t->first)
-		why = "empty table";
+		why = "bad syntax";
 	if (!why)
 		return t;
-	*error = xasprintf("bad inline table: \"inline:%s\": %s", name, why);
+	*error = xasprintf("%s: \"inline:%s\"; need \"inline:{name=value...}\"", why, name);
 	text_free(t);
 	return NULL;
 }

@@ -358,13 +358,50 @@ static void test_inline(void **state)
 		{ "static:OK", "x", "OK" },
 		{ "static:{ 550 no, really }", "", "550 no, really" },
 		{ "proxy:static:OK", "x", "OK" },
+		{ "pipemap:{inline:{a=B},inline:{b=c}}", "A", "c" },
+		{ "pipemap:{inline:{a=b} inline:{c=d}}", "a", NULL },
+		{ "pipemap:{inline:{a=b},fail:x}", "z", NULL },
+		{ "unionmap:{inline:{a=b},inline:{a=c},inline:{b=d}}", "A", "b,c" },
+		{ "unionmap:{inline:{a=b},inline:{a=c}}", "z", NULL },
+		{ "unionmap:{pipemap:{inline:{a=b} inline:{b=c}} static:d}", "a", "c,d" },
+		{ "randmap:{x, x x}", "a", "x" },
+		{ "environ:x", "PC_TEST", "value" },
+		{ "environ:x", "pc_test", "value" },
+		{ "environ:x", "pc_test=", NULL },
+		{ "environ:x", "", NULL },
+		{ "cidr:{{10.0.0.0/8 ten} {if ::/0} {::1 one} {endif} {!::/1 high}}", "10.1.2.3",
+		    "ten" },
+		{ "cidr:{{10.0.0.0/8 ten} {if ::/0} {::1 one} {endif} {!::/1 high}}", "::1",
+		    "one" },
+		{ "cidr:{{10.0.0.0/8 ten} {if ::/0} {::1 one} {endif} {!::/1 high}}", "ff::1",
+		    "high" },
+		{ "cidr:{{10.0.0.0/8 ten} {if ::/0} {::1 one} {endif} {!::/1 high}}", "1.1.1.1",
+		    NULL },
+		{ "cidr:{{10.0.0.0/8 ten}}", "10.1.2", NULL },
+		{ "cidr:{{10.0.0.0/8 ten}}", "host", NULL },
+		{ "cidr:{{10.0.0.0/8 ten}}", "", NULL },
+		{ "cidr:{{10.0.0.1/8 ten}}", "10.0.0.1", NULL },
+		{ "cidr:{}", "10.0.0.1", NULL },
+		{ "pcre:{{/^(a)(?:b|(c))$/ $1-${2}-$(1)$$}}", "AB", "A--A$" },
+		{ "pcre:{{/^a/i A} {/^A/ B}}", "Ab", "B" },
+		{ "pcre:{{/a.b/ x}}", "a\nb", "x" },
+		{ "pcre:{{!/a/ no} {if /b/} {/c/ bc} {endif} {/./ any}}", "abc", "bc" },
+		{ "pcre:{{!/a/ no} {if /b/} {/c/ bc} {endif} {/./ any}}", "ac", "any" },
+		{ "pcre:{{!/a/ no}}", "", "no" },
+		{ "regexp:{{/a/!/b/ a$$}}", "xa", "a$" },
+		{ "regexp:{{/a/!/b/ a$$}}", "ab", NULL },
 	};
 	static const char *const broken[] = { "inline:{}", "inline:a=b", "inline:{a}",
 		"inline:{=b}", "inline:{a=b", "nonsense:x", "nonsense", "fail:why",
 		"hash:/nonexistent/x", "texthash:/nonexistent/x", "regexp:/nonexistent/x",
-		"unix:shadow.byname", "static:{x", "" };
+		"unix:shadow.byname", "static:{x", "", "static:", "pipemap:{}", "pipemap:static:x",
+		"pipemap:{static:a,fail:x}", "pipemap:{static:a,nonsense:x}", "unionmap:{}",
+		"unionmap:{static:a,fail:x}", "unionmap:{nonsense:x,static:a}", "randmap:{}",
+		"randmap:x", "cidr:{1.1.1.1 x}", "cidr:{{1.1.1.1 x}", "cidr:/nonexistent/x",
+		"pcre:/nonexistent/x", "pcre:{{/a/ x}{/b/ y}}" };
 
 	(void)state;
+	assert_int_equal(setenv("pc_test", "value", 1), 0);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct table *t = table_open(cases[i].spec, 0);
 
@@ -408,15 +445,16 @@ static void test_regexp(void **state)
 	want_lookup(t, "xab", "in if");
 	want_lookup(t, "xad", "in second");
 	want_lookup(t, "xp|", "pipe");
-	/* Those that come to the broken rule. */
-	want_error(t, "xz");
-	want_error(t, "xacd");
+	/* The broken rule is left out, with a warning. */
+	want_lookup(t, "xz", "after");
+	want_lookup(t, "xacd", NULL);
 	table_free(t);
 	config_write(&dir, "r2", "/(a)/ $1\n/b/ plain\n");
 	free(spec);
 	spec = spec_of("regexp", "r2");
 	t = table_open(spec, TABLE_NO_SUBSTITUTION);
-	want_error(t, "b");
+	want_lookup(t, "a", NULL);
+	want_lookup(t, "b", "plain");
 	table_free(t);
 	free(spec);
 }
@@ -430,6 +468,68 @@ static void test_inline_regexp(void **state)
 	want_lookup(t, "xyz", "an x");
 	want_int("refresh", table_refresh_all(), true);
 	table_free(t);
+}
+
+/* Backtracking without end is no "not found". */
+static void test_pcre_limit(void **state)
+{
+	struct table *t = table_open("pcre:{{/^(a+)+$/ x} {/b/ never}}", 0);
+	char key[60];
+
+	(void)state;
+	memset(key, 'a', sizeof(key));
+	key[sizeof(key) - 2] = 'b';
+	key[sizeof(key) - 1] = '\0';
+	want_error(t, key);
+	table_free(t);
+}
+
+static void test_partial_keys(void **state)
+{
+	static const struct {
+		const char *spec;
+		bool is_pattern;
+	} cases[] = {
+		{ "pcre:{}", true },
+		{ "cidr:{}", true },
+		{ "inline:{a=b}", false },
+		{ "environ:x", false },
+		{ "randmap:{x}", false },
+		{ "pipemap:{cidr:{},pcre:{}}", true },
+		{ "pipemap:{cidr:{},inline:{a=b}}", false },
+		{ "unionmap:{regexp:{}}", true },
+		{ "unionmap:{static:x,regexp:{}}", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct table *t = table_open(cases[i].spec, 0);
+
+		want_int(cases[i].spec, table_is_pattern(t), cases[i].is_pattern);
+		table_free(t);
+	}
+}
+
+/* A new text needs a new process, also behind another table. */
+static void test_changed_rules(void **state)
+{
+	static const char *const types[] = { "cidr", "pcre", "regexp" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		char *spec = spec_of(types[i], "rules"), *piped = xasprintf("pipemap:{%s}", spec);
+		struct table *t;
+
+		config_write(&dir, "rules", "#\n");
+		t = table_open(piped, 0);
+		want_int(types[i], table_refresh_all(), true);
+		config_write(&dir, "rules", "1.1.1.1 x\n");
+		want_int(types[i], table_refresh_all(), false);
+		table_free(t);
+		want_int(types[i], table_refresh_all(), true);
+		free(piped);
+		free(spec);
+	}
 }
 
 static void test_list(void **state)
@@ -518,6 +618,9 @@ int main(void)
 		cmocka_unit_test(test_inline),
 		cmocka_unit_test(test_regexp),
 		cmocka_unit_test(test_inline_regexp),
+		cmocka_unit_test(test_pcre_limit),
+		cmocka_unit_test(test_partial_keys),
+		cmocka_unit_test(test_changed_rules),
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_unix),
 		cmocka_unit_test(test_aliases),
