@@ -373,7 +373,7 @@ static void test_inline(void **state)
 		    "ten" },
 		{ "cidr:{{10.0.0.0/8 ten} {if ::/0} {::1 one} {endif} {!::/1 high}}", "::1",
 		    "one" },
-		{ "cidr:{{10.0.0.0/8 ten} {if ::/0} {::1 one} {endif} {!::/1 high}}", "ff::1",
+		{ "cidr:{{10.0.0.0/8 ten} {if ::/0} {::1 one} {endif} {!::/1 high}}", "ff00::1",
 		    "high" },
 		{ "cidr:{{10.0.0.0/8 ten} {if ::/0} {::1 one} {endif} {!::/1 high}}", "1.1.1.1",
 		    NULL },
