@@ -371,7 +371,7 @@ static bool connect_agent(struct transport *t)
 {
 	t->channel = channel_connect(t->path, "qmgr", deadline_in(CONNECT_LIMIT_MS));
 	if (!t->channel) {
-		log_warning("connect to transport %s: %s", t->path, strerror(errno));
+		log_warning("connect to transport private/%s: %s", t->name, strerror(errno));
 		return false;
 	}
 	t->watch = (struct loop_watch){ .fd = channel_fd(t->channel), .ready = on_agent, .arg = t };
