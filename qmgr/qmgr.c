@@ -17,8 +17,8 @@
 #include "base/clock.h"
 #include "log/log.h"
 
-/* Descriptors for all that is no message. */
-#define SPARE_FDS 256
+/* Descriptors for all that is no message: most of them connections of intake. */
+#define SPARE_FDS 1024
 #define ARM_MAX_S 60
 
 struct qmgr qm;

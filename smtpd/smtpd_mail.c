@@ -16,6 +16,8 @@
 #include "smtpd/smtpd_keywords.h"
 #include "table/table.h"
 
+#define SPACE_EVERY_MS 1000
+
 static bool refuse(struct smtpd *s, unsigned code, const char *dsn, const char *text)
 {
 	smtpd_reply(s, code, dsn, "%s", text);
@@ -56,18 +58,25 @@ static bool take_path(struct smtpd *s, struct slice *args, bool sender, struct s
 	return false;
 }
 
+/* Looked at once a second while there is enough, and each time while there is not. */
 static bool enough_space(void)
 {
+	static _Atomic int64_t good_until;
 	const struct postfix_params *p = smtpd_server.params;
+	int64_t now = clock_ms();
 	struct statvfs fs;
 
+	if (now < atomic_load(&good_until))
+		return true;
 	if (fstatvfs(smtpd_server.spool_fd, &fs) < 0)
 		return true; /* the write will tell */
 	long long available = (long long)fs.f_bavail * (long long)fs.f_frsize;
 
 	if ((p->queue_minfree <= 0 || available >= (long long)p->queue_minfree) &&
-	    (p->message_size_limit <= 0 || available / 3 * 2 >= p->message_size_limit))
+	    (p->message_size_limit <= 0 || available / 3 * 2 >= p->message_size_limit)) {
+		atomic_store(&good_until, now + SPACE_EVERY_MS);
 		return true;
+	}
 	log_warning(
 	    "not enough free space in mail queue: %lld bytes < 1.5*message size limit", available);
 	return false;

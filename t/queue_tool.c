@@ -256,7 +256,7 @@ static int serve(const char *path, const char *log, void (*fn)(void *))
 		int fd;
 
 		socket_wait(listener, 1 /* POLLIN */, DEADLINE_NEVER);
-		fd = socket_accept(listener, NULL, NULL);
+		fd = socket_accept(listener, NULL, NULL, true);
 		if (fd != -1)
 			run_in_thread(fn, (void *)(intptr_t)fd);
 	}

@@ -89,7 +89,7 @@ int main(int argc, char **argv)
 	}
 	fd = listen_on_loopback();
 	while (socket_wait(fd, POLLIN, DEADLINE_NEVER) == 1) {
-		struct stream *s = stream_new(socket_accept(fd, NULL, NULL));
+		struct stream *s = stream_new(socket_accept(fd, NULL, NULL, true));
 
 		serve(s, ctx);
 		stream_free(s);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The socket is non-blocking; waits are poll(2) with the deadline.
+ * The socket is blocking.  Sending never waits in the call itself, but in poll(2) with the
+ * deadline; so does receiving, after a first attempt that waits for what is a round part of the
+ * time left (SO_RCVTIMEO, which is rarely set anew then): who waits for an answer that comes makes
+ * one call.
  *
  * Descriptors travel with the first byte of their record.  The kernel never returns bytes of two
  * sets of descriptors from one call, so sets come in the order of the records that announce them:
@@ -25,11 +28,12 @@
 #include "base/clock.h"
 #include "base/cursor.h"
 
-#define CHANNEL_MAGIC  0x6368616e
-#define READ_STEP      4096
-#define READ_STEP_MAX  65536
-#define SEND_WHOLE_MAX 4096
-#define HELLO_MS       1000
+#define CHANNEL_MAGIC	  0x6368616e
+#define READ_STEP	  4096
+#define READ_STEP_MAX	  65536
+#define SEND_WHOLE_MAX	  4096
+#define HELLO_MS	  1000
+#define RECV_LIMIT_MAX_MS 60000
 /* Those of a record that is not complete, and of the next one. */
 #define PENDING_FDS (2 * SOCKET_MAX_FDS)
 
@@ -41,6 +45,8 @@ struct channel {
 	pthread_cond_t idle;
 	bool busy; /* a record is being sent */
 	/* The rest belongs to the thread that receives. */
+	int limit;    /* the socket's, for waiting reads; milliseconds, 0: none */
+	bool emptied; /* a call of the kernel has brought what is given out since */
 	struct strbuf in;
 	int fds[PENDING_FDS];
 	size_t fd_count;
@@ -85,7 +91,7 @@ struct channel *channel_new(int fd, const char *service)
 	init_turns(ch);
 	strbuf_init(&ch->in, MSG_MAX);
 	snprintf(ch->peer, sizeof(ch->peer), "unknown");
-	if (socket_nonblocking(fd, true) == -1)
+	if (socket_nonblocking(fd, false) == -1)
 		atomic_store(&ch->dead, true);
 	send_hello(ch, service);
 	return ch;
@@ -277,14 +283,14 @@ static size_t step_for(const struct channel *ch, size_t record)
 }
 
 /* One recvmsg(2): 1 with something read, 0 at the end of input, -1 with errno. */
-static int fill(struct channel *ch, size_t record)
+static int fill(struct channel *ch, size_t record, bool may_wait)
 {
 	int fds[SOCKET_MAX_FDS];
 	size_t nfds = SOCKET_MAX_FDS, step = step_for(ch, record);
 	ssize_t n;
 
 	ASSERT(strbuf_reserve(&ch->in, step));
-	n = socket_recv_fds(ch->fd, ch->in.ptr + ch->in.len, step, fds, &nfds);
+	n = socket_recv_fds(ch->fd, ch->in.ptr + ch->in.len, step, fds, &nfds, may_wait);
 	if (n <= 0)
 		return (int)n;
 	ch->in.len += (size_t)n;
@@ -365,6 +371,37 @@ static enum channel_result next_record(struct channel *ch, struct msg_in *in, si
 	}
 }
 
+/* True when a read of the socket waits, and not beyond DEADLINE. */
+static bool may_wait(struct channel *ch, int64_t deadline)
+{
+	int left = deadline == 0 ? 0 : deadline_left(deadline), limit = 1;
+
+	if (left == 0)
+		return false;
+	while (limit <= left / 2 && limit < RECV_LIMIT_MAX_MS)
+		limit *= 2;
+	if (left < 0)
+		limit = 0;
+	if (limit == ch->limit)
+		return true;
+	if (socket_receive_limit(ch->fd, limit) == -1)
+		return false;
+	ch->limit = limit;
+	return true;
+}
+
+/*
+ * Who does not wait is told by epoll that there is something, and would be told again: the call
+ * that finds nothing more is left out.
+ */
+static bool is_worth_a_call(struct channel *ch, int64_t deadline, size_t len)
+{
+	bool emptied = ch->emptied && deadline == 0 && ch->in.len == 0 && len == 0;
+
+	ch->emptied = false;
+	return !emptied;
+}
+
 enum channel_result channel_recv(struct channel *ch, struct msg_in *in, int64_t deadline)
 {
 	check(ch);
@@ -375,9 +412,13 @@ enum channel_result channel_recv(struct channel *ch, struct msg_in *in, int64_t 
 
 		if (result != CHANNEL_NOTHING)
 			return result;
-		got = fill(ch, len);
-		if (got == 1)
+		if (!is_worth_a_call(ch, deadline, len))
+			return CHANNEL_NOTHING;
+		got = fill(ch, len, may_wait(ch, deadline));
+		if (got == 1) {
+			ch->emptied = deadline == 0;
 			continue;
+		}
 		if (got == 0)
 			return closed(ch, ch->in.len ? EPROTO : 0);
 		if (errno != EAGAIN)

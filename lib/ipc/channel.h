@@ -39,7 +39,10 @@ enum channel_result {
 	CHANNEL_NOTHING, /* nothing complete is there (DEADLINE passed, or 0 was given) */
 	CHANNEL_CLOSED,	 /* end of input (errno 0), an error, a malformed record (EPROTO) */
 };
-/* DEADLINE 0: does not wait.  EINTR is handled. */
+/*
+ * DEADLINE 0: does not wait, and says NOTHING after the records that one system call brought, for
+ * callers that are told of more by a level-triggered epoll.  EINTR is handled.
+ */
 enum channel_result channel_recv(struct channel *ch, struct msg_in *in, int64_t deadline);
 
 #endif

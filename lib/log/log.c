@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,10 @@ static struct {
 	char name[128], stderr_name[64], host[HOST_NAME_MAX + 1];
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 } conf = { .to_stderr = true, .file = -1, .syslog = -1, .path = "/dev/log" };
+
+/* getpid(2) is a call for each line otherwise; 0: not known. */
+static atomic_int own_pid;
+static pthread_once_t pid_once = PTHREAD_ONCE_INIT;
 
 static pthread_mutex_t reconnecting = PTHREAD_MUTEX_INITIALIZER;
 
@@ -223,11 +228,33 @@ static void line_add_time(struct line *line)
 	line_addf(line, "%s", text);
 }
 
+static void forget_pid(void)
+{
+	atomic_store(&own_pid, 0);
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, forget_pid);
+}
+
+static long pid_here(void)
+{
+	pid_t pid = atomic_load_explicit(&own_pid, memory_order_relaxed);
+
+	if (pid != 0)
+		return pid;
+	pthread_once(&pid_once, watch_forks);
+	pid = getpid();
+	atomic_store(&own_pid, pid);
+	return pid;
+}
+
 static void line_add_origin(struct line *line, const char *name, enum log_level level, bool file)
 {
 	if (conf.style == LOG_STYLE_POSTFIX)
 		line_addf(line, "%s%s%s[%ld]: %s", file ? conf.host : "", file ? " " : "", name,
-		    (long)getpid(), levels[level].postfix);
+		    pid_here(), levels[level].postfix);
 	else if (file)
 		line_addf(line, "%s: %s", name, levels[level].dovecot_file);
 	else

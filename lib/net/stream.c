@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The socket is non-blocking.  Each transfer is tried first and waited for afterwards, so a peer
- * that keeps up costs no poll(2).
+ * A transfer is tried first and waited for with poll(2) afterwards, so a peer that keeps up costs
+ * no poll.  A read that may wait is tried for a moment (SO_RCVTIMEO on a blocking socket): most
+ * peers answer within it, which makes one system call of three.  Whatever must not wait says
+ * MSG_DONTWAIT.
  *
  * The input buffer holds bytes [start, end).  A slice that was returned points below start, and
  * stays there until the next read moves the rest or fills the buffer again.
@@ -28,6 +30,7 @@
 #define IN_FIRST     4096
 #define IN_STEP_MAX  32768
 #define IN_MAX	     65536 /* the longest line */
+#define MOMENT_MS    4
 
 struct stream {
 	unsigned magic;
@@ -35,6 +38,7 @@ struct stream {
 	enum stream_error error;
 	int errnum;
 	bool cut_off; /* part of what was to be sent may be out: nothing may follow */
+	bool waits;   /* the socket is blocking, and its reads give up after a moment */
 	int64_t deadline;
 	struct {
 		unsigned bytes_per_s;
@@ -54,7 +58,7 @@ static void check(const struct stream *s)
 	ASSERT(s && s->magic == STREAM_MAGIC);
 }
 
-struct stream *stream_new(int fd)
+static struct stream *stream_of(int fd)
 {
 	struct stream *s = xcalloc(1, sizeof(*s));
 
@@ -64,12 +68,30 @@ struct stream *stream_new(int fd)
 	s->step = IN_FIRST;
 	/* Whatever gathers is bounded by OUT_GATHER and the one thing written last. */
 	strbuf_init(&s->out, STRBUF_NO_LIMIT);
-	if (socket_nonblocking(fd, true) == -1) {
-		s->error = STREAM_IO;
-		s->errnum = errno;
-	}
+	return s;
+}
+
+struct stream *stream_new(int fd)
+{
+	struct stream *s = stream_of(fd);
+
 	/* Fails on a socket that is not TCP's, where nothing is delayed either. */
 	socket_nodelay(fd);
+	s->waits = socket_receive_limit(fd, MOMENT_MS) == 0 && socket_nonblocking(fd, false) == 0;
+	return s;
+}
+
+void stream_prepare_listener(int fd)
+{
+	socket_nodelay(fd);
+	socket_receive_limit(fd, MOMENT_MS);
+}
+
+struct stream *stream_accepted(int fd)
+{
+	struct stream *s = stream_of(fd);
+
+	s->waits = true;
 	return s;
 }
 
@@ -258,12 +280,13 @@ static enum transport_result result_of(ssize_t n, enum transport_result wanted)
 	return errno == EAGAIN || errno == EWOULDBLOCK ? wanted : TRANSPORT_ERRNO;
 }
 
-static enum transport_result plain_read(struct stream *s, void *data, size_t size, size_t *done)
+static enum transport_result plain_read(
+    struct stream *s, void *data, size_t size, bool may_wait, size_t *done)
 {
 	ssize_t n;
 
 	do
-		n = recv(s->fd, data, size, 0);
+		n = recv(s->fd, data, size, may_wait ? 0 : MSG_DONTWAIT);
 	while (n == -1 && errno == EINTR);
 	if (n == 0)
 		return TRANSPORT_EOF;
@@ -277,7 +300,7 @@ static enum transport_result plain_write(
 	ssize_t n;
 
 	do
-		n = send(s->fd, data, len, MSG_NOSIGNAL);
+		n = send(s->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n == -1 && errno == EINTR);
 	*done = n > 0 ? (size_t)n : 0;
 	return result_of(n, TRANSPORT_WANT_WRITE);
@@ -386,15 +409,35 @@ static void make_room(struct stream *s)
 	s->in = xrealloc(s->in, s->alloc);
 }
 
-/* One attempt; what it brings is behind the input that is there already. */
-static enum transport_result fill_once(struct stream *s)
+static enum transport_result transport_read(struct stream *s, bool may_wait, size_t *done)
 {
+	char *to = s->in + s->end;
+	size_t room = s->alloc - s->end;
+	enum transport_result result;
+
+	if (!s->tls)
+		return plain_read(s, to, room, may_wait, done);
+	tls_connection_may_wait(s->tls, may_wait);
+	result = tls_connection_read(s->tls, to, room, done);
+	tls_connection_may_wait(s->tls, false);
+	return result;
+}
+
+/*
+ * One attempt, of a moment when it may wait; what it brings is behind the input that is there
+ * already.
+ */
+static enum transport_result fill_once(struct stream *s, bool may_wait)
+{
+	bool timed = may_wait && s->rate.bytes_per_s;
+	int64_t began = timed ? clock_ms() : 0;
 	enum transport_result result;
 	size_t done = 0;
 
 	make_room(s);
-	result = s->tls ? tls_connection_read(s->tls, s->in + s->end, s->alloc - s->end, &done)
-			: plain_read(s, s->in + s->end, s->alloc - s->end, &done);
+	result = transport_read(s, may_wait, &done);
+	if (timed)
+		s->rate.waited_ms += clock_ms() - began;
 	s->end += done;
 	s->bytes_in += done;
 	if (s->end == s->alloc && s->step < IN_STEP_MAX)
@@ -407,7 +450,7 @@ static bool fill(struct stream *s)
 	size_t before = s->end - s->start;
 
 	while (s->end - s->start == before)
-		if (!stream_settle(s, fill_once(s)))
+		if (!stream_settle(s, fill_once(s, s->waits)))
 			return false;
 	return true;
 }
@@ -471,18 +514,28 @@ struct slice stream_peek(const struct stream *s)
 	return s->start < s->end ? slice_mem(s->in + s->start, s->end - s->start) : SLICE_NULL;
 }
 
-bool stream_poll_input(struct stream *s)
+static bool look_for_input(struct stream *s, bool may_wait)
 {
 	enum transport_result result;
 
 	check(s);
 	if (s->error != STREAM_OK || s->start < s->end)
 		return true;
-	result = fill_once(s);
+	result = fill_once(s, may_wait);
 	if (result == TRANSPORT_WANT_READ || result == TRANSPORT_WANT_WRITE)
 		return false;
 	stream_settle(s, result);
 	return true;
+}
+
+bool stream_poll_input(struct stream *s)
+{
+	return look_for_input(s, false);
+}
+
+bool stream_linger(struct stream *s)
+{
+	return look_for_input(s, s->waits);
 }
 
 void stream_discard_input(struct stream *s)

@@ -30,8 +30,14 @@ enum stream_error {
 
 struct stream;
 
-/* Takes FD over and makes it non-blocking (and TCP_NODELAY where that applies). */
+/* Takes FD, a socket, over and makes it blocking (and TCP_NODELAY where that applies). */
 struct stream *stream_new(int fd);
+/*
+ * The same for a blocking socket that was accepted from a listening one of TCP's after
+ * stream_prepare_listener, whose options it inherits: saves the four calls that set them.
+ */
+struct stream *stream_accepted(int fd);
+void stream_prepare_listener(int fd);
 /* Sends nothing; closes the descriptor. NULL is fine. */
 void stream_free(struct stream *s);
 int stream_fd(const struct stream *s);
@@ -82,6 +88,8 @@ bool stream_has_input(const struct stream *s);
 struct slice stream_peek(const struct stream *s);
 /* A read that does not wait: true when input, or an end, is there. */
 bool stream_poll_input(struct stream *s);
+/* The same, but waits a moment (some milliseconds) for it: for a peer that is about to answer. */
+bool stream_linger(struct stream *s);
 /* Throws buffered input away (STARTTLS). */
 void stream_discard_input(struct stream *s);
 /* Frees the buffers of a stream with nothing in them; before parking.  Output must be sent. */

@@ -23,7 +23,8 @@
 struct tls_connection {
 	SSL *ssl;
 	int fd;
-	bool eof;   /* the socket's */
+	bool eof; /* the socket's */
+	bool may_wait;
 	int errnum; /* the socket's, 0: none */
 	uint64_t wire_bytes;
 	char *text; /* what went wrong, or NULL */
@@ -56,7 +57,7 @@ static int socket_read(BIO *bio, char *data, size_t len, size_t *done)
 
 	BIO_clear_retry_flags(bio);
 	do
-		n = recv(c->fd, data, len, 0);
+		n = recv(c->fd, data, len, c->may_wait ? 0 : MSG_DONTWAIT);
 	while (n == -1 && errno == EINTR);
 	c->eof = c->eof || n == 0;
 	*done = n > 0 ? (size_t)n : 0;
@@ -70,7 +71,7 @@ static int socket_write(BIO *bio, const char *data, size_t len, size_t *done)
 
 	BIO_clear_retry_flags(bio);
 	do
-		n = send(c->fd, data, len, MSG_NOSIGNAL);
+		n = send(c->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n == -1 && errno == EINTR);
 	*done = n > 0 ? (size_t)n : 0;
 	return moved(bio, c, n, BIO_FLAGS_WRITE);
@@ -170,6 +171,11 @@ enum transport_result tls_connection_read(
 {
 	ERR_clear_error();
 	return result_of(c, SSL_read_ex(c->ssl, data, size, done));
+}
+
+void tls_connection_may_wait(struct tls_connection *c, bool may_wait)
+{
+	c->may_wait = may_wait;
 }
 
 enum transport_result tls_connection_write(

@@ -12,7 +12,7 @@
 
 #include "net/stream.h"
 
-/* One attempt to move bytes, which never waits. */
+/* One attempt to move bytes, which never waits (but see tls_connection_may_wait). */
 enum transport_result {
 	TRANSPORT_DONE,
 	TRANSPORT_WANT_READ,
@@ -24,6 +24,8 @@ enum transport_result {
 
 enum transport_result tls_connection_read(
     struct tls_connection *c, void *data, size_t size, size_t *done);
+/* A read may wait as long as the socket lets it. */
+void tls_connection_may_wait(struct tls_connection *c, bool may_wait);
 enum transport_result tls_connection_write(
     struct tls_connection *c, const void *data, size_t len, size_t *done);
 /* close_notify. */

@@ -3,10 +3,10 @@
  * Intake's side of the offer (doc/QUEUE.md 2): how a complete queue file becomes an acknowledged
  * message.  smtpd, pickup and bounce use this, and only this.
  *
- * One struct offer_client per process: one connection to public/qmgr, made at the first offer and
- *again after it was lost (at most once a second), with a reader thread of its own; any number of
- *offers at a time, from any thread.  A qmgr that is gone, slow or hung costs a message at most its
- *time limit.
+ * One struct offer_client per process, with as many connections to public/qmgr as there were offers
+ *at a time; each belongs to one offer until that is over, and then to a later one.  Without a qmgr
+ *one is tried once a second.  Any number of offers at a time, each used by one thread.  A qmgr that
+ *is gone, slow or hung costs a message at most its time limit.
  *
  *	struct offer *o = offer_new(client, &request);
  *	if (offer_wait(o, deadline) == OFFER_DONE || offer_spool(o, &why))
@@ -49,12 +49,6 @@ struct offer_request {
 	off_t size;	      /* queue_writer_size */
 	unsigned long recipient_count;
 	unsigned flags;
-	/*
-	 * Called from the client's reader thread once, when offer_answer() is no longer OFFER_NONE
-	 * because of an answer or a lost connection (session_wake fits); NULL: nobody is called.
-	 */
-	void (*answered)(void *arg);
-	void *arg;
 };
 
 enum offer_answer {
@@ -71,8 +65,6 @@ struct offer *offer_new(struct offer_client *client, const struct offer_request 
  * stays so).  A deadline in the past: OFFER_SPOOL without waiting, unless DONE is there already.
  */
 enum offer_answer offer_wait(struct offer *offer, int64_t deadline);
-/* For a parked session: looks only. */
-enum offer_answer offer_answer(struct offer *offer);
 /*
  * After OFFER_SPOOL (after OFFER_NONE too: the time is up then): links the file into incoming,
  * syncs file and directory, tells qmgr.  True: acknowledged.  False with WHY (4.3.0): the

@@ -177,21 +177,22 @@ static void hand_over(struct server_process *p, const struct acceptor *a, int fd
 	close(fd);
 }
 
-static void open_session(
-    const struct acceptor *a, int fd, const struct sockaddr_storage *ss, socklen_t len)
+static void open_session(const struct acceptor *a, struct stream *stream,
+    const struct sockaddr_storage *ss, socklen_t len)
 {
-	struct stream *stream = stream_new(fd);
-	struct session *session;
+	struct session *session = session_new(a->class, stream);
 
-	if (stream == NULL)
-		return;
-	session = session_new(a->class, stream);
 	session->listener = a->listener;
 	if (a->listener->type == LISTENER_INET) {
 		session->peer = net_addr_of((const struct sockaddr *)ss, len);
-		(void)net_addr_local(fd, &session->local);
+		(void)net_addr_local(stream_fd(stream), &session->local);
 	}
 	session_start(session);
+}
+
+static bool is_inet(const struct acceptor *a)
+{
+	return a->listener->type == LISTENER_INET;
 }
 
 /* False: nothing more to accept here and now. */
@@ -206,7 +207,7 @@ static bool accept_one(struct server_process *p, const struct acceptor *a)
 			warn_full(p);
 		return false;
 	}
-	fd = socket_accept(a->watch.fd, &ss, &len);
+	fd = socket_accept(a->watch.fd, &ss, &len, a->class == NULL);
 	if (fd >= 0 && a->class == NULL) {
 		p->server->accepted(a->listener, fd);
 		return true;
@@ -216,7 +217,7 @@ static bool accept_one(struct server_process *p, const struct acceptor *a)
 		return true;
 	}
 	if (fd >= 0) {
-		open_session(a, fd, &ss, len);
+		open_session(a, is_inet(a) ? stream_accepted(fd) : stream_new(fd), &ss, len);
 		if (p->serve_count == 0 || ++acceptors.accepted < p->serve_count)
 			return true;
 		retire(p);
@@ -263,6 +264,8 @@ void accept_from(struct server_process *p, const struct server_listener *listene
 	a->listener = listener;
 	a->class = class;
 	a->watch = (struct loop_watch){ .fd = listener->fd, .ready = accept_ready, .arg = a };
+	if (class != NULL && is_inet(a))
+		stream_prepare_listener(listener->fd);
 	acceptors.list[acceptors.count++] = a;
 	if (!acceptors.resting)
 		watch_one(p, a);
@@ -284,7 +287,7 @@ void accept_handed(struct server_process *p, struct slice listener, int fd)
 		if (acceptors.list[i]->class != NULL &&
 		    slice_eq_str(listener, acceptors.list[i]->listener->name) &&
 		    net_addr_peer(fd, &peer)) {
-			open_session(acceptors.list[i], fd, &peer.ss, peer.len);
+			open_session(acceptors.list[i], stream_new(fd), &peer.ss, peer.len);
 			return;
 		}
 	close(fd);

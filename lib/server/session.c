@@ -23,7 +23,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -49,8 +48,9 @@
 #define MAX_CHUNKS	4096
 
 /* A client that answers at once is served by the thread it has, when few do so. */
-#define LINGER_MS  4
-#define LINGER_MAX 16
+#define LINGER_MAX 32
+/* Less than this before a deadline nobody lingers. */
+#define LINGER_LEFT_MS 20
 
 struct session_state {
 	atomic_uint_fast64_t word;
@@ -349,15 +349,17 @@ static void session_close(struct session *session)
 }
 
 /* True when input came within a moment, in which the thread was not worth giving back. */
-static bool linger(const struct session *session)
+static bool linger(struct session *session)
 {
-	struct pollfd pfd = { .fd = stream_fd(session->stream), .events = POLLIN };
 	int left = deadline_left(session->deadline);
-	bool came = false;
+	bool came;
 
 	running_end();
-	if (atomic_fetch_add(&parker.lingering, 1) < LINGER_MAX)
-		came = poll(&pfd, 1, left < 0 || left > LINGER_MS ? LINGER_MS : left) > 0;
+	if (atomic_fetch_add(&parker.lingering, 1) < LINGER_MAX &&
+	    (left < 0 || left >= LINGER_LEFT_MS))
+		came = stream_linger(session->stream);
+	else
+		came = stream_poll_input(session->stream);
 	running_again();
 	atomic_fetch_sub(&parker.lingering, 1);
 	return came;
@@ -467,7 +469,7 @@ static bool stream_is_ready_to_park(struct session *session, enum session_next n
 	if (stream == NULL)
 		return true;
 	if (stream_flush(stream) && next == SESSION_INPUT && !stream_has_input(stream))
-		return !linger(session) || !stream_poll_input(stream);
+		return !linger(session);
 	return stream_error(stream) == STREAM_OK && next == SESSION_EVENT;
 }
 

@@ -125,7 +125,7 @@ static bool serve_one(struct served *s, char *buffer, bool *is_counted)
 	ssize_t n;
 
 	w.fd_count = SOCKET_MAX_FDS;
-	n = socket_recv_fds(s->fd, buffer, UID_CALL_MAX, w.fds, &w.fd_count);
+	n = socket_recv_fds(s->fd, buffer, UID_CALL_MAX, w.fds, &w.fd_count, true);
 	if (n == 0 || (n < 0 && errno != EAGAIN))
 		return false;
 	if (n > 0) {

@@ -282,7 +282,7 @@ int socket_pair_records(int pair[2])
 	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
 }
 
-int socket_accept(int fd, struct sockaddr_storage *peer, socklen_t *len)
+int socket_accept(int fd, struct sockaddr_storage *peer, socklen_t *len, bool nonblocking)
 {
 	int accepted;
 
@@ -290,8 +290,8 @@ int socket_accept(int fd, struct sockaddr_storage *peer, socklen_t *len)
 	do {
 		if (len)
 			*len = sizeof(*peer);
-		accepted = accept4(
-		    fd, (struct sockaddr *)peer, peer ? len : NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		accepted = accept4(fd, (struct sockaddr *)peer, peer ? len : NULL,
+		    SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0));
 	} while (accepted == -1 && (errno == EINTR || errno == ECONNABORTED));
 	return accepted;
 }
@@ -302,6 +302,8 @@ int socket_nonblocking(int fd, bool on)
 
 	if (flags == -1)
 		return -1;
+	if (!(flags & O_NONBLOCK) == !on)
+		return 0;
 	return fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK);
 }
 
@@ -336,8 +338,7 @@ static void attach_fds(struct msghdr *m, union fd_control *control, const int *f
 	memcpy(CMSG_DATA(header), fds, sizeof(int) * nfds);
 }
 
-static ssize_t send_fds(
-    int fd, const void *data, size_t len, const int *fds, size_t nfds, int flags)
+ssize_t socket_send_fds(int fd, const void *data, size_t len, const int *fds, size_t nfds)
 {
 	struct iovec part = { (void *)(uintptr_t)data, len };
 	struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1 };
@@ -349,14 +350,9 @@ static ssize_t send_fds(
 	if (nfds)
 		attach_fds(&m, &control, fds, nfds);
 	do
-		n = sendmsg(fd, &m, MSG_NOSIGNAL | flags);
+		n = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n == -1 && errno == EINTR);
 	return n;
-}
-
-ssize_t socket_send_fds(int fd, const void *data, size_t len, const int *fds, size_t nfds)
-{
-	return send_fds(fd, data, len, fds, nfds, 0);
 }
 
 int socket_send_record(
@@ -364,7 +360,7 @@ int socket_send_record(
 {
 	int ready;
 
-	while (send_fds(fd, data, len, fds, nfds, MSG_DONTWAIT) == -1) {
+	while (socket_send_fds(fd, data, len, fds, nfds) == -1) {
 		if (errno != EAGAIN || (ready = socket_wait(fd, POLLOUT, deadline)) == -1)
 			return -1;
 		if (ready == 0) {
@@ -397,7 +393,7 @@ static void take_fds(const struct cmsghdr *header, int *fds, size_t room, size_t
 	}
 }
 
-ssize_t socket_recv_fds(int fd, void *data, size_t len, int *fds, size_t *nfds)
+ssize_t socket_recv_fds(int fd, void *data, size_t len, int *fds, size_t *nfds, bool may_wait)
 {
 	union fd_control control;
 	struct iovec part = { data, len };
@@ -410,7 +406,7 @@ ssize_t socket_recv_fds(int fd, void *data, size_t len, int *fds, size_t *nfds)
 			.msg_iovlen = 1,
 			.msg_control = &control,
 			.msg_controllen = sizeof(control) };
-		n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+		n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC | (may_wait ? 0 : MSG_DONTWAIT));
 	} while (n == -1 && errno == EINTR);
 	*nfds = 0;
 	if (n == -1)

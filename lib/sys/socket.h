@@ -27,19 +27,20 @@ int socket_connect(const struct sockaddr *addr, socklen_t len, int64_t deadline)
 int socket_pair(int pair[2]);
 /* AF_UNIX of whole records (SOCK_SEQPACKET): of several threads that receive, one wakes up. */
 int socket_pair_records(int pair[2]);
-/* The result is non-blocking.  PEER and LEN may be NULL. */
-int socket_accept(int fd, struct sockaddr_storage *peer, socklen_t *len);
+/* PEER and LEN may be NULL. */
+int socket_accept(int fd, struct sockaddr_storage *peer, socklen_t *len, bool nonblocking);
 
 int socket_nonblocking(int fd, bool on);
 int socket_nodelay(int fd);
 int socket_cloexec(int fd, bool on);
 
 /*
- * sendmsg/recvmsg with up to SOCKET_MAX_FDS descriptors; results as those calls give.  On receipt
+ * sendmsg/recvmsg with up to SOCKET_MAX_FDS descriptors; results as those calls give.  Neither
+ * waits, but receiving from a blocking socket when it MAY_WAIT.  On receipt
  * *NFDS is in: room, out: number received (close-on-exec); surplus descriptors are closed.
  */
 ssize_t socket_send_fds(int fd, const void *data, size_t len, const int *fds, size_t nfds);
-ssize_t socket_recv_fds(int fd, void *data, size_t len, int *fds, size_t *nfds);
+ssize_t socket_recv_fds(int fd, void *data, size_t len, int *fds, size_t *nfds, bool may_wait);
 
 /*
  * One record over socket_pair_records, whole or not at all, although FD may block; waits for room
@@ -48,7 +49,7 @@ ssize_t socket_recv_fds(int fd, void *data, size_t len, int *fds, size_t *nfds);
  */
 int socket_send_record(
     int fd, const void *data, size_t len, const int *fds, size_t nfds, int64_t deadline);
-/* For reading: a blocking call fails with EAGAIN after so long. */
+/* For reading: a blocking call fails with EAGAIN after so long; 0: it waits for ever. */
 int socket_receive_limit(int fd, int64_t ms);
 
 /* uid, gid and pid of the peer of an AF_UNIX stream. */

@@ -36,7 +36,7 @@ static struct stream *next_connection(struct fake *fake)
 
 	if (socket_wait(fake->fd, POLLIN, deadline_in(60000)) != 1)
 		return NULL;
-	fd = socket_accept(fake->fd, NULL, NULL);
+	fd = socket_accept(fake->fd, NULL, NULL, true);
 	return fd < 0 ? NULL : stream_new(fd);
 }
 

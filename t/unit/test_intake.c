@@ -520,7 +520,7 @@ static void *peer_run(void *arg)
 
 	if (socket_wait(peer->listener, POLLIN, deadline_in(5000)) != 1)
 		return NULL;
-	fd = socket_accept(peer->listener, &from, &len);
+	fd = socket_accept(peer->listener, &from, &len, true);
 	struct channel *ch = channel_new(fd, "qmgr");
 	struct offer_record record;
 	struct msg_in in;

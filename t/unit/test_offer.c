@@ -14,12 +14,14 @@
 #include "queue/offer.h"
 #include "scratch.h"
 
-enum behaviour { SAYS_DONE, SAYS_SPOOL, SAYS_NOTHING, GOES_AWAY, IS_NOT_THERE };
+enum behaviour { SAYS_DONE, SAYS_SPOOL, SAYS_NOTHING, GOES_AWAY, IS_NOT_THERE, SAYS_DONE_LATE };
 
 struct owner {
 	enum behaviour behaviour;
 	int listener;
 	char heard[200]; /* the kinds of records, in order */
+	unsigned offers;
+	uint64_t seen; /* of the last OFFER */
 	pthread_t thread;
 };
 
@@ -43,7 +45,7 @@ static void *serve(void *arg)
 	struct msg_in in;
 
 	socket_wait(owner->listener, 1 /* POLLIN */, deadline_in(5000));
-	channel = channel_new(socket_accept(owner->listener, NULL, NULL), "qmgr");
+	channel = channel_new(socket_accept(owner->listener, NULL, NULL, true), "qmgr");
 	while (channel_recv(channel, &in, deadline_in(5000)) == CHANNEL_RECORD) {
 		size_t len = strlen(owner->heard);
 
@@ -51,12 +53,18 @@ static void *serve(void *arg)
 		snprintf(owner->heard + len, sizeof(owner->heard) - len, "%s", names[record.kind]);
 		want_int("descriptors", in.fd_count, record.kind == OFFER_R_OFFER);
 		msg_in_release(&in);
+		/* Both the first one's, which nobody waits for any more, and the second's. */
+		if (owner->behaviour == SAYS_DONE_LATE && record.kind == OFFER_R_SPOOLED)
+			answer(channel, &record, true);
 		if (record.kind != OFFER_R_OFFER)
+			continue;
+		owner->seen = record.seen;
+		if (owner->behaviour == SAYS_DONE_LATE && owner->offers++ == 0)
 			continue;
 		if (owner->behaviour == GOES_AWAY)
 			break;
 		if (owner->behaviour != SAYS_NOTHING)
-			answer(channel, &record, owner->behaviour == SAYS_DONE);
+			answer(channel, &record, owner->behaviour != SAYS_SPOOL);
 	}
 	channel_free(channel);
 	return NULL;
@@ -155,10 +163,50 @@ static void test_answers(void **state)
 	close(incoming);
 }
 
+/* One connection serves one offer after the other; an answer that comes too late is the first's. */
+static void test_late_answer(void **state)
+{
+	static const enum offer_answer want[] = { OFFER_SPOOL, OFFER_DONE, OFFER_DONE };
+	int incoming = openat(scratch_fd(), "incoming", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct dirsync *sync = dirsync_new(incoming);
+	char *path = xstrdup(scratch_path("qmgr"));
+	struct offer_client_config config = { "test", path, sync, scratch_proc_fd() };
+	struct offer_client *client = offer_client_new(&config);
+	struct owner owner;
+
+	(void)state;
+	start_owner(&owner, SAYS_DONE_LATE);
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		struct offer_request request = { .recipient_count = 1 };
+		char id[QUEUE_ID_SIZE];
+		struct reason why;
+		struct tmpfile file;
+		struct offer *offer;
+
+		snprintf(id, sizeof(id), "ABCDE1%06zu", i);
+		assert_int_equal(tmpfile_open(&file, incoming, 0700), 0);
+		request.id = id;
+		request.file = &file;
+		offer = offer_new(client, &request);
+		want_int(id, offer_wait(offer, deadline_in(i == 0 ? 20 : 5000)), want[i]);
+		if (want[i] == OFFER_SPOOL)
+			want_int(id, offer_spool(offer, &why), true);
+		offer_free(offer);
+		tmpfile_close(&file);
+	}
+	offer_client_free(client);
+	stop_owner(&owner);
+	want_str("one connection", owner.heard, "OFFER SPOOLING SPOOLED OFFER OFFER ");
+	want_int("seen", owner.seen, 2);
+	dirsync_free(sync);
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_late_answer),
 	};
 
 	return cmocka_run_group_tests_name("offer", tests, NULL, NULL);

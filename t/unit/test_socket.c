@@ -151,13 +151,13 @@ static void test_inet(void **state)
 	int fd = listen_on_loopback(&in), peer, accepted;
 
 	(void)state;
-	want_int("nobody there", socket_accept(fd, NULL, NULL), -1);
+	want_int("nobody there", socket_accept(fd, NULL, NULL, true), -1);
 	want_int("nobody there", errno, EAGAIN);
 	peer = socket_connect((struct sockaddr *)&in, sizeof(in), deadline_in(60000));
 	assert_true(peer != -1);
 	want_int("blocking", fcntl(peer, F_GETFL) & O_NONBLOCK, 0);
 	want_int("comes", socket_wait(fd, POLLIN, deadline_in(60000)), 1);
-	accepted = socket_accept(fd, &from, &len);
+	accepted = socket_accept(fd, &from, &len, true);
 	assert_true(accepted != -1);
 	want_int("family", from.ss_family, AF_INET);
 	want_int("non-blocking", fcntl(accepted, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
@@ -219,7 +219,7 @@ static void test_fds(void **state)
 		sent[i] = dup(scratch_fd());
 	want_int("send", socket_send_fds(pair[0], "hi", 2, sent, SOCKET_MAX_FDS), 2);
 	nfds = SOCKET_MAX_FDS;
-	want_int("receive", socket_recv_fds(pair[1], text, sizeof(text), got, &nfds), 2);
+	want_int("receive", socket_recv_fds(pair[1], text, sizeof(text), got, &nfds, true), 2);
 	want_str("data", text, "hi");
 	want_int("all", nfds, SOCKET_MAX_FDS);
 	for (int i = 0; i < SOCKET_MAX_FDS; i++) {
@@ -231,16 +231,16 @@ static void test_fds(void **state)
 	before = open_descriptors();
 	want_int("send", socket_send_fds(pair[0], "hi", 2, sent, SOCKET_MAX_FDS), 2);
 	nfds = 1;
-	want_int("receive", socket_recv_fds(pair[1], text, sizeof(text), got, &nfds), 2);
+	want_int("receive", socket_recv_fds(pair[1], text, sizeof(text), got, &nfds, true), 2);
 	want_int("room for one", nfds, 1);
 	want_int("the others are closed", open_descriptors(), before + 1);
 	want_int("send none", socket_send_fds(pair[0], "hi", 2, NULL, 0), 2);
 	nfds = SOCKET_MAX_FDS;
-	want_int("receive", socket_recv_fds(pair[1], text, sizeof(text), got, &nfds), 2);
+	want_int("receive", socket_recv_fds(pair[1], text, sizeof(text), got, &nfds, true), 2);
 	want_int("none", nfds, 0);
 	close(pair[0]);
 	nfds = SOCKET_MAX_FDS;
-	want_int("end", socket_recv_fds(pair[1], text, sizeof(text), got, &nfds), 0);
+	want_int("end", socket_recv_fds(pair[1], text, sizeof(text), got, &nfds, true), 0);
 	want_int("no SIGPIPE", socket_send_fds(pair[1], "hi", 2, NULL, 0), -1);
 	want_int("no SIGPIPE", errno, EPIPE);
 	close(pair[1]);

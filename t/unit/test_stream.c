@@ -409,7 +409,7 @@ static struct stream *new_tcp(int *peer)
 	getsockname(fd, (struct sockaddr *)&in, &len);
 	*peer = socket_connect((struct sockaddr *)&in, sizeof(in), deadline_in(60000));
 	assert_int_equal(socket_wait(fd, POLLIN, deadline_in(60000)), 1);
-	s = stream_new(socket_accept(fd, NULL, NULL));
+	s = stream_new(socket_accept(fd, NULL, NULL, true));
 	stream_set_deadline(s, deadline_in(60000));
 	close(fd);
 	return s;
