@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Each lookup has a channel of c-ares of its own, driven by poll(2) in the caller's thread: no
- * lock, no state between lookups, and a changed resolv.conf is seen by the next.  Making a channel
- * costs some 50 microseconds, little beside a round trip.
+ * Each lookup has a channel of c-ares of its own while it runs, driven by poll(2) in the caller's
+ * thread without a lock; idle ones are kept (net/dns_shared.h).  What c-ares answers before it was
+ * driven came from files alone, and is remembered.
  */
 #include "net/dns.h"
 
-#include <ares.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
@@ -18,6 +17,8 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/strbuf.h"
+#include "net/dns_shared.h"
 
 #define RESOLV_CONF "/etc/resolv.conf"
 
@@ -57,10 +58,11 @@ void dns_use_server(const char *server)
 {
 	free(test_server);
 	test_server = server ? xstrdup(server) : NULL;
+	dns_files_changed();
 }
 
 /* Copying a channel only reads it, so threads may share the kept ones. */
-static bool channel_open(ares_channel *channel, bool search)
+static bool channel_make(ares_channel *channel, bool search)
 {
 	if (kept[search] && access(RESOLV_CONF, R_OK) == -1) {
 		if (ares_dup(channel, kept[search]) != ARES_SUCCESS)
@@ -72,6 +74,12 @@ static bool channel_open(ares_channel *channel, bool search)
 		return true;
 	ares_destroy(*channel);
 	return false;
+}
+
+static bool channel_open(ares_channel *channel, enum dns_channel kind, unsigned state)
+{
+	return dns_channel_take(kind, state, channel) ||
+	       channel_make(channel, kind == DNS_CHANNEL_SEARCH);
 }
 
 /* Milliseconds until the deadline or c-ares's next retry, whichever comes first. */
@@ -105,8 +113,8 @@ static void process(ares_channel channel, const struct pollfd *polled, size_t co
 		ares_process_fd(channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 }
 
-/* Until every query of the channel has called back; at the deadline with ARES_ECANCELLED. */
-static void run(ares_channel channel, int64_t deadline)
+/* Until every query of the channel has called back: true; or at the deadline, cancelled: false. */
+static bool run(ares_channel channel, int64_t deadline)
 {
 	for (;;) {
 		ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
@@ -124,14 +132,24 @@ static void run(ares_channel channel, int64_t deadline)
 				    (struct pollfd){ .fd = sockets[i], .events = events };
 		}
 		if (count == 0)
-			return;
+			return true;
 		if (deadline_left(deadline) == 0) {
 			ares_cancel(channel);
-			return;
+			return false;
 		}
 		if (poll(polled, count, wait_ms(channel, deadline)) >= 0)
 			process(channel, polled, count);
 	}
+}
+
+/* Queries, and the channel's end: one that was cancelled is not used again. */
+static void run_and_close(
+    ares_channel channel, enum dns_channel kind, unsigned state, int64_t deadline)
+{
+	if (run(channel, deadline))
+		dns_channel_give(kind, state, channel);
+	else
+		ares_destroy(channel);
 }
 
 static enum dns_result result_of(int status)
@@ -244,38 +262,57 @@ static void reverse_name(const struct name_query *query, char out[DNS_NAME_SIZE]
  * /etc/hosts alone: ares_gethostbyaddr would go on to the DNS, but calls any failure there "not
  * found".
  */
-static void look_into_hosts(struct name_query *query)
+static void look_into_hosts(struct name_query *query, unsigned state)
 {
 	char lookups[] = "f";
 	struct ares_options options = { .flags = ARES_FLAG_NOALIASES, .lookups = lookups };
 	ares_channel channel;
 
 	pthread_once(&library_once, start_library);
-	if (ares_init_options(&channel, &options, ARES_OPT_FLAGS | ARES_OPT_LOOKUPS) !=
-	    ARES_SUCCESS)
+	if (!dns_channel_take(DNS_CHANNEL_HOSTS, state, &channel) &&
+	    ares_init_options(&channel, &options, ARES_OPT_FLAGS | ARES_OPT_LOOKUPS) !=
+		ARES_SUCCESS)
 		return;
+	query->result = DNS_NOT_FOUND;
 	ares_gethostbyaddr(channel, query->bytes, query->len, query->family, host_found, query);
-	ares_destroy(channel);
+	dns_channel_give(DNS_CHANNEL_HOSTS, state, channel);
 }
 
-static void look_into_dns(struct name_query *query, int64_t deadline)
+/* QUERY's name is empty when hosts has none. */
+static void recall_hosts(struct name_query *query, unsigned state)
+{
+	struct slice key = slice_mem(query->bytes, (size_t)query->len);
+	size_t size = sizeof(query->name);
+
+	if (!dns_recall(key, state, query->name, &size)) {
+		look_into_hosts(query, state);
+		if (query->result == DNS_TEMPORARY)
+			return;
+		if (query->result == DNS_NOT_FOUND)
+			query->name[0] = '\0';
+		dns_remember(key, state, query->name, strlen(query->name) + 1);
+	}
+	query->result = query->name[0] ? DNS_FOUND : DNS_NOT_FOUND;
+}
+
+static void look_into_dns(struct name_query *query, unsigned state, int64_t deadline)
 {
 	char name[DNS_NAME_SIZE];
 	ares_channel channel;
 
 	query->result = DNS_TEMPORARY;
-	if (!channel_open(&channel, false))
+	if (!channel_open(&channel, DNS_CHANNEL_DNS, state))
 		return;
 	reverse_name(query, name);
 	ares_query(channel, name, 1 /* IN */, 12 /* PTR */, pointer_found, query);
-	run(channel, deadline);
-	ares_destroy(channel);
+	run_and_close(channel, DNS_CHANNEL_DNS, state, deadline);
 }
 
 bool dns_name_of(
     const struct net_addr *addr, int64_t deadline, char *name, size_t size, enum dns_result *result)
 {
 	struct name_query query = { .family = addr->ss.ss_family, .result = DNS_TEMPORARY };
+	unsigned state;
 
 	*result = DNS_NOT_FOUND;
 	if (!addr->len)
@@ -287,9 +324,10 @@ bool dns_name_of(
 		query.bytes = &((const struct sockaddr_in *)&addr->ss)->sin_addr;
 		query.len = 4;
 	}
-	look_into_hosts(&query);
+	state = dns_files_state();
+	recall_hosts(&query, state);
 	if (query.result != DNS_FOUND)
-		look_into_dns(&query, deadline);
+		look_into_dns(&query, state, deadline);
 	*result = query.result;
 	if (query.result == DNS_FOUND && strlen(query.name) >= size)
 		*result = DNS_NOT_FOUND;
@@ -301,6 +339,7 @@ bool dns_name_of(
 
 struct address_query {
 	enum dns_result result;
+	bool answered;
 	struct net_addr addrs[DNS_MAX_RECORDS];
 	size_t count;
 };
@@ -312,6 +351,7 @@ static void addresses_found(void *arg, int status, int timeouts, struct ares_add
 
 	(void)timeouts;
 	query->result = result_of(status);
+	query->answered = true;
 	if (!info)
 		return;
 	for (struct ares_addrinfo_cname *c = info->cnames; c; c = c->next)
@@ -347,26 +387,50 @@ static size_t append(
 	return count;
 }
 
-size_t dns_addresses_of(const char *name, int family, int64_t deadline, struct net_addr *addrs,
-    size_t max, enum dns_result *result)
+/* Longer than the key of an address's name, which is the address. */
+static void key_of(const char *name, int family, struct strbuf *key)
 {
+	strbuf_addf(key, "addresses of family %d: %s", family, name);
+}
+
+static size_t recall_addresses(
+    struct slice key, unsigned state, struct net_addr *addrs, size_t max, enum dns_result *result)
+{
+	size_t size = max * sizeof(*addrs);
+
+	if (!dns_recall(key, state, addrs, &size) || size < sizeof(*addrs))
+		return 0;
+	*result = DNS_FOUND;
+	return size / sizeof(*addrs);
+}
+
+/* Of a name that is not remembered. */
+static size_t find_addresses(const char *name, int family, int64_t deadline, unsigned state,
+    struct slice key, struct net_addr *addrs, size_t max, enum dns_result *result)
+{
+	enum dns_channel kind = strchr(name, '.') ? DNS_CHANNEL_DNS : DNS_CHANNEL_SEARCH;
 	/* Off the stack, which is small in session threads. */
 	struct address_query *queries = xcalloc(2, sizeof(*queries));
 	struct address_query *in = &queries[0], *in6 = &queries[1];
 	ares_channel channel;
 	size_t count = 0;
+	bool from_files;
 
 	*result = DNS_TEMPORARY;
 	in->result = in6->result = DNS_NOT_FOUND;
-	if (!channel_open(&channel, strchr(name, '.') == NULL))
+	in->answered = family == AF_INET6;
+	in6->answered = family == AF_INET;
+	if (!channel_open(&channel, kind, state))
 		goto free_queries;
 	if (family != AF_INET6)
 		ask(channel, name, AF_INET, in);
 	if (family != AF_INET)
 		ask(channel, name, AF_INET6, in6);
-	run(channel, deadline);
-	ares_destroy(channel);
+	from_files = in->answered && in6->answered;
+	run_and_close(channel, kind, state, deadline);
 	count = append(addrs, append(addrs, 0, max, in), max, in6);
+	if (from_files && count > 0 && count < max)
+		dns_remember(key, state, addrs, count * sizeof(*addrs));
 	if (count)
 		*result = DNS_FOUND;
 	else if (in->result != DNS_TEMPORARY && in6->result != DNS_TEMPORARY)
@@ -374,5 +438,21 @@ size_t dns_addresses_of(const char *name, int family, int64_t deadline, struct n
 
 free_queries:
 	free(queries);
+	return count;
+}
+
+size_t dns_addresses_of(const char *name, int family, int64_t deadline, struct net_addr *addrs,
+    size_t max, enum dns_result *result)
+{
+	struct strbuf key = STRBUF_INIT(2 * DNS_NAME_SIZE);
+	unsigned state = dns_files_state();
+	size_t count;
+
+	key_of(name, family, &key);
+	count = recall_addresses(strbuf_slice(&key), state, addrs, max, result);
+	if (count == 0)
+		count = find_addresses(
+		    name, family, deadline, state, strbuf_slice(&key), addrs, max, result);
+	strbuf_release(&key);
 	return count;
 }

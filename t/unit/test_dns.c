@@ -15,6 +15,7 @@
 #include "base/cursor.h"
 #include "base/strbuf.h"
 #include "net/dns.h"
+#include "net/dns_shared.h"
 
 enum { A = 1, CNAME = 5, PTR = 12, AAAA = 28 };
 enum { NOERROR, SERVFAIL = 2, NXDOMAIN = 3, REFUSED = 5, SILENT = 99 };
@@ -448,6 +449,32 @@ static void test_threads(void **state)
 		pthread_join(threads[i], NULL);
 }
 
+/* What was kept holds as long as the files do. */
+static void test_shared(void **state)
+{
+	unsigned now = dns_files_state();
+	char value[4];
+	size_t size = sizeof(value);
+
+	(void)state;
+	dns_remember(SLICE_LIT("key"), now, "value", 5);
+	want_int("known", dns_recall(SLICE_LIT("key"), now, value, &size), true);
+	want_slice("as much as fits", slice_mem(value, size), SLICE_LIT("valu"));
+	want_int("unknown", dns_recall(SLICE_LIT("other"), now, value, &size), false);
+	dns_files_changed();
+	assert_int_not_equal(dns_files_state(), now);
+	want_int("over", dns_recall(SLICE_LIT("key"), dns_files_state(), value, &size), false);
+	dns_remember(SLICE_LIT("key"), now, "late", 4);
+	want_int("late", dns_recall(SLICE_LIT("key"), dns_files_state(), value, &size), false);
+	for (int i = 0; i < 3000; i++) {
+		char key[20];
+
+		snprintf(key, sizeof(key), "%d", i);
+		dns_remember(slice_of(key), dns_files_state(), key, 1);
+	}
+	want_int("bounded", dns_recall(SLICE_LIT("0"), dns_files_state(), value, &size), false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -457,6 +484,7 @@ int main(void)
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_shared),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
