@@ -250,6 +250,7 @@ struct restrictions *restrictions_new(const struct postfix_params *params,
 	r->mynetworks = match_list_new(params, "mynetworks", params->mynetworks);
 	r->sender_login =
 	    tables_open("smtpd_sender_login_maps", params->smtpd_sender_login_maps, 0);
+	r->relay_certs = tables_open("relay_clientcerts", params->relay_clientcerts, 0);
 	r->access_parents = are_access_parents(params);
 	read_classes(r);
 	read_lists(r);
@@ -278,6 +279,7 @@ void restrictions_free(struct restrictions *r)
 		free(c);
 	}
 	tables_free(r->sender_login);
+	tables_free(r->relay_certs);
 	match_list_free(r->mynetworks);
 	free(r->trouble);
 	free(r);

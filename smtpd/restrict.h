@@ -76,6 +76,11 @@ struct restrict_facts {
 
 	const char *sasl_method, *sasl_username, *sasl_sender; /* NULL: not authenticated */
 	bool tls;
+	/* The client's certificate: fingerprints "AB:CD:..."; NULL: it gave none. */
+	const char *cert_fingerprint, *cert_key_fingerprint;
+	const char *cert_name; /* its common name; may be "" */
+	bool cert_trusted;
+	bool asks_client_certs; /* else a restriction about them is a mistake */
 
 	/* Input was waiting where the client should have waited for a reply
 	 * (reject_unauth_pipelining). */

@@ -341,6 +341,7 @@ static enum check look_up(
 		return look_up_address(e, WHO_SENDER, rule->tables, value, found);
 	case SUBJECT_RECIPIENT:
 		return look_up_address(e, WHO_RECIPIENT, rule->tables, value, found);
+	case SUBJECT_CLIENT_CERT: /* restrict_cert.c */
 	case SUBJECT_DATA:
 	case SUBJECT_END_OF_DATA:
 		break;

@@ -20,7 +20,8 @@ enum subject {
 	SUBJECT_RECIPIENT,
 	SUBJECT_DATA,
 	SUBJECT_END_OF_DATA,
-	SUBJECT_ETRN
+	SUBJECT_ETRN,
+	SUBJECT_CLIENT_CERT
 };
 
 struct rule;
@@ -62,6 +63,7 @@ struct restrictions {
 	} * classes;
 	struct match_list *mynetworks;
 	struct tables *sender_login;
+	struct tables *relay_certs;
 	bool access_parents; /* smtpd_access_maps in parent_domain_matches_subdomains */
 	char *trouble;
 };
@@ -135,6 +137,8 @@ enum check restrict_refuse(struct eval *e, const struct rule *rule);
 enum check restrict_permit_mynetworks(struct eval *e, const struct rule *rule);
 enum check restrict_permit_interfaces(struct eval *e, const struct rule *rule);
 enum check restrict_permit_sasl(struct eval *e, const struct rule *rule);
+enum check restrict_permit_cert(struct eval *e, const struct rule *rule);
+enum check restrict_check_cert(struct eval *e, const struct rule *rule);
 enum check restrict_plaintext(struct eval *e, const struct rule *rule);
 enum check restrict_pipelining(struct eval *e, const struct rule *rule);
 enum check restrict_unknown_client(struct eval *e, const struct rule *rule);

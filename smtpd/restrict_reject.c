@@ -18,6 +18,7 @@ static const char *const subject_words[] = {
 	[SUBJECT_DATA] = "Data command",
 	[SUBJECT_END_OF_DATA] = "End-of-data",
 	[SUBJECT_ETRN] = "Etrn command",
+	[SUBJECT_CLIENT_CERT] = "Client certificate",
 };
 
 static const char *const stage_words[] = {
@@ -67,6 +68,9 @@ void restrict_subject_name(const struct eval *e, enum subject subject, struct st
 		break;
 	case SUBJECT_END_OF_DATA:
 		strbuf_addstr(out, "END-OF-MESSAGE");
+		break;
+	case SUBJECT_CLIENT_CERT:
+		strbuf_addf(out, "%s", f->cert_name ? f->cert_name : "");
 		break;
 	case SUBJECT_ETRN:
 		strbuf_addf(out, "%s", f->etrn_domain ? f->etrn_domain : "");

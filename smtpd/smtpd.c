@@ -36,20 +36,6 @@ static int bare_newline_mode(const char *value)
 	return BARE_NEWLINE_NORMALIZE;
 }
 
-static void open_tls(struct server_context *ctx)
-{
-	const struct postfix_params *p = ctx->params;
-	const char *level = p->smtpd_tls_security_level;
-	bool enforced = strcmp(level, "encrypt") == 0 || (level[0] == '\0' && p->smtpd_enforce_tls);
-
-	smtpd_server.tls_required = enforced;
-	smtpd_server.tls_wanted = enforced || strcmp(level, "may") == 0 ||
-				  (level[0] == '\0' && p->smtpd_use_tls) ||
-				  p->smtpd_tls_wrappermode;
-	if (smtpd_server.tls_wanted)
-		smtpd_server.tls = smtpd_tls_open(ctx);
-}
-
 static void open_sasl(const struct postfix_params *p)
 {
 	if (!p->smtpd_sasl_auth_enable)
@@ -104,6 +90,7 @@ static void prepare(struct server_context *ctx)
 	    (size_t)(p->line_length_limit < 65536 ? p->line_length_limit : 65536);
 	if (p->postcote_smtpd_processes > 0)
 		ctx->processes = (unsigned)p->postcote_smtpd_processes;
+	smtpd_tls_open(ctx);			    /* before all else of OpenSSL */
 	digest_bytes("SHA256", SLICE_NULL, digest); /* libcrypto reads its configuration now */
 	dns_open();
 	smtpd_server.resolver = resolver_new(p);
@@ -121,7 +108,6 @@ static void prepare(struct server_context *ctx)
 	smtpd_server.discard_maps = tables_open("smtpd_discard_ehlo_keyword_address_maps",
 	    p->smtpd_discard_ehlo_keyword_address_maps, 0);
 	smtpd_server.bare_newline = bare_newline_mode(p->smtpd_forbid_bare_newline);
-	open_tls(ctx);
 	open_sasl(p);
 	open_intake(ctx);
 }

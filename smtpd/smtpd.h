@@ -65,8 +65,9 @@ struct smtpd_server {
 	struct tables *discard_maps;	    /* smtpd_discard_ehlo_keyword_address_maps */
 	bool tls_wanted;   /* STARTTLS exists, though TLS may have failed to open */
 	bool tls_required; /* smtpd_tls_security_level = encrypt */
-	size_t line_max;   /* line_length_limit, as far as a stream goes */
-	int spool_fd;	   /* incoming/, for the free space */
+	bool tls_asks_clients, tls_requires_clients; /* for certificates */
+	size_t line_max; /* line_length_limit, as far as a stream goes */
+	int spool_fd;	 /* incoming/, for the free space */
 	enum {
 		BARE_NEWLINE_NO,
 		BARE_NEWLINE_NORMALIZE,
@@ -192,7 +193,9 @@ const char *smtpd_protocol(const struct smtpd *s); /* "ESMTPSA" and its sisters 
 void smtpd_peer_lookup(struct smtpd *s);
 /* Handshake and its log lines; false: the connection is over. */
 bool smtpd_tls_start(struct smtpd *s);
-struct tls_context *smtpd_tls_open(const struct server_context *ctx);
+/* Sets the members of smtpd_server that are about TLS. */
+void smtpd_tls_open(const struct server_context *ctx);
+void smtpd_tls_facts(const struct smtpd *s, struct restrict_facts *facts);
 /* What Received: says of the connection, each line with its LF in front. */
 void smtpd_tls_received(const struct smtpd *s, struct strbuf *out);
 

@@ -104,7 +104,7 @@ static void add_vrfy(const struct smtpd *s, struct strbuf *out)
 
 static void add_starttls(const struct smtpd *s, struct strbuf *out)
 {
-	if (smtpd_server.tls != NULL && stream_tls(s->session.stream) == NULL)
+	if (smtpd_server.tls_wanted && stream_tls(s->session.stream) == NULL)
 		strbuf_addstr(out, "\nSTARTTLS");
 }
 

@@ -262,8 +262,9 @@ static bool open_intake(struct smtpd *s, struct reason *why)
 		.client_addr = &s->session.peer,
 		.sasl_username = s->sasl_username,
 		.sasl_method = s->sasl_method,
-		.tls = stream_tls(s->session.stream) != NULL,
 	};
+
+	smtpd_tls_facts(s, &facts);
 	bool local = restrict_header_context(smtpd_server.restrictions, &facts) == REWRITE_LOCAL;
 
 	snprintf(client_port, sizeof(client_port), "%u", net_addr_port(&s->session.peer));

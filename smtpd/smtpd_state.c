@@ -51,9 +51,9 @@ static bool check(struct smtpd *s, enum restrict_stage stage, const char *comman
 		.sasl_method = s->sasl_method,
 		.sasl_username = s->sasl_username,
 		.sasl_sender = t != NULL ? t->sasl_sender : NULL,
-		.tls = stream_tls(s->session.stream) != NULL,
 		.pipelined = s->pipelined,
 	};
+	smtpd_tls_facts(s, &facts);
 	if (stage == RESTRICT_END_OF_DATA && t != NULL && t->intake != NULL)
 		facts.size = (uint64_t)intake_size(t->intake);
 	return restrict_check(smtpd_server.restrictions, stage, &facts, &s->findings,

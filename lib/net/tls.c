@@ -17,21 +17,9 @@
 #include <sys/socket.h>
 
 #include "base/check.h"
+#include "log/log.h"
 #include "net/tls_context.h"
 #include "net/transport.h"
-
-struct tls_connection {
-	SSL *ssl;
-	int fd;
-	bool eof; /* the socket's */
-	bool may_wait;
-	int errnum; /* the socket's, 0: none */
-	uint64_t wire_bytes;
-	char *text; /* what went wrong, or NULL */
-	char key_exchange[24], signature[24];
-	int signature_bits;
-	const char *digest;
-};
 
 static BIO_METHOD *socket_method;
 static pthread_once_t socket_method_once = PTHREAD_ONCE_INIT;
@@ -108,7 +96,8 @@ static struct tls_connection *connection_new(const struct tls_context *ctx, int 
 
 	pthread_once(&socket_method_once, make_socket_method);
 	c->fd = fd;
-	c->ssl = tls_context_ssl(ctx);
+	c->ctx = ctx;
+	c->ssl = SSL_new(ctx->ctx);
 	bio = BIO_new(socket_method);
 	if (!c->ssl || !bio) {
 		BIO_free(bio);
@@ -119,6 +108,7 @@ static struct tls_connection *connection_new(const struct tls_context *ctx, int 
 	BIO_set_data(bio, c);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(c->ssl, bio, bio);
+	SSL_set_app_data(c->ssl, c);
 	SSL_set_accept_state(c->ssl);
 	return c;
 }
@@ -129,17 +119,25 @@ void tls_connection_free(struct tls_connection *c)
 		return;
 	SSL_free(c->ssl);
 	ERR_clear_error();
+	tls_client_free(c->client);
+	free(c->verify_issuer);
+	free(c->matched_name);
 	free(c->text);
 	free(c);
 }
 
 static void remember_error(struct tls_connection *c)
 {
-	char text[256];
+	unsigned long error = ERR_peek_error();
+	const char *reason = error ? ERR_reason_error_string(error) : NULL;
 
-	tls_library_error(text, sizeof(text));
 	free(c->text);
-	c->text = xstrdup(text);
+	c->text = xstrdup(reason ? reason : "unknown TLS failure");
+	/* In the handshake another line comes first. */
+	if (c->logs && !c->peer)
+		tls_log_library_errors();
+	if (!c->logs)
+		ERR_clear_error();
 }
 
 /* What the result RET of an SSL_ function says; the thread's queue was empty before that. */
@@ -210,14 +208,6 @@ const char *tls_connection_text(const struct tls_connection *c)
 	return c->text ? c->text : "TLS failure";
 }
 
-/* "P-256", where OpenSSL's own name for that curve is prime256v1. */
-static const char *curve_name(int nid)
-{
-	const char *name = EC_curve_nid2nist(nid);
-
-	return name ? name : OBJ_nid2sn(nid);
-}
-
 static void note_key_exchange(struct tls_connection *c)
 {
 	int nid = (int)SSL_get_negotiated_group(c->ssl);
@@ -225,7 +215,7 @@ static void note_key_exchange(struct tls_connection *c)
 	if (nid <= 0 || nid & TLSEXT_nid_unknown)
 		return;
 	if (EC_curve_nid2nist(nid))
-		snprintf(c->key_exchange, sizeof(c->key_exchange), "ECDHE (%s)", curve_name(nid));
+		snprintf(c->key_exchange, sizeof(c->key_exchange), "ECDHE (%s)", OBJ_nid2sn(nid));
 	else
 		snprintf(c->key_exchange, sizeof(c->key_exchange), "%s", OBJ_nid2sn(nid));
 }
@@ -234,22 +224,11 @@ static void note_key_exchange(struct tls_connection *c)
 static void note_signature(struct tls_connection *c)
 {
 	EVP_PKEY *key = SSL_session_reused(c->ssl) ? NULL : SSL_get_privatekey(c->ssl);
-	char curve[32];
 	int nid;
 
 	if (!key)
 		return;
-	if (EVP_PKEY_get_base_id(key) == EVP_PKEY_EC &&
-	    EVP_PKEY_get_group_name(key, curve, sizeof(curve), NULL) == 1) {
-		snprintf(c->signature, sizeof(c->signature), "ECDSA (%.14s)",
-		    curve_name(OBJ_sn2nid(curve)));
-	} else if (EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA) {
-		snprintf(c->signature, sizeof(c->signature), "RSA-PSS");
-		c->signature_bits = EVP_PKEY_get_bits(key);
-	} else {
-		snprintf(c->signature, sizeof(c->signature), "%s",
-		    OBJ_nid2sn(EVP_PKEY_get_base_id(key)));
-	}
+	tls_signature_name(key, c->signature, sizeof(c->signature), &c->signature_bits);
 	if (SSL_get_signature_nid(c->ssl, &nid) == 1 && nid != NID_undef)
 		c->digest = OBJ_nid2sn(nid);
 }
@@ -261,6 +240,23 @@ static void note_details(struct tls_connection *c)
 		return;
 	note_key_exchange(c);
 	note_signature(c);
+}
+
+static void client_info(const struct tls_client_cert *client, struct tls_info *info)
+{
+	info->client = TLS_NO_CLIENT_CERT;
+	info->client_name = info->client_issuer = info->client_fingerprint =
+	    info->client_key_fingerprint = info->client_signature = info->client_digest = "";
+	if (!client)
+		return;
+	info->client = client->trusted ? TLS_CLIENT_TRUSTED : TLS_CLIENT_UNTRUSTED;
+	info->client_name = client->subject;
+	info->client_issuer = client->issuer;
+	info->client_fingerprint = client->fingerprint;
+	info->client_key_fingerprint = client->key_fingerprint;
+	info->client_signature = client->signature;
+	info->client_signature_bits = client->signature_bits;
+	info->client_digest = client->digest;
 }
 
 void tls_connection_info(const struct tls_connection *c, struct tls_info *info)
@@ -276,26 +272,99 @@ void tls_connection_info(const struct tls_connection *c, struct tls_info *info)
 		.signature_bits = c->signature_bits,
 		.digest = c->digest ? c->digest : "",
 		.server_name = name ? name : "",
+		.matched_name = c->matched_name ? c->matched_name : "",
 		.resumed = SSL_session_reused(c->ssl) == 1,
 	};
 	info->cipher_bits = SSL_CIPHER_get_bits(cipher, &info->algorithm_bits);
+	client_info(c->client, info);
 }
 
-bool tls_accept(struct stream *s, const struct tls_context *ctx)
+/* What the session was like, for the log; then what will be asked for. */
+static void note_handshake(struct tls_connection *c)
 {
-	struct tls_connection *c = connection_new(ctx, stream_fd(s));
+	if (c->peer && c->peer->verbose && SSL_session_reused(c->ssl))
+		log_info("%s: Reusing old session (RFC 5077 session ticket)", c->peer->name);
+	note_details(c);
+	tls_note_client(c);
+}
+
+static bool handshake(struct stream *s, struct tls_connection *c)
+{
 	enum transport_result result;
 
-	if (!stream_begin_tls(s, c))
-		return false;
-	if (!c->ssl)
-		return stream_settle(s, TRANSPORT_TLS);
 	do {
 		ERR_clear_error();
 		result = result_of(c, SSL_do_handshake(c->ssl));
 		if (!stream_settle(s, result))
 			return false;
 	} while (result != TRANSPORT_DONE);
-	note_details(c);
+	note_handshake(c);
 	return true;
+}
+
+bool tls_accept(struct stream *s, const struct tls_context *ctx)
+{
+	struct tls_connection *c = connection_new(ctx, stream_fd(s));
+
+	if (!stream_begin_tls(s, c))
+		return false;
+	if (!c->ssl)
+		return stream_settle(s, TRANSPORT_TLS);
+	return handshake(s, c);
+}
+
+static void log_failure(const struct stream *s, const struct tls_peer *peer)
+{
+	switch (stream_error(s)) {
+	case STREAM_TLS:
+		log_info("SSL_accept error from %s: -1", peer->name);
+		tls_log_library_errors();
+		break;
+	case STREAM_TIMEOUT:
+	case STREAM_IO:
+		log_info(
+		    "SSL_accept error from %s: %s", peer->name, strerrordesc_np(stream_errno(s)));
+		break;
+	case STREAM_OK:
+	case STREAM_EOF:
+		log_info("SSL_accept error from %s: lost connection", peer->name);
+	}
+}
+
+static void begin_log(struct tls_connection *c, const struct tls_peer *peer)
+{
+	c->logs = true;
+	c->peer = peer;
+	if (!peer->verbose)
+		return;
+	log_info("setting up TLS connection from %s", peer->name);
+	if (c->ctx->cipher_list)
+		log_info("%s: TLS cipher list \"%s\"", peer->name, c->ctx->cipher_list);
+	tls_log_steps(c->ssl);
+}
+
+bool tls_accept_logged(struct stream *s, const struct tls_context *ctx, const struct tls_peer *peer)
+{
+	struct tls_connection *c = connection_new(ctx, stream_fd(s));
+	bool accepted;
+
+	if (!stream_begin_tls(s, c)) {
+		log_failure(s, peer);
+		return false;
+	}
+	if (!c->ssl) {
+		log_info("SSL_accept error from %s: -1", peer->name);
+		tls_log_library_errors();
+		return stream_settle(s, TRANSPORT_TLS);
+	}
+	begin_log(c, peer);
+	/* Certificates of other strength than one may trust would make "verified" a mere word. */
+	if (peer->must_verify)
+		SSL_set_security_level(c->ssl, 1);
+	accepted = handshake(s, c);
+	if (!accepted)
+		log_failure(s, peer);
+	c->peer = NULL;
+	ERR_clear_error();
+	return accepted;
 }

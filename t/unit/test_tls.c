@@ -215,7 +215,7 @@ static void test_talk(void **state)
 	want_int("bits", info.cipher_bits, 256);
 	want_int("bits", info.algorithm_bits, 256);
 	want_str("key exchange", info.key_exchange, "X25519");
-	want_str("signature", info.signature, "ECDSA (P-256)");
+	want_str("signature", info.signature, "ECDSA (prime256v1)");
 	want_str("digest", info.digest, "SHA256");
 	want_str("server name", info.server_name, "mx.example");
 	assert_false(info.resumed);
