@@ -138,24 +138,15 @@ static void on_seen(struct intake_connection *conn, uint64_t seen)
 	}
 }
 
-/*
- * A file that can be read, by a descriptor that cannot write it: it is handed on to agents.  What
- * else a descriptor can be might block whoever reads it, or have no end.
- */
-static bool is_queue_file(int fd)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	return flags != -1 && (flags & (O_ACCMODE | O_DIRECT)) == O_RDONLY && file_is_regular(fd);
-}
-
 static bool on_offer(
     struct intake_connection *conn, const struct offer_record *record, struct msg_in *in)
 {
 	bool room = !qm.draining && qm.active < qm.active_limit;
 	struct message *m;
 
-	if (in->fd_count != 1 || !is_queue_file(in->fds[0]))
+	/* It is handed on to agents; what else it can be might block whoever reads, or have no end.
+	 */
+	if (in->fd_count != 1 || !file_is_read_only(in->fds[0]))
 		return false;
 	on_seen(conn, record->seen);
 	if (message_find(record->id)) {

@@ -4,9 +4,10 @@
  * at the bottom run into their time limit and go.  A job is handed to a thread directly; only when
  * the system refuses another thread does it queue for the next one that ends its work.
  *
- * A thread is woken after the lock was let go, so that it does not run into it; by then it may have
- * woken by itself, worked and gone.  So the structs of threads are kept for later ones and never
- * freed: a late signal is at worst a wake-up for nothing.
+ * A handed job costs two system calls: the one that wakes the thread, after the lock was let go,
+ * and the one in which it slept.  Each job that is handed to a sleeping thread is one post of its
+ * semaphore, so a thread that gave up waiting just when it got a job waits once more, for that
+ * post. The structs of threads are kept for later ones and never freed.
  */
 #include "config.h"
 
@@ -15,7 +16,9 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -43,7 +46,8 @@ struct pool_waiting {
 
 struct pool_thread {
 	struct list link; /* while idle */
-	pthread_cond_t wake;
+	sem_t wake;
+	atomic_bool has_job; /* JOB is its */
 	struct pool_job job;
 	unsigned number;
 };
@@ -89,36 +93,65 @@ static bool take_waiting(struct pool_job *job)
 	return true;
 }
 
-/* Waits on the stack of idle threads; false: the thread is to go.  With the lock. */
-static bool wait_for_job(struct pool_thread *self)
+/* One job more that came to its end; with the lock. */
+static void job_ended(void)
 {
-	const int64_t until = deadline_in(POOL_IDLE_MS);
+	if (--pool.jobs == 0)
+		pthread_cond_broadcast(&pool.drained);
+}
 
-	self->job.fn = NULL;
-	list_add_head(&pool.idle, &self->link);
-	while (self->job.fn == NULL) {
-		const bool last = pool.threads == 1;
+/* False when nothing came before the thread had idled for long. */
+static bool sleep_until_woken(struct pool_thread *self)
+{
+	int64_t deadline = deadline_in(POOL_IDLE_MS);
+	struct timespec until = { .tv_sec = deadline / 1000, .tv_nsec = deadline % 1000 * 1000000 };
 
-		if (!cond_wait(&self->wake, last ? DEADLINE_NEVER : until) &&
-		    self->job.fn == NULL && pool.threads > 1) {
-			list_del(&self->link);
+	while (sem_clockwait(&self->wake, CLOCK_MONOTONIC, &until) == -1)
+		if (errno == ETIMEDOUT)
 			return false;
-		}
-	}
 	return true;
 }
 
-/* Runs the thread's job and those that wait; with the lock, which is free meanwhile. */
-static void run_jobs(struct pool_thread *self)
+/* Takes the thread off the stack of idle ones for good, if it may go. */
+static bool may_go(struct pool_thread *self)
 {
-	while (self->job.fn != NULL || take_waiting(&self->job)) {
-		pthread_mutex_unlock(&pool.lock);
-		self->job.fn(self->job.arg);
-		pthread_mutex_lock(&pool.lock);
-		self->job.fn = NULL;
-		if (--pool.jobs == 0)
-			pthread_cond_broadcast(&pool.drained);
+	bool goes;
+
+	pthread_mutex_lock(&pool.lock);
+	goes = pool.threads > 1 && !atomic_load(&self->has_job);
+	if (goes) {
+		list_del(&self->link);
+		pool.threads--;
+		list_add_head(&pool.unused, &self->link);
 	}
+	pthread_mutex_unlock(&pool.lock);
+	return goes;
+}
+
+/* Waits, on the stack of idle threads, for a job; false: the thread is to go. */
+static bool wait_for_job(struct pool_thread *self)
+{
+	while (!sleep_until_woken(self))
+		if (may_go(self))
+			return false;
+	ASSERT(atomic_load(&self->has_job));
+	return true;
+}
+
+/* The thread's next job, one that waits, at once: true; else it is on the stack of idle ones. */
+static bool take_or_idle(struct pool_thread *self)
+{
+	bool took;
+
+	pthread_mutex_lock(&pool.lock);
+	if (atomic_load(&self->has_job))
+		job_ended();
+	took = take_waiting(&self->job);
+	atomic_store(&self->has_job, took);
+	if (!took)
+		list_add_head(&pool.idle, &self->link);
+	pthread_mutex_unlock(&pool.lock);
+	return took;
 }
 
 static void *thread_main(void *arg)
@@ -126,13 +159,10 @@ static void *thread_main(void *arg)
 	struct pool_thread *self = arg;
 
 	own_number = self->number;
-	pthread_mutex_lock(&pool.lock);
-	do
-		run_jobs(self);
-	while (wait_for_job(self));
-	pool.threads--;
-	list_add_head(&pool.unused, &self->link);
-	pthread_mutex_unlock(&pool.lock);
+	do {
+		if (atomic_load(&self->has_job))
+			self->job.fn(self->job.arg);
+	} while (take_or_idle(self) || wait_for_job(self));
 	return NULL;
 }
 
@@ -177,7 +207,7 @@ static struct pool_thread *thread_struct(void)
 	thread = xcalloc(1, sizeof(*thread));
 	thread->number = pool.numbers++;
 	list_init(&thread->link);
-	pthread_cond_init(&thread->wake, NULL);
+	sem_init(&thread->wake, 0, 0);
 	return thread;
 }
 
@@ -188,6 +218,7 @@ static int thread_new(struct pool_job job)
 	int rc;
 
 	thread->job = job;
+	atomic_store(&thread->has_job, job.fn != NULL);
 	rc = thread_create(thread);
 	if (rc == 0)
 		pool.threads++;
@@ -215,12 +246,13 @@ void pool_run(void (*fn)(void *arg), void *arg)
 		idle = list_entry(pool.idle.next, struct pool_thread, link);
 		list_del(&idle->link);
 		idle->job = job;
+		atomic_store(&idle->has_job, true);
 	} else if (thread_new(job) != 0) {
 		add_waiting(job);
 	}
 	pthread_mutex_unlock(&pool.lock);
 	if (idle != NULL)
-		pthread_cond_signal(&idle->wake);
+		sem_post(&idle->wake);
 }
 
 unsigned pool_thread_number(void)

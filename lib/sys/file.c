@@ -289,11 +289,25 @@ char *self_directory(void)
 	return xstrndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
-bool file_is_regular(int fd)
+static bool is_regular(int fd)
 {
 	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+bool file_is_regular(int fd)
+{
 	int flags = fcntl(fd, F_GETFL);
 
 	return flags != -1 && !(flags & O_PATH) && (flags & O_ACCMODE) != O_WRONLY &&
-	       fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	       is_regular(fd);
+}
+
+bool file_is_read_only(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags != -1 && (flags & (O_ACCMODE | O_DIRECT | O_PATH)) == O_RDONLY &&
+	       is_regular(fd);
 }

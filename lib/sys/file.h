@@ -59,6 +59,8 @@ void tmpfile_close(struct tmpfile *tmp);
 void tmpfile_force_fallback(bool on);
 /* A regular file that the descriptor can read: no FIFO that blocks, no device without an end. */
 bool file_is_regular(int fd);
+/* The same, by a descriptor that cannot write it. */
+bool file_is_read_only(int fd);
 /* A second, read-only descriptor of FD's file, through PROC_FD. */
 int file_reopen_readonly(int proc_fd, int fd);
 
