@@ -202,6 +202,70 @@ static void delivery_fails(void **state)
 	want_int("class", why.dsn[0], '4');
 }
 
+static size_t open_files(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t count = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir) != NULL)
+		count++;
+	closedir(dir);
+	return count;
+}
+
+/* Directories stay open between deliveries: what is put in their place counts all the same. */
+static void delivery_after_a_change(void **state)
+{
+	static const char *const message[] = { "x\n", NULL };
+	char name[256], from[256], to[256];
+	struct reason why;
+
+	(void)state;
+	assert_true(deliver("moved/", message, 0, &why));
+	path_of(from, "moved");
+	path_of(to, "moved.old");
+	assert_int_equal(rename(from, to), 0);
+	assert_true(deliver("moved/", message, 0, &why));
+	assert_true(deliver("moved/", message, 0, &why));
+	assert_int_equal(count_files("moved/new", name), 2);
+	assert_int_equal(count_files("moved.old/new", name), 1);
+
+	path_of(from, "moved/new");
+	path_of(to, "moved/new.old");
+	assert_int_equal(rename(from, to), 0);
+	assert_int_equal(symlink("../moved.old/new", from), 0);
+	assert_false(deliver("moved/", message, 0, &why));
+	assert_int_equal(unlink(from), 0);
+	assert_true(deliver("moved/", message, 0, &why));
+	assert_int_equal(count_files("moved.old/new", name), 1);
+	assert_int_equal(count_files("moved/new", name), 1);
+
+	path_of(to, "moved/new.old");
+	assert_int_equal(rename(from, to), -1); /* not empty */
+	path_of(to, "gone");
+	assert_int_equal(rename(from, to), 0);
+	path_of(from, "moved/tmp");
+	assert_int_equal(rmdir(from), 0);
+	assert_true(deliver("moved/", message, 0, &why));
+	assert_int_equal(count_files("moved/new", name), 1);
+	assert_int_equal(count_files("moved/tmp", name), 0);
+}
+
+static void many_mailboxes(void **state)
+{
+	static const char *const message[] = { "x\n", NULL };
+	struct reason why;
+	char name[64];
+
+	(void)state;
+	for (int i = 0; i < 150; i++) {
+		(void)snprintf(name, sizeof(name), "box%d/", i);
+		assert_true(deliver(name, message, 0, &why));
+	}
+	assert_in_range(open_files(), 2, 2 * 129 + 40);
+}
+
 #define THREADS 8
 static void *deliver_many(void *arg)
 {
@@ -447,6 +511,8 @@ int main(void)
 		cmocka_unit_test(delivery),
 		cmocka_unit_test(delivery_without_tmpfile),
 		cmocka_unit_test(delivery_fails),
+		cmocka_unit_test(delivery_after_a_change),
+		cmocka_unit_test(many_mailboxes),
 		cmocka_unit_test(deliveries_at_a_time),
 		cmocka_unit_test(first_session),
 		cmocka_unit_test(foreign_list),
