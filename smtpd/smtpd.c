@@ -108,6 +108,10 @@ static void prepare(struct server_context *ctx)
 	smtpd_server.discard_maps = tables_open("smtpd_discard_ehlo_keyword_address_maps",
 	    p->smtpd_discard_ehlo_keyword_address_maps, 0);
 	smtpd_server.bare_newline = bare_newline_mode(p->smtpd_forbid_bare_newline);
+	smtpd_server.command_filter =
+	    tables_open("smtpd_command_filter", p->smtpd_command_filter, 0);
+	smtpd_server.noop_commands = list(p, "smtpd_noop_commands");
+	smtpd_server.fast_flush_domains = list(p, "fast_flush_domains");
 	open_sasl(p);
 	open_intake(ctx);
 }

@@ -63,6 +63,9 @@ struct smtpd_server {
 	struct match_list *sasl_filter;	    /* smtpd_sasl_mechanism_filter */
 	struct match_list *sasl_exceptions; /* smtpd_sasl_exceptions_networks */
 	struct tables *discard_maps;	    /* smtpd_discard_ehlo_keyword_address_maps */
+	struct tables *command_filter;	    /* smtpd_command_filter */
+	struct match_list *noop_commands;
+	struct match_list *fast_flush_domains;
 	bool tls_wanted;   /* STARTTLS exists, though TLS may have failed to open */
 	bool tls_required; /* smtpd_tls_security_level = encrypt */
 	bool tls_asks_clients, tls_requires_clients; /* for certificates */
@@ -173,6 +176,8 @@ void smtpd_reply_more(struct smtpd *s, unsigned code, const char *format, ...)
 /* Judges a stage with all facts known; ADDRESS is the recipient's (or VRFY's), or SLICE_NULL. */
 bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice address,
     struct restrict_verdict *verdict);
+/* ETRN for a site. */
+bool smtpd_check_etrn(struct smtpd *s, const char *site, struct restrict_verdict *verdict);
 /* The same for a stage that several commands have; COMMAND as the log calls it, or NULL. */
 bool smtpd_check_command(struct smtpd *s, enum restrict_stage stage, const char *command,
     struct restrict_verdict *verdict);

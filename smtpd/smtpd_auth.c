@@ -201,6 +201,8 @@ void smtpd_auth(struct smtpd *s, struct slice args)
 
 	if (smtpd_server.auth == NULL) {
 		smtpd_reply(s, 503, "5.5.1", "Error: authentication not enabled");
+	} else if (s->transaction != NULL) {
+		smtpd_reply(s, 503, "5.5.1", "Error: MAIL transaction in progress");
 	} else if (s->sasl_username != NULL) {
 		smtpd_reply(s, 503, "5.5.1", "Error: already authenticated");
 	} else if (smtpd_server.params->smtpd_tls_auth_only &&

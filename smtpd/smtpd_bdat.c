@@ -147,7 +147,7 @@ static void begin(struct smtpd *s)
 {
 	s->bdat = BDAT_OPEN;
 	chunk_lines_init(&s->transaction->chunks, smtpd_server.line_max, smtpd_message_line, s);
-	(void)smtpd_message_begin(s); /* a failure is said at the chunk's end */
+	(void)smtpd_message_begin(s); /* a failure is said at the content's end */
 }
 
 static void end_message(struct smtpd *s)
@@ -180,10 +180,8 @@ static void keep(struct smtpd *s, const struct chunk *chunk)
 		end_refused(s, chunk);
 	} else if (chunk->last) {
 		end_message(s);
-	} else if (t->refused) {
-		smtpd_message_refuse(s);
-		end_refused(s, chunk);
 	} else {
+		/* Content that cannot be kept is refused at its end, as DATA's is. */
 		smtpd_reply(s, 250, "2.0.0", "Ok: %llu bytes", (unsigned long long)chunk->size);
 	}
 }

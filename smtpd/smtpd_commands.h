@@ -10,9 +10,8 @@
 #include "smtpd/smtpd.h"
 
 enum smtpd_command_flags {
-	CMD_NEED_HELO = 1,
-	CMD_NEED_HELO_IF_REQUIRED = 2, /* by smtpd_helo_required */
-	CMD_NEED_MAIL = 4,
+	CMD_NEED_HELO = 1, /* where smtpd_helo_required says so */
+	CMD_NEED_MAIL = 2,
 	CMD_NO_ARGS = 8,     /* else "501 5.5.4 Syntax: VERB" */
 	CMD_JUNK = 16,	     /* counted by smtpd_junk_command_limit */
 	CMD_LAST = 32,	     /* nothing may follow before its reply (RFC 2920 3.1) */

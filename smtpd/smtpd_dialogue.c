@@ -41,14 +41,32 @@ void smtpd_refuse_bare_newline(struct smtpd *s, const char *where)
 	    "%s Error: bare <LF> received", p->myhostname);
 }
 
+/* Foreign bytes for a log line: what is not printable as in C. */
+static void add_escaped(struct strbuf *out, struct slice bytes)
+{
+	for (size_t i = 0; i < bytes.len; i++) {
+		unsigned char c = (unsigned char)bytes.ptr[i];
+
+		if (c == '\r' || c == '\n')
+			strbuf_addstr(out, c == '\r' ? "\\r" : "\\n");
+		else if (ascii_isprint((char)c) && c != '\\')
+			strbuf_addch(out, (char)c);
+		else
+			strbuf_addf(out, "\\%03o", c);
+	}
+}
+
 /* Clients that speak another protocol: HTTP, or none at all, or a message in the wrong place. */
 static bool refuse_forbidden(struct smtpd *s, struct slice line, struct slice verb)
 {
 	if (!header_is_header(verb) &&
 	    match_list_string(smtpd_server.forbidden_commands, verb) != MATCH_YES)
 		return false;
-	log_warning("non-SMTP command from %s: %.*s", s->name_addr,
-	    (int)(line.len > 100 ? 100 : line.len), line.ptr);
+	struct strbuf text = STRBUF_INIT(401);
+
+	add_escaped(&text, slice_first(line, 100));
+	log_warning("non-SMTP command from %s: %s", s->name_addr, text.ptr);
+	strbuf_release(&text);
 	smtpd_reply(s, 221, "2.7.0", "Error: I can break rules, too. Goodbye.");
 	s->closing = true;
 	return true;
@@ -57,9 +75,7 @@ static bool refuse_forbidden(struct smtpd *s, struct slice line, struct slice ve
 /* The columns of the table; false: the refusal was sent. */
 static bool is_legal(struct smtpd *s, const struct smtpd_command *c, struct slice args)
 {
-	bool want_helo =
-	    (c->flags & CMD_NEED_HELO) ||
-	    ((c->flags & CMD_NEED_HELO_IF_REQUIRED) && smtpd_server.params->smtpd_helo_required);
+	bool want_helo = (c->flags & CMD_NEED_HELO) && smtpd_server.params->smtpd_helo_required;
 
 	if (s->denied && !(c->flags & CMD_END))
 		smtpd_reply(s, 503, "5.7.0", "Error: access denied for %s", s->name_addr);
@@ -96,19 +112,9 @@ bool smtpd_is_over_limits(struct smtpd *s)
 
 static void log_pipelining(const struct smtpd *s, const char *verb)
 {
-	struct slice next = slice_first(stream_peek(s->session.stream), 100);
 	struct strbuf text = STRBUF_INIT(401);
 
-	for (size_t i = 0; i < next.len; i++) {
-		unsigned char c = (unsigned char)next.ptr[i];
-
-		if (c == '\r' || c == '\n')
-			strbuf_addstr(&text, c == '\r' ? "\\r" : "\\n");
-		else if (ascii_isprint((char)c) && c != '\\')
-			strbuf_addch(&text, (char)c);
-		else
-			strbuf_addf(&text, "\\%03o", c);
-	}
+	add_escaped(&text, slice_first(stream_peek(s->session.stream), 100));
 	log_info("improper command pipelining after %s from %s: %s", verb, s->name_addr, text.ptr);
 	strbuf_release(&text);
 }
@@ -132,13 +138,31 @@ static bool refuse_pipelining(struct smtpd *s, const struct smtpd_command *c)
 	return true;
 }
 
+static void count_junk(struct smtpd *s)
+{
+	if (s->junk++ > (unsigned)smtpd_server.params->smtpd_junk_command_limit)
+		s->errors++;
+}
+
+/* smtpd_noop_commands: not even counted, but as junk. */
+static bool is_noop(struct smtpd *s, struct slice verb)
+{
+	if (match_list_string(smtpd_server.noop_commands, verb) != MATCH_YES)
+		return false;
+	smtpd_reply(s, 250, "2.0.0", "Ok");
+	count_junk(s);
+	return true;
+}
+
 static void run(struct smtpd *s, struct slice line)
 {
 	struct slice args = line, verb = SLICE_NULL;
 	unsigned errors = s->errors;
 
-	slice_token(&args, " 	", &verb);
-	args = slice_trim(args, " 	");
+	slice_token(&args, " \t", &verb);
+	args = slice_trim(args, " \t");
+	if (is_noop(s, verb))
+		return;
 	size_t number = smtpd_command_find(verb);
 	const struct smtpd_command *c = &smtpd_commands[number];
 
@@ -154,26 +178,52 @@ static void run(struct smtpd *s, struct slice line)
 	c->run(s, args);
 	bool good = s->errors <= errors; /* DATA forgives */
 
-	if ((c->flags & CMD_JUNK) &&
-	    s->junk++ > (unsigned)smtpd_server.params->smtpd_junk_command_limit)
-		s->errors++;
+	if (c->flags & CMD_JUNK)
+		count_junk(s);
 	if (good && stream_error(s->session.stream) == STREAM_OK)
 		s->counters[number].ok++;
 }
 
-static bool is_good_line(struct smtpd *s, struct slice line)
+static bool refuse_line(struct smtpd *s, const char *text)
 {
-	if (slice_has_nul(line) || (!ascii_is_valid(line) && !utf8_is_valid(line))) {
-		s->counters[smtpd_command_unknown()].total++;
-		smtpd_reply(s, 500, "5.5.2", "Error: bad UTF-8 syntax");
-		return false;
-	}
-	if (line.len == 0) {
-		s->counters[smtpd_command_unknown()].total++;
-		smtpd_reply(s, 500, "5.5.2", "Error: bad syntax");
-		return false;
-	}
+	s->counters[smtpd_command_unknown()].total++;
+	smtpd_reply(s, 500, "5.5.2", "%s", text);
+	return false;
+}
+
+/* A NUL would end the line for some and not for others. */
+static bool has_good_bytes(struct smtpd *s, struct slice line)
+{
+	if (slice_has_nul(line) ||
+	    (smtpd_server.params->smtputf8_enable && !ascii_is_valid(line) && !utf8_is_valid(line)))
+		return refuse_line(s, "Error: bad UTF-8 syntax");
 	return true;
+}
+
+/*
+ * smtpd_command_filter: what the site wants to have read instead of *LINE, which is in FOUND then.
+ * False: the session ends, for nobody knows what it means.
+ */
+static bool filter(struct smtpd *s, struct slice *line, struct strbuf *found)
+{
+	const char *myhostname = smtpd_server.params->myhostname;
+
+	switch (tables_get(smtpd_server.command_filter, *line, TABLES_WHOLE_KEY, found)) {
+	case TABLE_NOT_FOUND:
+		break;
+	case TABLE_FOUND:
+		log_info("%s: replacing command \"%.*s\" with \"%.100s\"", s->name_addr,
+		    SLICE_ARG(slice_first(*line, 100)), found->ptr);
+		*line = slice_trim(strbuf_slice(found), " \t");
+		break;
+	case TABLE_ERROR:
+		log_info("%s: reject: %s from %s: 421 4.3.0 %s Server local data error",
+		    smtpd_queue_id(s) != NULL ? smtpd_queue_id(s) : "NOQUEUE", s->where,
+		    s->name_addr, myhostname);
+		smtpd_reply(s, 421, "4.3.0", "%s Server local data error", myhostname);
+		return false;
+	}
+	return line->len > 0 || refuse_line(s, "Error: bad syntax");
 }
 
 /*
@@ -232,8 +282,10 @@ static bool read_command(struct smtpd *s, struct slice *line)
 
 void smtpd_run_command(struct smtpd *s)
 {
+	struct strbuf found = STRBUF_INIT(4096);
 	struct slice line;
 
-	if (read_command(s, &line) && is_good_line(s, line))
+	if (read_command(s, &line) && has_good_bytes(s, line) && filter(s, &line, &found))
 		run(s, line);
+	strbuf_release(&found);
 }

@@ -28,6 +28,10 @@ static bool take_helo(struct smtpd *s, struct slice args, bool esmtp)
 		return false;
 	}
 	smtpd_neuter(name, NEUTER);
+	if (!smtpd_server.params->smtputf8_enable)
+		for (char *at = name; *at != '\0'; at++)
+			if ((unsigned char)*at >= 0x80)
+				*at = '?';
 	return true;
 }
 

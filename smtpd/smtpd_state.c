@@ -31,7 +31,7 @@ const char *smtpd_protocol(const struct smtpd *s)
 }
 
 static bool check(struct smtpd *s, enum restrict_stage stage, const char *command,
-    struct slice address, struct restrict_verdict *verdict)
+    struct slice address, const char *etrn_domain, struct restrict_verdict *verdict)
 {
 	struct smtpd_transaction *t = s->transaction;
 	struct restrict_facts facts = {
@@ -48,6 +48,7 @@ static bool check(struct smtpd *s, enum restrict_stage stage, const char *comman
 		.recipient = address,
 		.recipient_count = t != NULL ? t->recipient_count : 0,
 		.size = t != NULL ? t->size : 0,
+		.etrn_domain = etrn_domain,
 		.sasl_method = s->sasl_method,
 		.sasl_username = s->sasl_username,
 		.sasl_sender = t != NULL ? t->sasl_sender : NULL,
@@ -69,7 +70,7 @@ bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice addres
 		command = s->esmtp ? "EHLO" : "HELO";
 	if (stage == RESTRICT_END_OF_DATA)
 		return smtpd_check_command(s, stage, command, verdict);
-	return check(s, stage, command, address, verdict);
+	return check(s, stage, command, address, NULL, verdict);
 }
 
 bool smtpd_check_command(struct smtpd *s, enum restrict_stage stage, const char *command,
@@ -79,7 +80,12 @@ bool smtpd_check_command(struct smtpd *s, enum restrict_stage stage, const char 
 
 	/* With several of them it is about none of them (as with the peer). */
 	return check(s, stage, command,
-	    t != NULL && t->recipient_count == 1 ? t->only_recipient : SLICE_NULL, verdict);
+	    t != NULL && t->recipient_count == 1 ? t->only_recipient : SLICE_NULL, NULL, verdict);
+}
+
+bool smtpd_check_etrn(struct smtpd *s, const char *site, struct restrict_verdict *verdict)
+{
+	return check(s, RESTRICT_ETRN, NULL, SLICE_NULL, site, verdict);
 }
 
 void smtpd_transaction_end(struct smtpd *s)

@@ -77,7 +77,8 @@ def test_curl():
 def test_smtplib():
     with the_mail.submission() as smtp:
         tap.equal(sorted(smtp.esmtp_features),
-                  sorted(["pipelining", "size", "vrfy", "auth", "enhancedstatuscodes", "8bitmime"]),
+                  sorted(["pipelining", "size", "vrfy", "etrn", "auth", "enhancedstatuscodes", "8bitmime",
+                          "dsn", "smtputf8", "chunking"]),
                   "what smtplib saw announced")
         for i in range(3):
             smtp.sendmail("alice@example.test", ["bob@example.test"], f"Subject: lib {i}\n\nx\n")
