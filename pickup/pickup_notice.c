@@ -70,6 +70,7 @@ static void collect(struct refusal *r)
 		if (from->notify != 0 && !(from->notify & DSN_NOTIFY_FAILURE))
 			continue;
 		r->recipients[r->count++] = (struct notice_recipient){
+			.action = "failed",
 			.address = external(r, from->address, true),
 			.original = external(
 			    r, from->original.len > 0 ? from->original : from->address, false),
