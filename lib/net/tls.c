@@ -168,6 +168,7 @@ enum transport_result tls_connection_read(
     struct tls_connection *c, void *data, size_t size, size_t *done)
 {
 	ERR_clear_error();
+	c->ahead = false;
 	return result_of(c, SSL_read_ex(c->ssl, data, size, done));
 }
 
@@ -195,7 +196,7 @@ enum transport_result tls_connection_close(struct tls_connection *c)
 
 bool tls_connection_pending(const struct tls_connection *c)
 {
-	return c->ssl && SSL_pending(c->ssl) > 0;
+	return c->ssl && (c->ahead || SSL_pending(c->ssl) > 0);
 }
 
 uint64_t tls_connection_wire_bytes(const struct tls_connection *c)
@@ -288,16 +289,27 @@ static void note_handshake(struct tls_connection *c)
 	tls_note_client(c);
 }
 
+/*
+ * A flight is read whole, not header by header; only then, for what is read ahead later would have
+ * to be kept in a buffer of 17 KiB while the session is parked.
+ */
 static bool handshake(struct stream *s, struct tls_connection *c)
 {
 	enum transport_result result;
 
+	SSL_set_read_ahead(c->ssl, 1);
+	c->may_wait = true;
 	do {
 		ERR_clear_error();
 		result = result_of(c, SSL_do_handshake(c->ssl));
 		if (!stream_settle(s, result))
 			return false;
 	} while (result != TRANSPORT_DONE);
+	c->may_wait = false;
+	SSL_set_read_ahead(c->ssl, 0);
+	/* A record, or a part of one, that came behind the last flight: it wakes nobody any more.
+	 */
+	c->ahead = SSL_has_pending(c->ssl) == 1;
 	note_handshake(c);
 	return true;
 }

@@ -46,8 +46,9 @@ struct tls_connection {
 	struct ssl_st *ssl;
 	const struct tls_context *ctx;
 	int fd;
-	bool eof;   /* the socket's */
+	bool eof; /* the socket's */
 	bool may_wait;
+	bool ahead; /* the handshake has read more than its own, which nobody looked at */
 	int errnum; /* the socket's, 0: none */
 	uint64_t wire_bytes;
 	char *text; /* what went wrong, or NULL */

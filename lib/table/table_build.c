@@ -114,22 +114,30 @@ static void add_entry(struct builder *b, struct slice key, struct slice value, u
 }
 
 /* postmap -F: the value is the name of a file, whose content is stored. */
-static bool value_from_file(
-    struct builder *b, struct slice name, unsigned line, struct strbuf *value)
+/* The files of a list, with a line end between two. */
+static bool value_from_files(
+    struct builder *b, struct slice names, unsigned line, struct strbuf *value)
 {
 	struct strbuf content = STRBUF_INIT(VALUE_FILE_MAX);
-	char *path = xstrndup(name.ptr, name.len);
-	bool ok = file_read(AT_FDCWD, path, &content) == 0;
+	struct slice name;
+	bool ok = true;
 
 	strbuf_reset(value);
+	while (ok && slice_token(&names, " \t\r\n,", &name)) {
+		char *path = xstrndup(name.ptr, name.len);
+
+		if (content.len)
+			strbuf_addch(&content, '\n');
+		ok = file_read(AT_FDCWD, path, &content) == 0;
+		if (!ok) {
+			b->build->warnings++;
+			log_warning("%s, line %u: open %s: %s", b->build->path, line, path,
+			    strerror(errno));
+		}
+		free(path);
+	}
 	if (ok)
 		base64_encode(value, strbuf_slice(&content));
-	else {
-		b->build->warnings++;
-		log_warning(
-		    "%s, line %u: open %s: %s", b->build->path, line, path, strerror(errno));
-	}
-	free(path);
 	strbuf_release(&content);
 	return ok;
 }
@@ -155,7 +163,7 @@ static bool add_source(struct builder *b, struct slice text, char **error)
 			continue;
 		}
 		if (b->build->values_are_files) {
-			ok = value_from_file(b, value, line, &from_file);
+			ok = value_from_files(b, value, line, &from_file);
 			value = strbuf_slice(&from_file);
 		}
 		if (ok)

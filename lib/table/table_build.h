@@ -32,7 +32,7 @@ struct table_build {
 	bool with_nul; /* keys and values end with NUL in the file (the peer's default for lmdb) */
 	bool default_mode;     /* do not copy the source's permissions */
 	bool incremental;      /* existing entries stay; SOURCE adds to them */
-	bool values_are_files; /* a value names a file: its content is stored in base64 */
+	bool values_are_files; /* a value names files, whose content is stored in base64 */
 	bool allow_8bit;       /* keys and values need not be UTF-8 */
 	size_t map_size;       /* 0: as needed */
 	/* Counts what was said: warnings through log_warning. */
