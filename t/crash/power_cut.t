@@ -146,11 +146,37 @@ def session(recorded, first):
     smtp.quit()
 
 
+def postsuper(instance, *args):
+    done = instance.command("postsuper", *args)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
+
+
+def move_about(instance):
+    """Every move that postsuper asks qmgr for, with the three messages that are deferred."""
+    spool = instance.path("spool")
+
+    def deferred():
+        return sorted(os.path.basename(path) for path in queue_files(spool, ("deferred",)))
+    one, two, three = deferred()
+    postsuper(instance, "-h", "ALL")
+    postsuper(instance, "-H", one, "-r", two)
+    wait_until(lambda: len(deferred()) == 2 and two not in deferred(), "requeued from hold")
+    postsuper(instance, "-H", three)
+    postsuper(instance, "-r", one)
+    wait_until(lambda: len(deferred()) == 3 and one not in deferred(), "requeued from deferred")
+    postsuper(instance, "-e", three)
+    postsuper(instance, "-h", three)
+    postsuper(instance, "-f", three)
+    wait_until(lambda: three not in deferred(), "expired by force")
+
+
 def in_turns(recorded):
     """What has to happen in an order: a retry that succeeds, a notice, a submission."""
     carol = recorded.instance.path("mail", DOMAIN, "carol", "tmp")
-    os.chmod(carol, 0o700)
     spool = recorded.instance.path("spool")
+    move_about(recorded.instance)
+    os.chmod(carol, 0o700)
     before = len(queue_files(spool))
     recorded.trigger(b"FA")
     wait_until(lambda: len(queue_files(spool)) < before, "the deferred mail is delivered")
@@ -307,6 +333,53 @@ def test_power_cut():
         instance.close()
 
 
+BY_HAND = """
+for id in $2; do echo "250 2.0.0 Ok: queued as $id"; done
+set -- "$1" $2
+"$1" -h "$2"; "$1" -r "$2"; "$1" -H ALL; "$1" -h "$3"; "$1" -f "$3"
+for depth in 0 2 1; do
+	echo "hash_queue_depth = 1" >>"$MAIL_CONFIG/main.cf"
+	case $depth in
+	0) echo "hash_queue_names =" ;;
+	*) echo "hash_queue_names = deferred, defer"; echo "hash_queue_depth = $depth" ;;
+	esac >>"$MAIL_CONFIG/main.cf"
+	"$1" -s
+done
+"$1" -r "$4"
+"""
+
+
+def test_by_hand():
+    """The same moves, and those of -s, by postsuper itself while qmgr is down."""
+    instance = Instance(main=MAIN, prefix="postcote-crash-")
+    try:
+        prepare(instance)
+        instance.start()
+        with instance.smtp() as smtp:
+            for number in range(3):
+                smtp.sendmail(f"alice@{DOMAIN}", f"carol@{DOMAIN}",
+                              message(f"token-hand-{number}", to="carol"))
+        wait_until(lambda: len(queue_files(instance.path("spool"), ("deferred",))) == 3,
+                   "three deferred messages")
+        instance.stop()
+        wait_until(lambda: not instance.pids(), "stopped")
+        acknowledged = {}
+        for path in queue_files(instance.path("spool"), ("deferred",)):
+            with open(path, "rb") as f:
+                token = re.search(rb"token-hand-\d", f.read()).group().decode()
+            acknowledged[os.path.basename(path)] = (token, ("carol",))
+        trace = check_suite.record(
+            instance.as_user(["sh", "-c", BY_HAND, "hand", os.path.join(stage(), "sbin/postsuper"),
+                              " ".join(sorted(acknowledged))]),
+            [instance.path("spool"), instance.path("mail")], instance.path("trace"),
+            env=dict(os.environ, MAIL_CONFIG=instance.path("etc/postfix")), cwd="/",
+            ignore=IGNORED, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
+        enumerate_disks(instance, trace, acknowledged, SAMPLE and SAMPLE // 3)
+    finally:
+        instance.close()
+
+
 def record_failing(instance):
     """A disk whose every fifth sync fails: its clients are refused, and try again."""
     recorded = Recorded(instance, fail_each=5)
@@ -352,4 +425,4 @@ def test_failing_syncs():
         instance.close()
 
 
-tap.run(test_power_cut, test_failing_syncs)
+tap.run(test_power_cut, test_by_hand, test_failing_syncs)
