@@ -8,20 +8,16 @@ with which such a process touches the disk."""
 
 import os
 import re
-import shutil
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import inject  # noqa: E402
 import instance  # noqa: E402
 import tap  # noqa: E402
 from smtp_dialogue import Dialogue  # noqa: E402
 
-if os.geteuid() != 0:
-    tap.skip_all("needs root, to trace processes that are not dumpable")
-if not shutil.which("strace"):
-    tap.skip_all("no strace")
+inject.find()
 
 # "late" has no agent: what goes there is deferred, and qmgr moves it.
 MAIN = {"transport_maps": "inline:{ {late@example.test = late:} }",
@@ -55,33 +51,6 @@ FAULTS = (
     ("virtual", "linkat,renameat,renameat2", ("ENOSPC", "EIO")),
 )
 number = 0
-
-
-class Failing:
-    """Every other CALL of PROGRAM's processes fails with ERROR while the block runs."""
-
-    def __init__(self, program, call, error):
-        self.output = the_mail.path("strace.out")
-        pids = [arg for pid in the_mail.pids(program) for arg in ("-p", str(pid))]
-        self.command = ["strace", "-f", "-o", self.output, "-e", f"trace={call}",
-                        "-e", f"inject={call}:error={error}:when=1+2", *pids]
-        self.count = len(pids) // 2
-        self.hits = 0
-
-    def __enter__(self):
-        self.strace = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        for _ in range(self.count):  # "strace: Process 1 attached with 2 threads"
-            line = self.strace.stderr.readline()
-            while line and "attached" not in line:
-                line = self.strace.stderr.readline()
-        return self
-
-    def __exit__(self, *exc):
-        self.strace.terminate()
-        self.said = self.strace.communicate()[1]
-        with open(self.output, encoding="ascii", errors="replace") as f:
-            self.hits = f.read().count("(INJECTED)")
 
 
 def send(*recipients):
@@ -127,7 +96,8 @@ def test_faults():
         for error in errors:
             what = f"{program}, {calls}, {error}"
             before = len(the_mail.log())
-            failing = Failing(program, calls, error)
+            failing = inject.Inject(the_mail.pids(program), calls, f"error={error}:when=1+2",
+                                    the_mail.path("strace.out"))
             with failing:
                 answers = [send(*to) for to in (("bob",), ("bob", "late"), (None,)) * 2]
             tap.ok(failing.hits > 0, f"{what}: some failed", f"not one: {failing.command} {failing.said}")

@@ -8,8 +8,8 @@ import socket
 class Dialogue:
     """A connection; reply() is one reply as a list of lines, [] when the server has closed."""
 
-    def __init__(self, port, greeting=True, timeout=60):
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout)
+    def __init__(self, port, greeting=True, timeout=60, client="127.0.0.1"):
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout, (client, 0))
         self.buffer = b""
         self.greeting = self.reply() if greeting else None
 
