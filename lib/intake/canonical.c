@@ -166,11 +166,11 @@ static bool run_stage(const struct mapping *m, const struct stage *stage)
 	if (!(stage->classes & m->class))
 		return true;
 	while (step(m, stage, &results, &found))
-		/* The address is as good as any in the circle: mail has to go on. */
+		/* As with the peer the line lies: the address is taken as it is now. */
 		if (++count >= NESTING_MAX) {
 			log_as(m->log_name, LOG_LEVEL_WARNING,
-			    "%s: unreasonable %s map nesting for %s", m->id,
-			    tables_name(stage->map.tables), m->address->ptr);
+			    "%s: unreasonable %s map nesting for %s -- message not accepted, try again later",
+			    m->id, tables_name(stage->map.tables), m->address->ptr);
 			break;
 		}
 	strbuf_release(&results);

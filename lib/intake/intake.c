@@ -48,6 +48,7 @@ struct intake_service *intake_service_new(
 	service->rules = address_rules_new(params);
 	service->canonical = canonical_new(params, service->rules, service->rewriter);
 	service->aliases = aliases_new(params, service->rules, service->rewriter);
+	service->checks = checks_new(params);
 	service->sender_bcc = tables_open("sender_bcc_maps", params->sender_bcc_maps, 0);
 	service->recipient_bcc = tables_open("recipient_bcc_maps", params->recipient_bcc_maps, 0);
 	service->offers = offer_client_new(&(struct offer_client_config){
@@ -65,6 +66,7 @@ void intake_service_free(struct intake_service *service)
 	if (service == NULL)
 		return;
 	offer_client_free(service->offers);
+	checks_free(service->checks);
 	tables_free(service->recipient_bcc);
 	tables_free(service->sender_bcc);
 	aliases_free(service->aliases);
@@ -142,21 +144,31 @@ static void write_text(struct intake *in, int type, struct slice value)
 	strbuf_release(&text);
 }
 
+/* As numbers of the system's address families. */
+static const char *address_type(const char *address)
+{
+	if (address == NULL)
+		return NULL;
+	return strchr(address, ':') != NULL ? "10" : "2";
+}
+
+void intake_end_envelope(struct intake *in)
+{
+	if (in->filter.len > 0)
+		write_text(in, QR_FILTER, strbuf_slice(&in->filter));
+	queue_writer_content(&in->writer);
+}
+
 static void write_origin(struct intake *in, const struct intake_origin *origin)
 {
 	if (origin->full_name != NULL && origin->full_name[0] != '\0')
 		write_text(in, QR_FULL_NAME, slice_of(origin->full_name));
+	write_attribute(in, "log_ident", in->id);
 	write_attribute(in, "rewrite_context", in->local_rewrite ? "local" : "remote");
 	write_attribute(in, "log_client_name", origin->client_name);
 	write_attribute(in, "log_client_address", origin->client_address);
 	write_attribute(in, "log_client_port", origin->client_port);
-	if (origin->client_name != NULL && origin->client_address != NULL) {
-		char *text = xasprintf("%s[%s]", origin->client_name, origin->client_address);
-		write_attribute(in, "log_message_origin", text);
-		free(text);
-	} else {
-		write_attribute(in, "log_message_origin", origin->origin);
-	}
+	write_attribute(in, "log_message_origin", in->origin);
 	write_attribute(in, "log_helo_name", origin->helo);
 	write_attribute(in, "log_protocol_name", origin->protocol);
 	write_attribute(in, "client_name", origin->client_name);
@@ -167,6 +179,7 @@ static void write_origin(struct intake *in, const struct intake_origin *origin)
 	write_attribute(in, "server_port", origin->server_port);
 	write_attribute(in, "helo_name", origin->helo);
 	write_attribute(in, "protocol_name", origin->protocol);
+	write_attribute(in, "client_address_type", address_type(origin->client_address));
 	write_attribute(in, "sasl_method", origin->sasl_method);
 	write_attribute(in, "sasl_username", origin->sasl_username);
 	write_attribute(in, "sasl_sender", origin->sasl_sender);
@@ -189,11 +202,18 @@ static struct intake *intake_new(struct intake_service *service, const struct in
 	in->file = (struct tmpfile){ .fd = -1 };
 	in->arrival_us = origin->arrival_us != 0 ? origin->arrival_us : clock_wall_us();
 	in->local_rewrite = origin->local_rewrite;
-	in->add_missing = origin->add_missing_headers;
+	in->add_missing = origin->add_missing_headers || service->rewrites_remote;
 	in->smtputf8 = origin->smtputf8;
 	in->never_wait = origin->never_wait;
 	in->overrides = origin->overrides;
 	in->full_name = origin->full_name != NULL ? xstrdup(origin->full_name) : NULL;
+	in->checks_over = (origin->overrides & INTAKE_NO_CHECKS) != 0;
+	if (origin->client_name != NULL && origin->client_address != NULL)
+		in->origin = xasprintf("%s[%s]", origin->client_name, origin->client_address);
+	else if (origin->origin != NULL)
+		in->origin = xstrdup(origin->origin);
+	in->protocol = origin->protocol != NULL ? xstrdup(origin->protocol) : NULL;
+	in->helo = origin->helo != NULL ? xstrdup(origin->helo) : NULL;
 	strbuf_init(&in->prepended, INTAKE_HEADER_BLOCK_MAX);
 	strbuf_init(&in->filter, TEXT_MAX);
 	strbuf_init(&in->redirect, 2 * ADDRESS_MAX);
@@ -250,7 +270,11 @@ void intake_free(struct intake *in)
 	strbuf_release(&in->bccs);
 	map_release(&in->recipients, NULL);
 	free(in->sender);
+	mime_walk_free(in->walk);
 	free(in->last_recipient);
+	free(in->origin);
+	free(in->protocol);
+	free(in->helo);
 	free(in->full_name);
 	free(in->message_id);
 	free(in);
@@ -282,6 +306,8 @@ void intake_set_ret(struct intake *in, unsigned ret)
 
 void intake_set_encoding(struct intake *in, const char *encoding)
 {
+	in->is_8bit = strcmp(encoding, "8bit") == 0;
+	in->is_7bit = strcmp(encoding, "7bit") == 0;
 	intake_set_attribute(in, "encoding", slice_of(encoding));
 }
 
@@ -294,6 +320,7 @@ void intake_set_filter(struct intake *in, const char *transport_nexthop)
 {
 	strbuf_reset(&in->filter);
 	strbuf_addstr(&in->filter, transport_nexthop);
+	in->filter_late = in->state != INTAKE_ENVELOPE;
 }
 
 void intake_set_redirect(struct intake *in, struct slice address)
@@ -316,19 +343,22 @@ bool intake_prepend(struct intake *in, struct slice header, struct reason *why)
 
 static bool finish_file(struct intake *in, struct reason *why)
 {
-	if (in->state == INTAKE_ENVELOPE)
-		intake_begin_content(in);
+	if (in->state == INTAKE_ENVELOPE && !intake_begin_content(in, why))
+		return false;
 	if (in->state == INTAKE_HEADER && !intake_header_end(in, why))
 		return false;
-	if (in->line_open)
-		queue_writer_line(&in->writer, SLICE_NULL, true);
+	intake_end_body(in);
+	if (in->state == INTAKE_FAILED)
+		return intake_fail(in, why, "", "");
 	queue_writer_extracted(&in->writer);
-	if (in->filter.len > 0)
+	if (in->filter.len > 0 && in->filter_late)
 		write_text(in, QR_FILTER, strbuf_slice(&in->filter));
 	if (in->redirect.len > 0)
 		write_text(in, QR_REDIRECT, strbuf_slice(&in->redirect));
 	if (!intake_put_late_bccs(in, why))
 		return false;
+	if (in->is_8bit || in->is_7bit)
+		write_attribute(in, "encoding", in->is_8bit ? "8bit" : "7bit");
 	if (in->message_id != NULL)
 		write_attribute(in, "message_id", in->message_id);
 	queue_writer_finish(&in->writer, in->smtputf8 ? QUEUE_SENDOPT_SMTPUTF8 : 0);
@@ -354,8 +384,10 @@ bool intake_commit(struct intake *in, struct reason *why)
 		return intake_fail(in, why, "", "");
 	if (in->recipient_count == 0)
 		return intake_fail(in, why, "5.1.0", "no recipients specified");
-	if (!finish_file(in, why))
+	if (!in->discard && !finish_file(in, why))
 		return false;
+	if (in->discard)
+		return true;
 	struct offer_request request = {
 		.id = in->id,
 		.file = &in->file,

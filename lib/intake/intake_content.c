@@ -18,42 +18,19 @@ void intake_write_lines(struct intake *in, struct slice text)
 	}
 }
 
-void intake_begin_content(struct intake *in)
-{
-	queue_writer_content(&in->writer);
-	intake_write_lines(in, strbuf_slice(&in->prepended));
-	strbuf_release(&in->prepended);
-	in->state = INTAKE_HEADER;
-}
-
-/* cleanup_replace_stray_cr_lf: a CR that does not end a line would be one to another reader. */
-static void write_body_line(struct intake *in, struct slice line, bool complete)
-{
-	if (!in->service->config.params->cleanup_replace_stray_cr_lf ||
-	    slice_find(line, '\r') < 0) {
-		queue_writer_line(&in->writer, line, complete);
-		return;
-	}
-	struct strbuf clean = STRBUF_INIT(STRBUF_NO_LIMIT);
-
-	strbuf_addslice(&clean, line);
-	for (size_t i = 0; i < clean.len; i++)
-		if (clean.ptr[i] == '\r')
-			clean.ptr[i] = ' ';
-	queue_writer_line(&in->writer, strbuf_slice(&clean), complete);
-	strbuf_release(&clean);
-}
-
 static void gather(struct intake *in, struct slice piece, bool new_line)
 {
 	size_t limit = (size_t)in->service->config.params->header_size_limit;
-	size_t old = in->header.len;
+	size_t old = in->header.len, room = limit > old + new_line ? limit - old - new_line : 0;
 
 	if (in->header_cut)
 		return;
-	if (old + piece.len + 1 > limit) {
+	/* What a NUL hides from one reader and not from another is nobody's. */
+	if (slice_has_nul(piece))
+		piece = slice_first(piece, (size_t)slice_find(piece, '\0'));
+	if (piece.len > room) {
 		in->header_cut = true;
-		piece = slice_first(piece, limit > old + 1 ? limit - old - 1 : 0);
+		piece = slice_first(piece, room);
 	}
 	if (new_line)
 		strbuf_addch(&in->header, '\n');
@@ -63,6 +40,16 @@ static void gather(struct intake *in, struct slice piece, bool new_line)
 	for (size_t i = old; i < in->header.len; i++)
 		if (in->header.ptr[i] == '\r')
 			in->header.ptr[i] = ' ';
+}
+
+/* Blanks before the colon are obsolete (RFC 5322 4.5), and not passed on. */
+static void gather_first(struct intake *in, struct slice line)
+{
+	size_t colon = (size_t)slice_find(line, ':');
+	struct slice name = slice_trim(slice_first(line, colon), " \t");
+
+	gather(in, name, false);
+	gather(in, slice_from(line, colon), false);
 }
 
 /* True when LINE was of the header; false: it is the first line of the body (or failed). */
@@ -80,7 +67,7 @@ static bool header_line(struct intake *in, struct slice line, struct reason *why
 		return false;
 	if (!header_is_header(line))
 		return false;
-	gather(in, line, false);
+	gather_first(in, line);
 	return true;
 }
 
@@ -132,30 +119,83 @@ static bool take_header_line(struct intake *in, struct slice line, struct reason
 	return true;
 }
 
+/* Prepended headers are the message's like all others. */
+static bool take_prepended(struct intake *in, struct slice line, struct reason *why)
+{
+	header_line(in, line, why);
+	return in->state != INTAKE_FAILED || intake_fail(in, why, "", "");
+}
+
+static bool take_line(struct intake *in, struct slice line, bool complete, struct reason *why)
+{
+	if (in->state == INTAKE_HEADER) {
+		bool separator = line.len == 0 && complete && !in->line_open;
+
+		if (!take_header_line(in, line, why))
+			return false;
+		if (in->state == INTAKE_HEADER || separator)
+			return true;
+	}
+	intake_body_line(in, line, complete);
+	/* By a table, or a rule of MIME. */
+	return in->state != INTAKE_FAILED || intake_fail(in, why, "", "");
+}
+
+/* Without the bytes of message_strip_characters, and unless message_reject_characters has one. */
+static bool filter_bytes(
+    struct intake *in, struct slice *line, struct strbuf *clean, struct reason *why)
+{
+	const struct checks *checks = in->service->checks;
+
+	if (in->checks_over)
+		return true;
+	if (checks->reject != NULL && intake_refuse_bytes(in, *line))
+		return intake_fail(in, why, "", "");
+	if (checks->strip == NULL)
+		return true;
+	strbuf_reset(clean);
+	for (size_t i = 0; i < line->len; i++)
+		if (!checks->strip[(unsigned char)line->ptr[i]])
+			strbuf_addch(clean, line->ptr[i]);
+	*line = strbuf_slice(clean);
+	return true;
+}
+
+bool intake_begin_content(struct intake *in, struct reason *why)
+{
+	struct slice rest = strbuf_slice(&in->prepended), line;
+	struct strbuf clean = STRBUF_INIT(STRBUF_NO_LIMIT);
+	bool ok = true;
+
+	intake_end_envelope(in);
+	in->state = INTAKE_HEADER;
+	intake_begin_walk(in);
+	while (ok && !in->discard && slice_token(&rest, "\n", &line))
+		ok = filter_bytes(in, &line, &clean, why) && take_prepended(in, line, why);
+	strbuf_release(&clean);
+	strbuf_release(&in->prepended);
+	return ok;
+}
+
 bool intake_line(struct intake *in, struct slice line, bool complete, struct reason *why)
 {
 	long long limit = in->service->config.params->message_size_limit;
+	struct strbuf clean = STRBUF_INIT(STRBUF_NO_LIMIT);
+	bool ok;
 
 	if (in->state == INTAKE_FAILED)
 		return intake_fail(in, why, "", "");
 	in->size += (int64_t)line.len + (complete ? 2 : 0);
 	if (limit > 0 && in->size > limit)
 		return intake_fail(in, why, "5.3.4", "message file too big");
-	if (in->state == INTAKE_ENVELOPE)
-		intake_begin_content(in);
-	if (in->state == INTAKE_HEADER) {
-		bool separator = line.len == 0 && complete && !in->line_open;
-
-		if (!take_header_line(in, line, why))
-			return false;
-		if (in->state == INTAKE_HEADER || separator) {
-			in->line_open = !complete;
-			return intake_check_writer(in, why);
-		}
-	}
-	write_body_line(in, line, complete);
+	if (in->state == INTAKE_ENVELOPE && !intake_begin_content(in, why))
+		return false;
+	if (in->discard)
+		return true;
+	ok = filter_bytes(in, &line, &clean, why) && take_line(in, line, complete, why);
 	in->line_open = !complete;
-	return intake_check_writer(in, why);
+	strbuf_release(&clean);
+	return ok && intake_check_writer(in, why);
 }
 
 int64_t intake_size(const struct intake *in)

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The header of a message on its way in: what is rewritten, dropped, counted, and added at the end
- * when it is missing (cleanup(8)).
+ * The header of a message on its way in: what is counted, checked, noted, dropped and rewritten
+ * (cleanup(8)).
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "intake/intake_private.h"
 #include "log/log.h"
 #include "mail/address.h"
-#include "mail/date.h"
 #include "mail/header.h"
 
 static const struct {
@@ -23,26 +21,48 @@ static const struct {
 	{ "Message-Id", SEEN_MESSAGE_ID },
 	{ "To", SEEN_RECIPIENT },
 	{ "Cc", SEEN_RECIPIENT },
-	{ "Bcc", SEEN_RECIPIENT },
 	{ "Resent-From", SEEN_RESENT | SEEN_RESENT_FROM },
 	{ "Resent-Date", SEEN_RESENT | SEEN_RESENT_DATE },
 	{ "Resent-Message-Id", SEEN_RESENT | SEEN_RESENT_MESSAGE_ID },
 	{ "Resent-To", SEEN_RESENT | SEEN_RECIPIENT },
 	{ "Resent-Cc", SEEN_RESENT | SEEN_RECIPIENT },
-	{ "Resent-Bcc", SEEN_RESENT | SEEN_RECIPIENT },
+	{ "Resent-Bcc", SEEN_RESENT },
+	{ "Resent-Sender", SEEN_RESENT },
+	{ "Resent-Reply-To", SEEN_RESENT },
+	{ "Content-Transfer-Encoding", SEEN_ENCODING },
 };
+
+/* Each is logged; the last Message-Id is the message's name. */
+void intake_log_message_id(struct intake *in, const char *prefix, const char *id)
+{
+	log_as(in->service->log_name, LOG_LEVEL_INFO, "%s: %smessage-id=%s", in->id, prefix, id);
+}
 
 static void note_message_id(struct intake *in, unsigned seen, struct slice value)
 {
-	/* The resent one is the message's name when there is one. */
-	if (in->message_id != NULL && !(seen & SEEN_RESENT_MESSAGE_ID))
-		return;
-	free(in->message_id);
 	struct strbuf text = STRBUF_INIT(4096);
 	header_unfold(value, &text);
 	struct slice id = slice_trim(strbuf_slice(&text), " \t");
-	in->message_id = xstrndup(id.ptr != NULL ? id.ptr : "", id.len);
+	char *copy = xstrndup(id.ptr != NULL ? id.ptr : "", id.len);
+
 	strbuf_release(&text);
+	if (seen & SEEN_RESENT_MESSAGE_ID) {
+		intake_log_message_id(in, "resent-", copy);
+		free(copy);
+		return;
+	}
+	intake_log_message_id(in, "", copy);
+	free(in->message_id);
+	in->message_id = copy;
+}
+
+/* detect_8bit_encoding_header: what the client did not say, its message may. */
+static void note_encoding(struct intake *in, struct slice value)
+{
+	if (!in->service->config.params->detect_8bit_encoding_header)
+		return;
+	value = slice_trim(value, " \t\r\n");
+	in->is_8bit |= slice_caseeq_str(value, "8bit") || slice_caseeq_str(value, "binary");
 }
 
 static void note_header(struct intake *in, struct slice name, struct slice value)
@@ -52,6 +72,8 @@ static void note_header(struct intake *in, struct slice name, struct slice value
 			in->seen |= tracked[i].seen;
 			if (tracked[i].seen & (SEEN_MESSAGE_ID | SEEN_RESENT_MESSAGE_ID))
 				note_message_id(in, tracked[i].seen, value);
+			if (tracked[i].seen & SEEN_ENCODING)
+				note_encoding(in, value);
 			return;
 		}
 }
@@ -123,117 +145,65 @@ static bool write_header(
 	return !mapping.failed || intake_fail(in, why, "4.3.0", INTAKE_WRITE_ERROR);
 }
 
-bool intake_header_complete(struct intake *in, struct reason *why)
+/* What header_checks makes of in->header; false: there is nothing left of it. */
+static bool check_header(struct intake *in, struct slice name)
 {
+	const struct checks *checks = in->service->checks;
+	struct strbuf replacement = STRBUF_INIT(TABLE_VALUE_MAX);
+	enum intake_found found =
+	    intake_check(in, mime_is_mime_field(name) ? checks->mime : checks->header,
+		INTAKE_HEADER_CONTEXT, strbuf_slice(&in->header), &replacement);
+
+	if (found == INTAKE_REPLACE) {
+		strbuf_reset(&in->header);
+		strbuf_addslice(&in->header, strbuf_slice(&replacement));
+	}
+	strbuf_release(&replacement);
+	return found != INTAKE_DROP && in->state != INTAKE_FAILED;
+}
+
+/* RFC 5321 6.3; a header that a table dropped does not count. */
+static bool count_hop(struct intake *in, struct slice name, struct reason *why)
+{
+	if (!slice_caseeq_str(name, "Received") ||
+	    ++in->hops < (unsigned)in->service->config.params->hopcount_limit)
+		return true;
+	log_as(in->service->log_name, LOG_LEVEL_WARNING, "%s: message rejected: hopcount exceeded",
+	    in->id);
+	return intake_fail(in, why, "5.4.0", "too many hops");
+}
+
+static bool take_header(struct intake *in, struct reason *why)
+{
+	const struct intake_service *service = in->service;
 	struct slice name, value;
 
-	if (in->header.len == 0)
-		return true;
 	/* A header_size_limit smaller than the name leaves no header, only a line. */
 	if (!header_split(strbuf_slice(&in->header), &name, &value))
 		name = value = SLICE_NULL;
-	note_header(in, name, value);
-	if (slice_caseeq_str(name, "Received") &&
-	    ++in->hops >= (unsigned)in->service->config.params->hopcount_limit)
-		return intake_fail(in, why, "5.4.0", "too many hops");
-	if (!is_dropped(in, name) && !write_header(in, name, value, why))
+	if (in->walk != NULL)
+		mime_walk_field(in->walk, strbuf_slice(&in->header));
+	if (service->checks->any && !in->checks_over) {
+		if (!check_header(in, name))
+			return true;
+		if (!header_split(strbuf_slice(&in->header), &name, &value))
+			name = value = SLICE_NULL;
+	}
+	if (!count_hop(in, name, why))
 		return false;
+	note_header(in, name, value);
+	return is_dropped(in, name) || write_header(in, name, value, why);
+}
+
+bool intake_header_complete(struct intake *in, struct reason *why)
+{
+	if (in->header.len == 0)
+		return true;
+	if (!take_header(in, why))
+		return false;
+	if (in->state == INTAKE_FAILED)
+		return intake_fail(in, why, "", "");
 	strbuf_reset(&in->header);
 	in->header_cut = false;
-	return true;
-}
-
-static void add_message_id(struct intake *in, const char *prefix)
-{
-	char stamp[32];
-	struct tm tm;
-	time_t when = (time_t)(in->arrival_us / 1000000);
-
-	gmtime_r(&when, &tm);
-	strftime(stamp, sizeof(stamp), "%Y%m%d%H%M%S", &tm);
-	free(in->message_id);
-	in->message_id =
-	    xasprintf("<%s.%s@%s>", stamp, in->id, in->service->config.params->myhostname);
-	in->seen |= prefix[0] != '\0' ? SEEN_RESENT_MESSAGE_ID : SEEN_MESSAGE_ID;
-	char *header = xasprintf("%sMessage-Id: %s", prefix, in->message_id);
-	intake_write_lines(in, slice_of(header));
-	free(header);
-}
-
-static void add_date(struct intake *in, const char *prefix)
-{
-	char date[DATE_TEXT];
-	char *header =
-	    xasprintf("%sDate: %s", prefix, date_rfc5322((time_t)(in->arrival_us / 1000000), date));
-	intake_write_lines(in, slice_of(header));
-	free(header);
-}
-
-/* RFC 5322 3.2.5: a phrase of atoms as it is, anything else as a quoted string. */
-static void add_phrase(struct strbuf *out, const char *name)
-{
-	bool plain = true;
-
-	for (const char *p = name; *p != '\0'; p++)
-		if (!ascii_isalnum(*p) && strchr("!#$%&'*+-/=?^_`{|}~ ", *p) == NULL)
-			plain = false;
-	if (plain) {
-		strbuf_addstr(out, name);
-		return;
-	}
-	strbuf_addch(out, '"');
-	for (const char *p = name; *p != '\0'; p++) {
-		if (*p == '"' || *p == '\\')
-			strbuf_addch(out, '\\');
-		strbuf_addch(out, *p);
-	}
-	strbuf_addch(out, '"');
-}
-
-static void add_from(struct intake *in, const char *prefix)
-{
-	struct strbuf header = STRBUF_INIT(8192);
-	struct slice sender = slice_of(in->sender);
-
-	strbuf_addstr(&header, prefix);
-	strbuf_addstr(&header, "From: ");
-	if (in->full_name != NULL && in->full_name[0] != '\0' && sender.len > 0) {
-		add_phrase(&header, in->full_name);
-		strbuf_addstr(&header, " <");
-		address_external(sender, &header);
-		strbuf_addch(&header, '>');
-	} else if (sender.len > 0) {
-		address_external(sender, &header);
-	} else {
-		strbuf_addf(&header, "MAILER-DAEMON@%s", in->service->config.params->myorigin);
-	}
-	intake_write_lines(in, strbuf_slice(&header));
-	strbuf_release(&header);
-}
-
-bool intake_header_end(struct intake *in, struct reason *why)
-{
-	const struct postfix_params *params = in->service->config.params;
-
-	if (!intake_header_complete(in, why))
-		return false;
-	if (in->add_missing || params->always_add_missing_headers) {
-		bool resent = in->seen & SEEN_RESENT;
-		const char *prefix = resent ? "Resent-" : "";
-
-		if (!(in->seen & (resent ? SEEN_RESENT_MESSAGE_ID : SEEN_MESSAGE_ID)))
-			add_message_id(in, prefix);
-		if (!(in->seen & (resent ? SEEN_RESENT_DATE : SEEN_DATE)))
-			add_date(in, prefix);
-		if (!(in->seen & (resent ? SEEN_RESENT_FROM : SEEN_FROM)))
-			add_from(in, prefix);
-		if (!(in->seen & SEEN_RECIPIENT) &&
-		    params->undisclosed_recipients_header[0] != '\0')
-			intake_write_lines(in, slice_of(params->undisclosed_recipients_header));
-	}
-	log_as(in->service->log_name, LOG_LEVEL_INFO, "%s: %smessage-id=%s", in->id,
-	    in->seen & SEEN_RESENT_MESSAGE_ID ? "resent-" : "",
-	    in->message_id != NULL ? in->message_id : "<>");
-	in->state = INTAKE_BODY;
 	return true;
 }

@@ -8,6 +8,7 @@
 #include "conf/postfix_conf.h"
 #include "intake/alias.h"
 #include "intake/canonical.h"
+#include "intake/checks.h"
 #include "intake/intake.h"
 #include "queue/offer.h"
 #include "queue/queue_file.h"
@@ -29,6 +30,7 @@ struct intake_service {
 	struct address_rules *rules;
 	struct canonical *canonical;
 	struct aliases *aliases;
+	struct checks *checks;
 	struct tables *sender_bcc, *recipient_bcc;
 	/* Are addresses in headers of other clients completed, and so mapped, too? */
 	bool rewrites_remote;
@@ -45,7 +47,8 @@ enum intake_seen {
 	SEEN_RESENT = 16,
 	SEEN_RESENT_FROM = 32,
 	SEEN_RESENT_DATE = 64,
-	SEEN_RESENT_MESSAGE_ID = 128
+	SEEN_RESENT_MESSAGE_ID = 128,
+	SEEN_ENCODING = 256
 };
 
 struct intake {
@@ -59,15 +62,23 @@ struct intake {
 	bool local_rewrite, add_missing, smtputf8, never_wait, hold;
 	unsigned overrides; /* enum intake_override */
 	char *sender, *full_name;
-	char *last_recipient; /* for the log; NULL before the first */
+	/* For the log; NULL where there is none. */
+	char *last_recipient, *origin, *protocol, *helo;
 	struct strbuf filter, redirect;
 	struct strbuf bccs; /* to go behind the content, each with a NUL behind it */
 	unsigned recipient_count;
 	struct map recipients;	 /* those that were given, for duplicates */
 	struct strbuf prepended; /* headers, each with its LF */
 	struct strbuf header;	 /* the logical header being gathered, LF between its lines */
-	bool line_open;		 /* the last piece given was not the end of its line */
-	bool began;		 /* a first line came that is no mailbox's separator */
+	struct mime_walk_rules mime_rules;
+	struct mime_walk *walk; /* through the body, or NULL */
+	bool checks_over;	/* an action said so */
+	bool discard;		/* accepted, and forgotten */
+	bool is_8bit, is_7bit;	/* as the client says, or Content-Transfer-Encoding */
+	bool filter_late;	/* the filter was set when the envelope was written */
+	bool written_open;	/* the line that the walk is writing */
+	bool line_open;		/* the last piece given was not the end of its line */
+	bool began;		/* a first line came that is no mailbox's separator */
 	bool header_cut; /* more of this header than header_size_limit: the rest is dropped */
 	unsigned seen;	 /* enum intake_seen */
 	unsigned hops;
@@ -89,12 +100,37 @@ bool intake_map_sender(
 bool intake_copy_sender(struct intake *in, struct reason *why);
 /* Blind copies that were asked for within the content. */
 bool intake_put_late_bccs(struct intake *in, struct reason *why);
-/* The envelope has ended. */
-void intake_begin_content(struct intake *in);
-/* The header in in->header is complete: rewritten, counted, dropped or written. */
+/* What the envelope's end has, and the mark of it. */
+void intake_end_envelope(struct intake *in);
+/* The envelope has ended; headers that were prepended go first. */
+bool intake_begin_content(struct intake *in, struct reason *why);
+
+/* intake_action.c: what a table says of HEADER (its lines separated by LF), or of a body's line. */
+enum intake_context { INTAKE_HEADER_CONTEXT, INTAKE_BODY_CONTEXT, INTAKE_ANY_CONTEXT };
+enum intake_found { INTAKE_KEEP, INTAKE_DROP, INTAKE_REPLACE };
+/* A refusal makes the intake fail. */
+enum intake_found intake_check(struct intake *in, struct tables *tables,
+    enum intake_context context, struct slice content, struct strbuf *replacement);
+/* True, and the intake has failed, when LINE has bytes of message_reject_characters. */
+bool intake_refuse_bytes(struct intake *in, struct slice line);
+/* "ID: ACTION: WHAT CONTENT from ORIGIN; from=<> to=<> ...: TEXT"; SESSION: with proto and helo. */
+void intake_log_found(struct intake *in, const char *action, const char *what, struct slice content,
+    bool session, struct slice text);
+
+/* intake_body.c */
+void intake_begin_walk(struct intake *in);
+void intake_body_line(struct intake *in, struct slice line, bool complete);
+/* The last line is ended, the last header looked at. */
+void intake_end_body(struct intake *in);
+/* A line of its own before the present one. */
+void intake_put_text(struct intake *in, struct slice text);
+
+/* The header in in->header is complete: counted, checked, rewritten, dropped or written. */
 bool intake_header_complete(struct intake *in, struct reason *why);
 /* No header follows: missing ones are added, the message id is logged. */
 bool intake_header_end(struct intake *in, struct reason *why);
+/* "ID: [resent-]message-id=..." */
+void intake_log_message_id(struct intake *in, const char *prefix, const char *id);
 /* Writes TEXT, lines separated by LF, into the content. */
 void intake_write_lines(struct intake *in, struct slice text);
 

@@ -267,12 +267,11 @@ static void take_boundary(
 		end_header(w);
 	while (w->innermost != level)
 		leave(w);
+	w->events->body(w->arg, line, complete, last ? 0 : w->offset);
 	begin_part(w, last ? IN_BODY : IN_PART_HEADER,
 	    !last && level->is_digest ? TYPE_MESSAGE : TYPE_OTHER);
 	if (last)
 		leave(w);
-	w->events->body(w->arg, line, complete, 0);
-	w->offset = 0;
 }
 
 /* True: it was of a part's header. */

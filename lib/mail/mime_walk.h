@@ -53,7 +53,8 @@ struct mime_walk_events {
 	void (*field)(void *arg, enum mime_part_class class, struct slice field);
 	/*
 	 * A line of a body, a boundary line, or the empty line behind a header.  COMPLETE is false
-	 * for a piece whose line goes on.  OFFSET: bytes of this body before it.
+	 * for a piece whose line goes on.  OFFSET: bytes of this body before it; for a
+	 * boundary line, of the body that it ends, and 0 for the last one of a multipart.
 	 */
 	void (*body)(void *arg, struct slice piece, bool complete, uint64_t offset);
 	/* TEXT: what it was found in, as much as one would log.  NULL: nobody is told. */

@@ -37,7 +37,8 @@ static void open_service(const char *main_cf)
 	char path[160];
 	struct reason why;
 
-	config_dir(&config);
+	if (config.dir[0] == '\0')
+		config_dir(&config);
 	char *text = xasprintf("queue_directory = %s\n%s", config.dir, main_cf);
 
 	config_open(&config, text);
@@ -165,8 +166,8 @@ static void test_header(void **state)
 		{ "a piece that begins like a header", "A: b\\\nC: d\n\n", "A: bC: d\n\n" },
 		{ "an unfinished last line", "A: b\n\nc\\\n", "A: b\n\nc\n" },
 		{ "cut", "A: 0123456789012345678901234567890123456789\n 0123\nB: c\n\n",
-		    "A: 01234567890123456789012345\nB: c\n\n" },
-		{ "blanks before the colon", "Subject : x\n\n", "Subject : x\n\n" },
+		    "A: 012345678901234567890123456\nB: c\n\n" },
+		{ "blanks before the colon", "Subject \t: x\n\n", "Subject: x\n\n" },
 	};
 
 	(void)state;
@@ -335,7 +336,8 @@ static void test_mapped(void **state)
 		     "virtual_alias_maps = inline:{sb@mail.example.com=final@example.com}\n");
 	struct intake *in = begin(&origin);
 
-	assert_true(feed(in, "To: \"A\" <r@example.com> (x), y@z.test\nFrom: s@example.com\n\n", &why));
+	assert_true(
+	    feed(in, "To: \"A\" <r@example.com> (x), y@z.test\nFrom: s@example.com\n\n", &why));
 	assert_true(intake_commit(in, &why));
 	char *got = content_of(intake_id(in), &env);
 
@@ -422,6 +424,187 @@ static void test_failing_maps(void **state)
 		    SLICE_LIT("s@example.com"), &why));
 		assert_string_equal(why.dsn, "4.3.0");
 		assert_int_equal(incoming_count(), 0);
+		close_service();
+	}
+}
+
+/* A message that is committed, or refused with "DSN text". */
+static void check_content(const char *name, const char *text, const char *want)
+{
+	struct intake *in =
+	    begin(&(struct intake_origin){ .origin = "local", .protocol = "ESMTP" });
+	struct envelope *env;
+	struct reason why;
+
+	if (!feed(in, text, &why) || !intake_commit(in, &why)) {
+		char *got = xasprintf("%s %s", why.dsn, why.text);
+
+		want_str(name, got, want);
+		free(got);
+		intake_free(in);
+		return;
+	}
+	char *got = content_of(intake_id(in), &env);
+
+	want_str(name, got, want);
+	free(got);
+	envelope_free(env);
+	intake_free(in);
+}
+
+static void test_checks(void **state)
+{
+	static const struct {
+		const char *name, *text, *want;
+	} rows[] = {
+		{ "reject", "Bad: x\n\n", "5.7.1 message content rejected" },
+		{ "reject text", "Worse: x\n\n", "4.7.2 come later" },
+		{ "replace", "Old: x\nA: b\n\n", "New: y\nA: b\n\n" },
+		{ "a replacement that is none", "Odd: x\n\n", "Odd: x\n\n" },
+		{ "prepend", "Pre: x\n y\n\n", "P: q\nPre: x\n y\n\n" },
+		{ "ignore", "A: b\nGone: x\n y\nC: d\n\n", "A: b\nC: d\n\n" },
+		{ "a replacement that is dropped", "Cut: x\n\n", "\n" },
+		{ "pass", "Pass: x\nBad: x\n\n", "Pass: x\nBad: x\n\n" },
+		{ "in the body", "A: b\n\nignore\nx\nreplace\npre\n\nBad: x\n",
+		    "A: b\n\nx\nreplaced\nbefore\npre\n\nBad: x\n" },
+		{ "a part of a line", "A: b\n\nx\\\nignore\\\ny\nz\n", "A: b\n\nxy\nz\n" },
+		{ "the end of a line", "A: b\n\nx\\\nignore\nz\n", "A: b\n\nx\nz\n" },
+		{ "nested", "Content-Type: message/rfc822\n\nGone: x\nNested: y\n\nx\n",
+		    "Content-Type: message/rfc822\n\nNested: found\n\nx\n" },
+		{ "a part",
+		    "Content-Type: multipart/mixed; boundary=a\n\n--a\nPart: x\nNested: y\n\nz\n--a--\n",
+		    "Content-Type: multipart/mixed; boundary=a\n\n--a\nNested: y\n\nz\n--a--\n" },
+	};
+
+	(void)state;
+	config_dir(&config);
+	config_write(&config, "h",
+	    "/^Bad:/ REJECT\n/^Worse:/ REJECT 4.7.2 come later\n/^Old:/ REPLACE New: y\n"
+	    "/^Odd:/ REPLACE no header\n/^Pre:/ PREPEND P: q\n/^Gone:/ IGNORE\n"
+	    "/^Cut:/ REPLACE Bcc: x@y\n/^Pass:/ PASS\n");
+	config_write(&config, "m", "/^Part:/ IGNORE\n");
+	config_write(&config, "n", "/^Gone:/ STRIP\n/^Nested:/ REPLACE Nested: found\n");
+	config_write(
+	    &config, "b", "/^ignore/ IGNORE\n/^replace/ REPLACE replaced\n/^pre/ PREPEND before\n");
+	char *main_cf = xasprintf("header_checks = regexp:%s/h\nmime_header_checks = regexp:%s/m\n"
+				  "nested_header_checks = regexp:%s/n\nbody_checks = regexp:%s/b\n",
+	    config.dir, config.dir, config.dir, config.dir);
+
+	open_service(main_cf);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		check_content(rows[i].name, rows[i].text, rows[i].want);
+	free(main_cf);
+	close_service();
+}
+
+static void test_checks_envelope(void **state)
+{
+	static const struct {
+		const char *text, *filter, *redirect, *bcc;
+	} rows[] = {
+		{ "F: x\n\n", "scan:x", "", NULL },
+		{ "R: x\nF: x\n\n", "", "to@x.test", NULL },
+		{ "B: x\nF: x\n\n", "scan:x", "", "copy@x.test" },
+	};
+	struct reason why;
+
+	(void)state;
+	config_dir(&config);
+	config_write(&config, "h",
+	    "/^F:/ FILTER scan:x\n/^R:/ REDIRECT to@x.test\n"
+	    "/^B:/ BCC copy@x.test\n/^D:/ DISCARD\n");
+	char *main_cf = xasprintf("header_checks = regexp:%s/h\n", config.dir);
+
+	open_service(main_cf);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct intake *in = begin(&(struct intake_origin){ .origin = "local" });
+		struct envelope *env;
+
+		assert_true(feed(in, rows[i].text, &why));
+		assert_true(intake_commit(in, &why));
+		free(content_of(intake_id(in), &env));
+		want_str(rows[i].text, env->filter, rows[i].filter);
+		want_str(rows[i].text, env->redirect, rows[i].redirect);
+		want_int(rows[i].text, env->recipient_count, rows[i].bcc != NULL ? 2 : 1);
+		if (rows[i].bcc != NULL)
+			want_str(rows[i].text, env->recipients[1].address, rows[i].bcc);
+		envelope_free(env);
+		intake_free(in);
+	}
+	unsigned before = incoming_count();
+	struct intake *in = begin(&(struct intake_origin){ .origin = "local" });
+
+	assert_true(feed(in, "D: x\n\nbody\n", &why));
+	assert_true(intake_commit(in, &why));
+	intake_free(in);
+	assert_int_equal(incoming_count(), before);
+	free(main_cf);
+	close_service();
+}
+
+static void test_bytes(void **state)
+{
+	(void)state;
+	open_service(
+	    "message_reject_characters = \\001\\002\nmessage_strip_characters = xy\\r\\\\\n");
+	check_content("good", "Axy: b\n\nx\\y\r\nz\n", "A: b\n\n\nz\n");
+	check_content("bad", "A: b\n\na\x02", "5.7.1 disallowed character");
+	close_service();
+	/* 51, 54: what NUL hides. */
+	open_service("");
+	struct intake *in = begin(&(struct intake_origin){ .origin = "local" });
+	struct envelope *env;
+	struct reason why;
+
+	assert_true(intake_line(in, SLICE_LIT("From: a\0b"), true, &why));
+	assert_true(intake_line(in, SLICE_LIT(" c\0d"), true, &why));
+	assert_true(intake_line(in, SLICE_LIT(""), true, &why));
+	assert_true(intake_commit(in, &why));
+	char *got = content_of(intake_id(in), &env);
+
+	assert_string_equal(got, "From: a\n c\n\n");
+	free(got);
+	envelope_free(env);
+	intake_free(in);
+	close_service();
+}
+
+/* What Postfix 3.11 makes of sendmail -F. */
+static void test_full_names(void **state)
+{
+	static const struct {
+		const char *name, *format, *want;
+	} rows[] = {
+		{ "J\xc3\xb6rg \xc3\x84 M", "standard",
+		    "From: =?utf-8?Q?J=C3=B6rg_=C3=84_M?= <s@example.com>\n" },
+		{ "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e", "standard",
+		    "From: =?utf-8?B?5pel5pys6Kqe?= <s@example.com>\n" },
+		{ "A (c) \"q\" B", "standard", "From: \"A (c) \\\"q\\\" B\" <s@example.com>\n" },
+		{ "Plain Name", "standard", "From: Plain Name <s@example.com>\n" },
+		{ "Plain (N)", "obsolete", "From: s@example.com (Plain \\(N\\))\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char *main_cf = xasprintf("header_from_format = %s\n", rows[i].format);
+		struct intake_origin origin = {
+			.origin = "local", .add_missing_headers = true, .full_name = rows[i].name
+		};
+		struct envelope *env;
+		struct reason why;
+
+		open_service(main_cf);
+		struct intake *in = begin(&origin);
+
+		assert_true(intake_commit(in, &why));
+		char *got = content_of(intake_id(in), &env);
+
+		if (strstr(got, rows[i].want) == NULL)
+			fail_msg("no %s in\n%s", rows[i].want, got);
+		free(got);
+		free(main_cf);
+		envelope_free(env);
+		intake_free(in);
 		close_service();
 	}
 }
@@ -641,6 +824,10 @@ int main(void)
 		cmocka_unit_test(test_mapped),
 		cmocka_unit_test(test_duplicates),
 		cmocka_unit_test(test_failing_maps),
+		cmocka_unit_test(test_checks),
+		cmocka_unit_test(test_checks_envelope),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_full_names),
 		cmocka_unit_test(test_reply),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_done),
