@@ -20,7 +20,7 @@
 #include "log/log.h"
 #include "mail/dsn.h"
 
-enum mode { MODE_SUBMIT, MODE_LIST, MODE_ALIASES, MODE_START, MODE_FLUSH, MODE_NOTHING };
+enum mode { MODE_SUBMIT, MODE_LIST, MODE_ALIASES, MODE_START, MODE_FLUSH, MODE_SMTP, MODE_NOTHING };
 
 struct run {
 	struct sendmail sm;
@@ -48,7 +48,7 @@ static void take_body(struct run *run, const char *value)
 	else if (strcasecmp(value, "7BIT") == 0)
 		run->sm.encoding = "7bit";
 	else
-		sendmail_die("-B%s: specify 7BIT or 8BITMIME", value);
+		sendmail_die("-B option needs 8BITMIME or 7BIT");
 }
 
 static void take_mode(struct run *run, const char *value)
@@ -72,11 +72,12 @@ static void take_mode(struct run *run, const char *value)
 		run->mode = MODE_NOTHING; /* there is no list of hosts that are down */
 		break;
 	case 's':
-		sendmail_die("-bs: SMTP on standard input is not supported yet");
+		run->mode = MODE_SMTP;
+		break;
 	case 'v':
 		sendmail_die("-bv: address verification is not supported yet");
 	default:
-		sendmail_die("unsupported: -b%s", value);
+		sendmail_die("unsupported: -b%c", value[0]);
 	}
 }
 
@@ -122,13 +123,13 @@ static void take_extract(struct run *run, const char *value)
 static void take_notify(struct run *run, const char *value)
 {
 	if (!dsn_notify_parse(slice_of(value), &run->sm.notify))
-		sendmail_die("bad -N option value: %s", value);
+		log_warning("bad -N option value: '%s' -- ignored", value);
 }
 
 static void take_return(struct run *run, const char *value)
 {
 	if (!dsn_ret_parse(slice_of(value), &run->sm.ret))
-		sendmail_die("bad -R option value: %s", value);
+		log_warning("bad -R option value -- ignored");
 }
 
 static void take_envelope_id(struct run *run, const char *value)
@@ -153,10 +154,11 @@ static void take_old_option(struct run *run, const char *value)
 static void take_queue(struct run *run, const char *value)
 {
 	if (value[0] == 'S')
-		sendmail_die("-qS: unsupported queue option");
+		sendmail_die("-qS is not implemented");
 	if (value[0] == 'I' || value[0] == 'R') {
 		if (value[1] == '\0')
-			sendmail_die("-q%c requires a value", value[0]);
+			sendmail_die(
+			    "specify: -q%c%s", value[0], value[0] == 'I' ? "queueid" : "sitename");
 		*(value[0] == 'I' ? &run->flush_id : &run->flush_site) = value + 1;
 		run->mode = MODE_FLUSH;
 	} else if (value[0] == '\0') {
@@ -176,6 +178,13 @@ static void take_verbose(struct run *run, const char *value)
 	(void)run;
 	(void)value;
 	log_warning("-v: a report on the delivery is not supported yet, and will not be mailed");
+}
+
+static void take_none(struct run *run, const char *value)
+{
+	(void)run;
+	(void)value;
+	sendmail_die("-n option not supported");
 }
 
 static const struct option_row {
@@ -203,7 +212,7 @@ static const struct option_row {
 	{ 'h', ARG_WORD, NULL },
 	{ 'i', ARG_NONE, take_dots },
 	{ 'm', ARG_NONE, NULL },
-	{ 'n', ARG_NONE, NULL },
+	{ 'n', ARG_NONE, take_none },
 	{ 'o', ARG_WORD, take_old_option },
 	{ 'p', ARG_WORD, NULL },
 	{ 'q', ARG_ATTACHED, take_queue },
@@ -367,6 +376,13 @@ int main(int argc, char **argv)
 	case MODE_START:
 		become("postfix", "start", NULL);
 	case MODE_NOTHING:
+		return 0;
+	case MODE_SMTP:
+		if (run.rest[0] != NULL)
+			sendmail_die("stand-alone mode requires no recipient");
+		read_configuration();
+		sendmail_smtp(params);
+		free_configuration();
 		return 0;
 	case MODE_SUBMIT:
 		break;

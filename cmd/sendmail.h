@@ -25,6 +25,8 @@ struct sendmail {
 /* Logs and exits with SENDMAIL_FAILED. */
 _Noreturn void sendmail_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* SMTP on standard input and output, until QUIT or the end. */
+void sendmail_smtp(const struct postfix_params *params);
 /* Gives the message on standard input to postdrop; returns when it is in maildrop. */
 void sendmail_submit(const struct sendmail *sm);
 

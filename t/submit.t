@@ -111,17 +111,18 @@ def test_running(mail):
 
 def test_refused(mail):
     rows = (
-        (["-bs"], "not supported yet"), (["-bv", "bob"], "not supported yet"),
-        (["-XV", "bob"], "VERP is not supported yet"), (["-qSx"], "unsupported"),
+        (["-bs", "bob"], "stand-alone mode requires no recipient"),
+        (["-bv", "bob"], "not supported yet"), (["-bz"], "unsupported: -bz"),
+        (["-qR"], "specify: -qRsitename"), (["-qI"], "specify: -qIqueueid"),
+        (["-n", "bob"], "-n option not supported"),
+        (["-XV", "bob"], "VERP is not supported yet"), (["-qSx"], "-qS is not implemented"),
         (["-O", "smtputf8=yes", "bob"], "not supported yet"),
         (["-O", "requiretls=yes", "bob"], "not supported yet"),
         (["-Z"], "unknown option -Z"), (["-f"], "requires a value"),
         ([], "Recipient addresses must be specified"),
         (["-t", "bob"], "cannot handle command-line recipients with -t"),
         (["-t"], "No recipient addresses found in message header"),
-        (["-N", "sometimes", "bob"], "bad -N option value"),
-        (["-R", "half", "bob"], "bad -R option value"),
-        (["-B", "9BIT", "bob"], "specify 7BIT or 8BITMIME"),
+        (["-B", "9BIT", "bob"], "-B option needs 8BITMIME or 7BIT"),
         (["bob", "-t"], "options come before the recipients"),
         (["bo b@@x"], "bad recipient address syntax"),
         (["-f", "a b c", "bob"], "bad sender address syntax"),
@@ -141,6 +142,52 @@ def test_refused(mail):
     done = mail.command("sendmail", "-v", "bob", input="Subject: verbose\n\n")
     tap.like(done.stderr, "warning: -v: .*not supported", "-v says that there is no report")
     by_subject(mail, "bob", "verbose")
+
+
+def test_ignored(mail):
+    for args, text in ((["-N", "sometimes"], "bad -N option value: 'sometimes' -- ignored"),
+                       (["-R", "half"], "bad -R option value -- ignored")):
+        done = mail.command("sendmail", *args, "bob", input=f"Subject: ign{args[0]}\n\nx\n")
+        tap.equal((done.returncode, done.stderr), (0, f"sendmail: warning: {text}\n"), text)
+        by_subject(mail, "bob", f"ign{args[0]}")
+
+
+def test_smtp(mail):
+    """sendmail -bs: a dialogue, and what of it arrives."""
+    says = (
+        ("HELO", "501 Syntax: HELO hostname"), ("HELO me", "250 mail.example.test"),
+        ("DATA", "503 5.5.1 Error: need RCPT command"),
+        ("RCPT TO:<bob@example.test>", "503 5.5.1 Error: need MAIL command"),
+        ("MAIL FROM:<alice@example.test> SIZE=100 BODY=8BITMIME", "250 2.1.0 Ok"),
+        ("mail from:<x@y>", "503 5.5.1 Error: nested MAIL command"),
+        ("DATA", "554 5.5.1 Error: no valid recipients"),
+        ("RCPT TO:<bob@example.test>", "250 2.1.5 Ok"),
+        ("RCPT FROM:<x>", "501 5.5.4 Syntax: RCPT TO:<address>"),
+        ("RCPT TO:<bo b>", "501 5.5.4 Syntax: RCPT TO:<address>"),
+        ("VRFY bob", "252 2.0.0 bob"), ("FOO", "500 5.5.2 Error: command not recognized"),
+        ("STARTTLS", "500 5.5.2 Error: command not recognized"),
+        ("x" * 5000, "500 5.5.2 Error: line too long"),
+        ("DATA", "354 End data with <CR><LF>.<CR><LF>"),
+        ("Subject: from bs\r\n\r\n..dot\r\n" + "y" * 5000 + "\r\n.", None),
+        ("RSET", "250 2.0.0 Ok"), ("NOOP", "250 2.0.0 Ok"),
+        ("MAIL FROM:<> XVERP", "555 5.5.4 Unsupported option: XVERP"),
+        ("MAIL FROM:<> SIZE=99999999999", "552 5.3.4 Message size exceeds fixed limit"),
+        ("QUIT", "221 2.0.0 Bye"),
+    )
+    done = mail.command("sendmail", "-bs", input="".join(f"{s}\r\n" for s, _r in says))
+    got = done.stdout.replace("\r\n", "\n").splitlines()
+    tap.equal(got.pop(0), "220 mail.example.test ESMTP Postfix", "banner")
+    queued = [line for line in got if line.startswith("250 2.0.0 Ok: queued as ")]
+    tap.equal(len(queued), 1, "one message is queued")
+    tap.equal([line for line in got if line not in queued], [r for _s, r in says if r],
+              "the replies")
+    text = by_subject(mail, "bob", "from bs")
+    tap.ok(b"\n.dot\n" in text and b"y" * 5000 in text.replace(b"\n ", b"").replace(b"\n", b""),
+           "it arrives", text)
+    done = mail.command("sendmail", "-bs", input="EHLO x\nMAIL FROM:<a@b.c>\n"
+                        "RCPT TO:<bob@example.test>\nDATA\nSubject: cut\n")
+    tap.ok(done.returncode == 0 and "queued" not in done.stdout,
+           "a message without its end is none", done.stdout)
 
 
 def test_postdrop(mail):
@@ -316,5 +363,6 @@ def test_set_gid():
 
 with instance.Instance() as the_mail:
     tap.run(lambda: test_running(the_mail), lambda: test_refused(the_mail),
+            lambda: test_ignored(the_mail), lambda: test_smtp(the_mail),
             lambda: test_postdrop(the_mail), lambda: test_pickup(the_mail),
             lambda: test_down(the_mail), lambda: test_limits(the_mail), test_set_gid)
