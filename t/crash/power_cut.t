@@ -3,7 +3,8 @@
 """No power cut loses an acknowledged message.
 
 The suite runs under the recorder while mail comes in that is delivered at once, spooled first, in
-part deferred and tried again, returned to its sender, and submitted by local users. Then it is
+part deferred and tried again, returned to its sender, reported to him, sent to an alias, and submitted
+by local users. Then it is
 started on the disks that a power cut could have left after each call: every message whose
 acknowledgement had left by then must be, for each of its recipients, whole in the mailbox, or whole
 in the spool, or in a notice; no message that lies in a mailbox may be cut; and no process may die.
@@ -32,6 +33,7 @@ KEEP = bool(os.environ.get("PC_TEST_KEEP"))
 MAIN = {
     "virtual_mailbox_maps": "texthash:$config_directory/vmailbox",
     "transport_maps": "inline:{{gone@example.test = error:5.1.1 nobody is there any more}}",
+    "virtual_alias_maps": "inline:{{all@example.test = alice@example.test, bob@example.test}}",
     "minimal_backoff_time": "1000s",
 }
 # Whoever starts on a disk of a power cut has these; the ports are of no use there.
@@ -84,11 +86,11 @@ class Recorded:
         except OSError:
             return False
 
-    def send(self, token, *to, smtp=None, size=500):
-        """One message; its recipients are local parts."""
+    def send(self, token, *to, smtp=None, size=500, options=(), reach=None):
+        """One message; its recipients are local parts, REACH those that aliases make of them."""
         own = smtp or self.instance.smtp()
         own.ehlo_or_helo_if_needed()
-        steps = [own.mail(f"alice@{DOMAIN}")] + [own.rcpt(f"{user}@{DOMAIN}") for user in to]
+        steps = [own.mail(f"alice@{DOMAIN}")] + [own.rcpt(f"{user}@{DOMAIN}", options) for user in to]
         refused = [step for step in steps if step[0] != 250]
         if refused:
             raise RuntimeError(f"{token}: {refused}")
@@ -96,7 +98,7 @@ class Recorded:
         if code != 250:
             raise RuntimeError(f"{token}: {code} {text}")
         with self.lock:
-            self.acknowledged[text.decode().split()[-1]] = (token, to)
+            self.acknowledged[text.decode().split()[-1]] = (token, reach or to)
         if smtp is None:
             own.quit()
 
@@ -176,6 +178,10 @@ def in_turns(recorded):
     carol = recorded.instance.path("mail", DOMAIN, "carol", "tmp")
     spool = recorded.instance.path("spool")
     move_about(recorded.instance)
+    recorded.send("token-kinds-0", "alice", "carol", "gone")
+    recorded.send("token-alias-0", "all", reach=("alice", "bob"))
+    recorded.send("token-report-0", "bob", "all", options=["NOTIFY=SUCCESS,FAILURE"],
+                  reach=("alice", "bob"))
     os.chmod(carol, 0o700)
     before = len(queue_files(spool))
     recorded.trigger(b"FA")
