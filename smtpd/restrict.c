@@ -387,6 +387,17 @@ static enum check settle(struct eval *e, enum check check)
 	return restrict_reject(e, d->code, d->dsn, "%s", d->text);
 }
 
+/* Behind a content filter they were checked before. */
+static bool checks_unlisted_recipients(const struct postfix_params *p)
+{
+	struct slice rest = slice_of(p->receive_override_options), word;
+
+	while (slice_token(&rest, " \t\r\n,", &word))
+		if (slice_caseeq_str(word, "no_unknown_recipient_checks"))
+			return false;
+	return p->smtpd_reject_unlisted_recipient;
+}
+
 static enum check eval_recipient(struct eval *e)
 {
 	bool relay_first = e->r->params->smtpd_relay_before_recipient_restrictions;
@@ -401,7 +412,7 @@ static enum check eval_recipient(struct eval *e)
 	    eval_for(e, first, SUBJECT_RECIPIENT) == CHECK_REJECT)
 		return CHECK_REJECT;
 	check = settle(e, eval_for(e, second, SUBJECT_RECIPIENT));
-	if (check != CHECK_REJECT && e->r->params->smtpd_reject_unlisted_recipient &&
+	if (check != CHECK_REJECT && checks_unlisted_recipients(e->r->params) &&
 	    !e->findings->discard) {
 		e->list_subject = SUBJECT_RECIPIENT;
 		check = restrict_unlisted_recipient(e, NULL);
