@@ -194,12 +194,6 @@ static struct service *find_same(const struct generation *g, const struct servic
 	return NULL;
 }
 
-static void start_processes(struct service *s, unsigned from, unsigned to)
-{
-	for (unsigned i = from; i < to; i++)
-		process_event(process_new(s, i), EVENT_START);
-}
-
 static void on_wakeup(struct loop_timer *timer)
 {
 	struct service *s = timer->arg;
@@ -259,6 +253,7 @@ static void take_processes_over(struct service *s, struct service *old)
 	}
 	msg_release(&m);
 	s->process_count = old->process_count;
+	s->busy_count = old->busy_count;
 	old->replaced = true;
 	loop_timer_cancel(master.loop, &old->wakeup);
 }
@@ -372,6 +367,7 @@ void generation_install(struct generation *g)
 
 		service_install(s, old == NULL ? NULL : find_same(old, s));
 	}
+	start_more();
 	if (old == NULL)
 		return;
 	list_for_each(l, &old->services) {
@@ -433,7 +429,17 @@ void service_result(struct service *s, bool ready)
 	}
 	if (ready && !s->replaced && s->serve_count == 0 && have < s->process_count)
 		start_processes(s, (unsigned)have, s->process_count);
+	start_more();
 	tell_starter();
+}
+
+void service_is_busy(struct service *s)
+{
+	if (s->process_count >= s->busy_count)
+		return;
+	s->process_count = s->busy_count;
+	if (!s->replaced && s->serve_count == 0)
+		start_processes(s, (unsigned)process_total(s), s->process_count);
 }
 
 void service_wants_another(struct service *s, unsigned number)

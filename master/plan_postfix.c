@@ -183,13 +183,43 @@ static bool has_argument(const struct postfix_service *entry, const char *argume
 	return false;
 }
 
+static bool is_plain(const struct postfix_service *entry)
+{
+	return entry->override_count == 0 && (entry->args == NULL || entry->args[0] == NULL);
+}
+
+/*
+ * Entries of one program that only answers our own daemons, in the same way at each socket (bounce,
+ * defer and trace): one process does for those that say nothing special.
+ */
+static struct service *find_shared(struct plan *plan, const struct postfix_service *entry)
+{
+	if (strcmp(entry->program, "bounce") != 0 || strcmp(entry->type, "unix") != 0 ||
+	    !is_plain(entry))
+		return NULL;
+	list_for_each(l, &plan->g->services) {
+		struct service *s = list_entry(l, struct service, link);
+
+		if (strcmp(s->program, entry->program) == 0 && s->is_plain)
+			return s;
+	}
+	return NULL;
+}
+
 static void add_service(struct plan *plan, const struct postfix_service *entry)
 {
+	struct service *shared = find_shared(plan, entry);
+
+	if (shared != NULL) {
+		add_local(plan, shared, entry);
+		return;
+	}
 	struct service *s = service_new(plan->g, entry->name, entry->type, entry->program);
 	struct postfix_params *role = postfix_params_new(plan->g->postfix, entry, plan->errors);
 
 	s->log_name = xasprintf("%s/%s", role->syslog_name, entry->program);
 	postfix_params_free(role);
+	s->is_plain = is_plain(entry);
 	s->debug = has_argument(entry, "-v");
 	s->uid = plan->owner.uid;
 	s->gid = plan->owner.gid;

@@ -80,17 +80,25 @@ static void close_control(struct process *p)
 	p->control = NULL;
 }
 
+static unsigned count_within(uint64_t said, unsigned least)
+{
+	return said < least ? least : said > 1024 ? 1024 : (unsigned)said;
+}
+
 /* What a daemon says is small and believed as far as it concerns its own service. */
 static void take_ready(struct process *p, const struct msg *m)
 {
-	uint64_t processes = 1, alone = 0, in_place = 0;
+	uint64_t processes = 1, busy = 0, alone = 0, in_place = 0;
+	struct service *s = p->service;
 
 	(void)msg_get_u64(m, "processes", &processes);
+	(void)msg_get_u64(m, "busy_processes", &busy);
 	(void)msg_get_u64(m, "alone", &alone);
 	(void)msg_get_u64(m, "in_place", &in_place);
-	p->service->process_count = processes < 1 ? 1 : processes > 1024 ? 1024 : processes;
-	p->service->alone = alone != 0;
-	p->service->in_place = in_place != 0;
+	s->process_count = count_within(processes, s->process_count);
+	s->busy_count = count_within(busy, s->process_count);
+	s->alone = alone != 0;
+	s->in_place = in_place != 0;
 	process_event(p, EVENT_READY);
 }
 
@@ -106,6 +114,8 @@ static void control_ready(struct loop_watch *watch, uint32_t events)
 			take_ready(p, &in.msg);
 		else if (msg_is(&in.msg, CONTRACT_RETIRE))
 			process_event(p, EVENT_RETIRE);
+		else if (msg_is(&in.msg, CONTRACT_BUSY))
+			service_is_busy(p->service);
 		else if (msg_is(&in.msg, CONTRACT_SUSPECT))
 			quarantine_take(p, &in);
 		else if (msg_is(&in.msg, CONTRACT_TOOK))

@@ -86,6 +86,7 @@ struct service {
 	struct generation *generation;
 	char *name, *type, *program, *path, *log_name;
 	bool debug;
+	bool is_plain; /* its entry has no arguments */
 	struct service_socket *sockets;
 	size_t socket_count;
 	uid_t uid;
@@ -97,11 +98,13 @@ struct service {
 
 	struct list processes;
 	unsigned process_count; /* wanted; 1 until the first one said more */
-	unsigned owed;		/* replacements that wait for a process to be gone */
-	bool alone, in_place;	/* said by its processes */
-	bool waits_alone;	/* starts when no older process of the service is left */
-	bool replaced;		/* drains: no process is started any more */
-	struct service *before; /* of an older generation: it drains when we are ready */
+	unsigned busy_count;	/* wanted once one of them has said that it is busy; 0: as many */
+	unsigned start_next, start_end; /* numbers of those that are to start: start_order.c */
+	unsigned owed;			/* replacements that wait for a process to be gone */
+	bool alone, in_place;		/* said by its processes */
+	bool waits_alone;		/* starts when no older process of the service is left */
+	bool replaced;			/* drains: no process is started any more */
+	struct service *before;		/* of an older generation: it drains when we are ready */
 };
 
 struct generation {
@@ -142,6 +145,11 @@ void generation_stop_all(int64_t timeout_ms);
 void service_result(struct service *s, bool ready);
 void service_process_gone(struct service *s, bool was_own);
 void service_wants_another(struct service *s, unsigned number);
+void service_is_busy(struct service *s);
+/* start_order.c: the processes of these numbers (TO excluded) start when it is their turn. */
+void start_processes(struct service *s, unsigned from, unsigned to);
+/* A turn may have come. */
+void start_more(void);
 
 /* process.c */
 struct process *process_new(struct service *s, unsigned number);

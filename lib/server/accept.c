@@ -195,6 +195,19 @@ static bool is_inet(const struct acceptor *a)
 	return a->listener->type == LISTENER_INET;
 }
 
+/* Asks, once, for the processes that are there for more than a few sessions. */
+static void look_whether_busy(struct server_process *p)
+{
+	struct msg_out m = { { 0 } };
+
+	if (p->busy_sessions == 0 || sessions_count() < p->busy_sessions)
+		return;
+	p->busy_sessions = 0;
+	msg_begin(&m, CONTRACT_BUSY);
+	(void)channel_send(p->master, &m, NULL, 0, deadline_in(1000));
+	msg_release(&m);
+}
+
 /* False: nothing more to accept here and now. */
 static bool accept_one(struct server_process *p, const struct acceptor *a)
 {
@@ -218,6 +231,7 @@ static bool accept_one(struct server_process *p, const struct acceptor *a)
 	}
 	if (fd >= 0) {
 		open_session(a, is_inet(a) ? stream_accepted(fd) : stream_new(fd), &ss, len);
+		look_whether_busy(p);
 		if (p->serve_count == 0 || ++acceptors.accepted < p->serve_count)
 			return true;
 		retire(p);

@@ -28,8 +28,10 @@
  *
  *	READY	once: it serves.  processes: how many the service wants, at least 1, the same in
  *		each process (master starts the first, and the others when it knows);
+ *		busy_processes: how many from the first BUSY on;
  *		alone=1: a successor may start only when this one is gone;
  *		in_place=1: takes RELOAD instead of being replaced
+ *	BUSY	it has as many sessions that another process would do well
  *	RETIRE	it has served its share (serve_count) and accepts no more: start another one.
  *		In quarantine: it has nothing to do, and waits for DRAIN
  *	SUSPECT	one descriptor: a connection, accepted from the listener named "listener", of a
@@ -81,6 +83,7 @@ enum contract_fd {
 #define CONTRACT_LOG_TO	    "LOG"
 #define CONTRACT_LISTEN_TOO "LISTEN"
 #define CONTRACT_READY	    "READY"
+#define CONTRACT_BUSY	    "BUSY"
 #define CONTRACT_RETIRE	    "RETIRE"
 #define CONTRACT_SUSPECT    "SUSPECT"
 #define CONTRACT_SESSION    "SESSION"

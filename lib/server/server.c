@@ -28,6 +28,8 @@
 
 /* How often a client's own process looks whether it still has a session. */
 #define QUARANTINE_IDLE_MS 10000
+/* The sessions with which a process for each core begins to pay. */
+#define BUSY_SESSIONS 16
 
 struct server_process server_process;
 
@@ -283,9 +285,13 @@ static void share_out(struct server_process *p)
 	/* Those that serve a few sessions and go are replaced one by one. */
 	if (p->serve_count > 0)
 		n = 1;
+	if (p->ctx.processes == 0 && n > 1)
+		p->busy_sessions = BUSY_SESSIONS;
 	p->ctx.processes = (unsigned)n;
 	if (limit > 0)
 		p->session_limit = limit / n + (p->ctx.process < limit % n);
+	if (p->session_limit > 0 && p->busy_sessions > p->session_limit)
+		p->busy_sessions = p->session_limit;
 	if (p->serve_count > 0 && (p->session_limit == 0 || p->session_limit > p->serve_count))
 		p->session_limit = p->serve_count;
 }
@@ -295,7 +301,8 @@ static void tell_ready(struct server_process *p)
 	struct msg_out m = { { 0 } };
 
 	msg_begin(&m, CONTRACT_READY);
-	msg_add_u64(&m, "processes", p->ctx.processes);
+	msg_add_u64(&m, "processes", p->busy_sessions > 0 ? 1 : p->ctx.processes);
+	msg_add_u64(&m, "busy_processes", p->ctx.processes);
 	msg_add_u64(&m, "alone", p->server->alone);
 	msg_add_u64(&m, "in_place", p->server->reload != NULL);
 	if (channel_send(p->master, &m, NULL, 0, deadline_in(5000)) < 0)

@@ -82,7 +82,9 @@ struct server {
 	const char *program; /* "smtpd" */
 	enum { SERVER_POSTFIX, SERVER_DOVECOT } language;
 	enum server_user user;
-	/* 0: one process per core; this many otherwise.  Master starts the others after the first.
+	/*
+	 * This many processes; 0: one, and one per core as soon as it has some sessions.  Master
+	 * starts the others after the first.
 	 */
 	unsigned processes;
 	/* At reload the new process starts only when the old one has drained and is gone. */

@@ -26,6 +26,7 @@ struct server_process {
 	size_t service_limit;	   /* of sessions, over all processes; 0: none */
 	size_t session_limit;	   /* this process's share of it */
 	size_t max_processes;	   /* 0: no limit */
+	size_t busy_sessions;	   /* with so many it asks for the other processes; 0: never */
 	unsigned long serve_count; /* 0: no end */
 	gid_t extra_gids[8];
 	size_t extra_gid_count;
