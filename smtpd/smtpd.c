@@ -135,6 +135,9 @@ static void walls(const struct server_context *ctx, struct sandbox *walls)
 
 	paths[n++] = (struct sandbox_path){ incoming, intake_spool_access(smtpd_server.intake) };
 	paths[n++] = (struct sandbox_path){ "/proc/self/fd", SANDBOX_READ };
+	/* Its files are read as clients' certificates ask for them. */
+	if (ctx->params->smtpd_tls_CApath[0] != '\0')
+		paths[n++] = (struct sandbox_path){ ctx->params->smtpd_tls_CApath, SANDBOX_READ };
 	for (size_t i = 0; (dir = table_directory(i)) != NULL && n < ARRAY_LEN(paths) - 1; i++)
 		paths[n++] = (struct sandbox_path){ dir, SANDBOX_READ };
 	paths[n] = (struct sandbox_path){ NULL, SANDBOX_READ };

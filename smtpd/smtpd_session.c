@@ -76,9 +76,8 @@ static enum session_next finish(struct smtpd *s)
 	if (stream_error(s->session.stream) == STREAM_TIMEOUT && s->where != NULL)
 		say_timeout(s);
 	stream_set_deadline(s->session.stream, deadline_in(LAST_WORD_MS));
-	if (stream_flush(s->session.stream))
+	if (stream_finish(s->session.stream))
 		s->where = NULL;
-	stream_finish(s->session.stream);
 	return SESSION_CLOSE;
 }
 

@@ -170,6 +170,23 @@ def test_ciphers():
         tap.ok(mail.wait_for_log(r"key-exchange ECDHE \(prime256v1\)"), "the curve that is configured")
 
 
+def test_ca_directory():
+    with instance.Instance(main=main_cf(smtpd_tls_CAfile="", smtpd_tls_CApath=f"{DIR}/cas",
+                                        smtpd_tls_ask_ccert="yes")) as mail:
+        for name, want in (("good", "Trusted"), ("alone", "Untrusted")):
+            small_ca.s_client(mail.smtp_port, "-cert", CA.path(name + ".pem"), "-key", CA.path(name + ".key"))
+            tap.ok(mail.wait_for_log(f"{want} TLS connection established"), f"{name} is {want}")
+
+
+def test_purpose():
+    more = {"smtpd_tls_ask_ccert": "yes", "smtpd_tls_loglevel": "2"}
+    for trust, want in (("no", "Untrusted"), ("yes", "Trusted")):
+        with instance.Instance(main=main_cf(tls_trust_server_ccerts=trust, **more)) as mail:
+            small_ca.s_client(mail.smtp_port, "-cert", CA.path("a.pem"), "-key", CA.path("a.key"))
+            tap.ok(mail.wait_for_log(f"{want} TLS connection established"),
+                   f"tls_trust_server_ccerts = {trust}: a server's certificate is {want}")
+
+
 def sni_map(mail, maps):
     """Makes a table with postmap -F, and says so in main.cf."""
     source = mail.path("etc/sni")
@@ -292,7 +309,8 @@ def test_sessions():
             tap.ok(resumed(mail.smtp_port), f"{version}: resumed")
             tap.ok(not resumed(mail.submission_port), f"{version}: not by another service")
             mail.reload()
-            tap.ok(resumed(mail.smtp_port), f"{version}: after a reload, too")
+            tap.ok(instance.wait_until(lambda: resumed(mail.smtp_port), "the new processes"),
+                   f"{version}: after a reload, too")
     with instance.Instance(main=main_cf(smtpd_tls_session_cache_timeout="0")) as mail:
         for version in ("1_2", "1_3"):
             session = os.path.join(DIR, "none" + version)
@@ -395,6 +413,11 @@ try:
     for each in ("rsa", "a", "b"):
         CA.server(each, host=f"{each}.example.test")
     CA.server("ec", "ec", host="ec.example.test")
+    CA.client("good")
+    CA.self_signed("alone")
+    os.mkdir(CA.path("cas"))
+    shutil.copy(CA.path("ca.pem"), CA.path("cas/ca.pem"))
+    small_ca.openssl("rehash", CA.path("cas"))
     shutil.copy(CA.path("rsa.chain"), CA.path("live.pem"))
     with open(CA.path("mixed.pem"), "wb") as mixed:
         for part in ("a.key", "rsa.pem"):

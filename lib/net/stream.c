@@ -375,16 +375,20 @@ void stream_printf(struct stream *s, const char *format, ...)
 		stream_flush(s);
 }
 
-void stream_finish(struct stream *s)
+bool stream_finish(struct stream *s)
 {
 	enum transport_result result;
 
+	check(s);
+	if (s->tls)
+		tls_connection_hold(s->tls);
 	if (!stream_flush(s))
-		return;
+		return false;
 	while (s->tls && (result = tls_connection_close(s->tls)) != TRANSPORT_DONE)
 		if (!stream_settle(s, result))
-			return;
+			return false;
 	fail(s, STREAM_EOF, 0);
+	return true;
 }
 
 /* At least a byte of room behind the input.  An empty buffer may be exchanged for a larger one. */

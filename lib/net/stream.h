@@ -78,9 +78,9 @@ void stream_printf(struct stream *s, const char *format, ...) __attribute__((for
 bool stream_flush(struct stream *s);
 /*
  * The last thing: flushes and, in TLS, says good-bye (close_notify), so that the peer can tell the
- * end from a cut.  The stream is at STREAM_EOF afterwards, or has failed.
+ * end from a cut.  True: all is sent, and the stream is at STREAM_EOF; else it has failed.
  */
-void stream_finish(struct stream *s);
+bool stream_finish(struct stream *s);
 
 /* Bytes that the peer sent and nobody read yet: in our buffer or decrypted in TLS. */
 bool stream_has_input(const struct stream *s);

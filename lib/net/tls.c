@@ -15,11 +15,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "base/check.h"
 #include "log/log.h"
 #include "net/tls_context.h"
 #include "net/transport.h"
+
+/* A ticket with a chain of certificates in it, or a reply. */
+#define HELD_MAX 4096
 
 static BIO_METHOD *socket_method;
 static pthread_once_t socket_method_once = PTHREAD_ONCE_INIT;
@@ -52,15 +56,70 @@ static int socket_read(BIO *bio, char *data, size_t len, size_t *done)
 	return moved(bio, c, n, BIO_FLAGS_READ);
 }
 
+/* RFC 8446 4.6.1: the ticket comes after the handshake, and the client goes on without it. */
+static bool may_be_held(const struct tls_connection *c, size_t len)
+{
+	if (c->held_len + len > HELD_MAX)
+		return false;
+	return c->hold || (SSL_get_state(c->ssl) == TLS_ST_SW_SESSION_TICKET &&
+			      SSL_version(c->ssl) == TLS1_3_VERSION);
+}
+
+static void hold(struct tls_connection *c, const char *data, size_t len)
+{
+	c->held = xrealloc(c->held, c->held_len + len);
+	memcpy(c->held + c->held_len, data, len);
+	c->held_len += len;
+}
+
+static void forget_held(struct tls_connection *c, size_t len)
+{
+	c->held_len -= len;
+	if (c->held_len) {
+		memmove(c->held, c->held + len, c->held_len);
+		return;
+	}
+	free(c->held);
+	c->held = NULL;
+}
+
+/* What is held, and DATA; how much went out of DATA, or -1. */
+static ssize_t send_with_held(struct tls_connection *c, const char *data, size_t len)
+{
+	struct iovec parts[] = { { c->held, c->held_len }, { (void *)(uintptr_t)data, len } };
+	struct msghdr message = { .msg_iov = c->held_len ? parts : parts + 1,
+		.msg_iovlen = c->held_len ? 2 : 1 };
+	ssize_t n;
+
+	do
+		n = sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n == -1 && errno == EINTR);
+	if (n > 0 && c->held_len) {
+		size_t held = c->held_len < (size_t)n ? c->held_len : (size_t)n;
+
+		c->wire_bytes += held;
+		forget_held(c, held);
+		n -= (ssize_t)held;
+		if (n == 0) {
+			errno = EAGAIN;
+			return -1;
+		}
+	}
+	return n;
+}
+
 static int socket_write(BIO *bio, const char *data, size_t len, size_t *done)
 {
 	struct tls_connection *c = BIO_get_data(bio);
 	ssize_t n;
 
 	BIO_clear_retry_flags(bio);
-	do
-		n = send(c->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (n == -1 && errno == EINTR);
+	if (may_be_held(c, len)) {
+		hold(c, data, len);
+		*done = len;
+		return 1;
+	}
+	n = send_with_held(c, data, len);
 	*done = n > 0 ? (size_t)n : 0;
 	return moved(bio, c, n, BIO_FLAGS_WRITE);
 }
@@ -122,6 +181,7 @@ void tls_connection_free(struct tls_connection *c)
 	tls_client_free(c->client);
 	free(c->verify_issuer);
 	free(c->matched_name);
+	free(c->held);
 	free(c->text);
 	free(c);
 }
@@ -177,6 +237,11 @@ void tls_connection_may_wait(struct tls_connection *c, bool may_wait)
 	c->may_wait = may_wait;
 }
 
+void tls_connection_hold(struct tls_connection *c)
+{
+	c->hold = true;
+}
+
 enum transport_result tls_connection_write(
     struct tls_connection *c, const void *data, size_t len, size_t *done)
 {
@@ -190,6 +255,7 @@ enum transport_result tls_connection_close(struct tls_connection *c)
 	int ret;
 
 	ERR_clear_error();
+	c->hold = false;
 	ret = SSL_shutdown(c->ssl);
 	return ret == 0 ? TRANSPORT_DONE : result_of(c, ret);
 }

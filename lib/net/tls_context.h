@@ -51,6 +51,10 @@ struct tls_connection {
 	bool ahead; /* the handshake has read more than its own, which nobody looked at */
 	int errnum; /* the socket's, 0: none */
 	uint64_t wire_bytes;
+	/* Records that go out with the next one: a ticket, which nobody waits for; a last word. */
+	char *held;
+	size_t held_len;
+	bool hold;
 	char *text; /* what went wrong, or NULL */
 	char key_exchange[24], signature[24];
 	int signature_bits;

@@ -28,6 +28,8 @@ enum transport_result tls_connection_read(
 void tls_connection_may_wait(struct tls_connection *c, bool may_wait);
 enum transport_result tls_connection_write(
     struct tls_connection *c, const void *data, size_t len, size_t *done);
+/* What is written from now on may wait for tls_connection_close, to go out with it. */
+void tls_connection_hold(struct tls_connection *c);
 /* close_notify. */
 enum transport_result tls_connection_close(struct tls_connection *c);
 /* Decrypted bytes that nobody read. */

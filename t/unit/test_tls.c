@@ -709,6 +709,69 @@ static void test_idle_memory(void **state)
 	tls_context_free(ctx);
 }
 
+static void test_no_tickets(void **state)
+{
+	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+	static const struct {
+		const char *name;
+		struct tls_server_config config;
+		bool tickets;
+	} cases[] = {
+		{ "an hour", { .service = "x", .ticket_cipher = "camellia-128-cbc" }, true },
+		{ "never", { .service = "x", .session_seconds = -1 }, false },
+		{ "no such cipher", { .service = "x", .ticket_cipher = "rot13" }, false },
+		{ "not for tickets", { .service = "x", .ticket_cipher = "aes-256-gcm" }, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases) * 2; i++) {
+		struct tls_context *ctx = new_context(cases[i / 2].config);
+
+		is_resumed(ctx, NULL, versions[i % 2]);
+		want_int(cases[i / 2].name, kept_session && SSL_SESSION_has_ticket(kept_session),
+		    cases[i / 2].tickets);
+		SSL_SESSION_free(kept_session);
+		kept_session = NULL;
+		tls_context_free(ctx);
+	}
+}
+
+/* The bytes of what has come, at least one; without waiting for more. */
+static size_t came(const struct link *l)
+{
+	char data[20000];
+	ssize_t n = -1;
+
+	if (socket_wait(l->peer, POLLIN, deadline_in(5000)) == 1)
+		n = recv(l->peer, data, sizeof(data), MSG_PEEK | MSG_DONTWAIT);
+	return n > 0 ? (size_t)n : 0;
+}
+
+/* A ticket goes out with the first reply, the good-bye with the last. */
+static void test_records_together(void **state)
+{
+	struct tls_context *ctx = new_context((struct tls_server_config){ .service = "x" });
+	struct link l;
+
+	(void)state;
+	link_open(&l, ctx);
+	assert_true(handshake(&l));
+	assert_int_equal(recv(l.peer, &(char){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT), -1);
+	stream_puts(l.server, "250 ok\r\n");
+	assert_true(stream_flush(l.server));
+	assert_true(came(&l) > 100);
+	want_client_hears("the first", &l, "250 ok\r\n");
+	stream_puts(l.server, "221 bye\r\n");
+	assert_true(stream_finish(l.server));
+	/* A record has 22 octets around its content, an alert two in it (RFC 8446 5.2, 6). */
+	want_int("bytes of the last", (long)came(&l), 22 + 9 + 22 + 2);
+	want_client_hears("the last", &l, "221 bye\r\n");
+	assert_int_equal(SSL_read(l.client, &(char){ 0 }, 1), 0);
+	assert_int_equal(SSL_get_shutdown(l.client) & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN);
+	link_close(&l);
+	tls_context_free(ctx);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -721,6 +784,8 @@ int main(void)
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_min_rate),
 		cmocka_unit_test(test_tickets),
+		cmocka_unit_test(test_no_tickets),
+		cmocka_unit_test(test_records_together),
 		cmocka_unit_test(test_protocols),
 		cmocka_unit_test(test_ciphers),
 		cmocka_unit_test(test_refused_configuration),
