@@ -86,12 +86,36 @@ static void test_unique(void **state)
 	}
 }
 
+static void test_hash(void **state)
+{
+	static const struct {
+		const char *id, *levels;
+	} rows[] = {
+		{ "9938EA72591", "9938EA" },
+		/* Ids that a real Postfix made, and where it put them. */
+		{ "4jWG5r6QDsz8t7y", "D" },
+		{ "4jWG6600hsz9BRB", "0" },
+		{ "4jWGD75LL0z9KW5", "B" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		for (unsigned level = 0; rows[i].levels[level]; level++)
+			want_int(rows[i].id, queue_id_hash_at(slice_of(rows[i].id), level),
+			    rows[i].levels[level]);
+	want_int("no more digits", queue_id_hash_at(slice_of(rows[1].id), 5), '_');
+	want_int("no more characters", queue_id_hash_at(SLICE_LIT("ABCDEF"), 6), '_');
+	assert_true(queue_id_may_be(SLICE_LIT("zz")) && queue_id_may_be(SLICE_LIT("A_b")));
+	assert_false(queue_id_may_be(SLICE_NULL) || queue_id_may_be(SLICE_LIT("a.b")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_validity),
 		cmocka_unit_test(test_unique),
+		cmocka_unit_test(test_hash),
 	};
 
 	return cmocka_run_group_tests_name("queue_id", tests, NULL, NULL);

@@ -162,12 +162,83 @@ static void test_logs(void **state)
 	spool_free(spool);
 }
 
+/* The same names at each depth, and back. */
+static void test_depths(void **state)
+{
+	static const struct {
+		int depth;
+		const char *path;
+	} rows[] = {
+		{ 2, "spool/deferred/1/F/" ID },
+		{ 0, "spool/deferred/" ID },
+		{ 4, "spool/deferred/1/F/8/C/" ID },
+		{ 1, "spool/deferred/1/" ID },
+		{ 3, "spool/deferred/1/F/8/" ID },
+	};
+
+	(void)state;
+	make_file("spool/deferred/" ID, "x");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct spool *spool = open_spool(rows[i].depth);
+		int n = 0;
+
+		/* Four levels are found only where they are configured. */
+		if (i > 0 && rows[i - 1].depth == 4) {
+			spool_free(spool);
+			spool = open_spool(4);
+			want_int("back", spool_move(spool, ID, SPOOL_DEFERRED, SPOOL_HOLD, -1), 0);
+			spool_free(spool);
+			spool = open_spool(rows[i].depth);
+			want_int("on", spool_move(spool, ID, SPOOL_HOLD, SPOOL_DEFERRED, -1), 0);
+		}
+		want_int("replace", spool_replace(spool, SPOOL_DEFERRED, ID), 0);
+		want_int("again", spool_replace(spool, SPOOL_DEFERRED, ID), 0);
+		if (!is_there(rows[i].path))
+			fail_msg("%s is not there", rows[i].path);
+		want_int("scan", spool_scan(spool, SPOOL_DEFERRED, count, &n), 0);
+		want_int("one name", n, 1);
+		spool_free(spool);
+	}
+}
+
+/* What settles is where it belongs; who is in the way stays. */
+static void test_replace(void **state)
+{
+	struct spool *spool = open_spool(1);
+	struct stat st;
+
+	(void)state;
+	spool_unlink(spool, SPOOL_DEFERRED, ID);
+	while (spool_unlink(spool, SPOOL_DEFERRED, ID) == 0)
+		;
+	make_file("spool/deferred/" ID, "x");
+	want_int("settle", spool_move(spool, ID, SPOOL_DEFERRED, SPOOL_DEFERRED, 77), 0);
+	assert_true(is_there("spool/deferred/1/" ID) && !is_there("spool/deferred/" ID));
+	make_file("spool/deferred/" ID, "another");
+	want_int("in the way", spool_replace(spool, SPOOL_DEFERRED, ID), -1);
+	assert_true(is_there("spool/deferred/1/" ID) && is_there("spool/deferred/" ID));
+	/* Of two logs the one in the right place is the newer one. */
+	make_file("spool/defer/" ID, "old");
+	want_int("write", spool_write_log(spool, SPOOL_DEFER, ID, SLICE_LIT("new")), 0);
+	want_int("log", spool_replace(spool, SPOOL_DEFER, ID), 0);
+	assert_true(is_there("spool/defer/1/" ID) && !is_there("spool/defer/" ID));
+	want_int("expire", spool_expire(spool, SPOOL_DEFERRED, ID), 1);
+	want_int("once", spool_expire(spool, SPOOL_DEFERRED, ID), 0);
+	want_int("stat", spool_stat(spool, SPOOL_DEFERRED, ID, &st), 0);
+	want_int("mode", st.st_mode & 07777, 0710);
+	assert_true(spool_is_expired(st.st_mode));
+	want_int("nobody", spool_expire(spool, SPOOL_HOLD, ID), -1);
+	spool_free(spool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_moves),
 		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_depths),
+		cmocka_unit_test(test_replace),
 		cmocka_unit_test(test_logs),
 	};
 
