@@ -385,11 +385,78 @@ def test_commands(q):
     tap.equal(q.command("mailq").stdout, "Mail queue is empty\n", "the empty queue")
 
 
+def running(q, name):
+    """A message with one recipient that an agent is busy with, and one that is deferred."""
+    ident, said = q.inject("a@x.test", f"slow-{name}@y.test", "defer@y.test", options=["-w", "50"])
+    tap.equal(said, "SPOOLED", f"{name}: it runs")
+    return ident
+
+
+def in_maildrop(q, ident):
+    """Those of the message's recipients that are still to be served; None: it is not there."""
+    try:
+        with open(q.path("spool/maildrop", ident), "rb") as f:
+            return [a.decode() for a in re.findall(rb"R.((?:slow|defer)[-\w]*@y.test)", f.read())]
+    except FileNotFoundError:
+        return None
+
+
+def test_commands_while_running(q):
+    """What postsuper says holds when the agents have come back."""
+    ident = running(q, "hold")
+    tap.equal(q.command("postsuper", "-h", ident).stderr, f"postsuper: {ident}: placed on hold\n"
+              "postsuper: Placed on hold: 1 message\n", "-h of a message that runs")
+    wait_until(lambda: q.files().get(ident) == "hold", "held")
+    tap.equal(q.command("postsuper", "-r", ident).stderr, f"postsuper: {ident}: requeued\n"
+              "postsuper: Requeued: 1 message\n", "-r of a held one")
+    tap.equal(in_maildrop(q, ident), ["defer@y.test"], "who has it does not get it again")
+    tap.ok(ident not in q.files(), "it is in maildrop only")
+
+    ident = running(q, "requeue")
+    tap.like(q.command("postsuper", "-r", ident).stderr, f"{ident}: requeued", "-r")
+    tap.equal(q.command("postsuper", "-d", ident, "-r", ident, "-h", ident).stderr,
+              "postsuper: Requeued: 0 messages\npostsuper: Deleted: 0 messages\n"
+              "postsuper: Placed on hold: 0 messages\n", "nothing else after that")
+    wait_until(lambda: in_maildrop(q, ident) is not None and ident not in q.files(), "requeued")
+    tap.ok(not os.path.exists(q.path("spool/defer", ident[0], ident)), "without its reasons")
+
+    ident = running(q, "delete")
+    tap.like(q.command("postsuper", "-d", ident).stderr, f"{ident}: removed", "-d")
+    wait_until(lambda: ident not in q.files(), "deleted")
+    tap.ok(not os.path.exists(q.path("spool/defer", ident[0], ident)), "with its reasons")
+    tap.equal(len(re.findall(rf"{ident}: removed", q.log())), 1, "removed is logged once")
+
+    ident = running(q, "release")
+    q.command("postsuper", "-h", ident)
+    tap.like(q.command("postsuper", "-H", ident).stderr, f"{ident}: released from hold", "-H")
+    wait_until(lambda: f"{ident} delivered slow-release@y.test" in q.lines("test"), "delivered")
+    wait_until(lambda: q.files().get(ident) == "deferred", "it waits as before")
+    q.command("postsuper", "-d", ident)
+
+    ident = running(q, "expire")
+    tap.like(q.command("postsuper", "-e", ident).stderr, f"{ident}: expired", "-e")
+    q.wait_for_log(rf"{ident}: from=<a@x.test>, status=force-expired, returned to sender")
+    wait_until(lambda: q.is_removed(ident), "returned")
+    tap.ok(any(l.startswith(ident) for l in q.lines("bounce")), "its sender gets a notice")
+
+    held, _ = q.inject("a@x.test", "ok@y.test", options=["-h"])
+    wait_until(lambda: q.files().get(held) == "hold", "held")
+    q.command("postsuper", "-f", held)
+    q.wait_for_log(rf"{held}: to=<ok@y.test>, relay=none, .*dsn=4.7.0, status=deferred "
+                   r"\(message is administratively expired\)")
+    wait_until(lambda: q.is_removed(held), "returned")
+    tap.ok(f"{held} delivered ok@y.test" not in q.lines("test"), "and is not delivered any more")
+    tap.equal(q.command("postsuper", "-d", "ALL", "maildrop").stderr,
+              "postsuper: Deleted: 2 messages\n", "-d ALL maildrop")
+
+
 def main():
     with Queue() as q:
         tap.run(lambda: test_direct(q), lambda: test_failures(q), lambda: test_folded(q),
-                lambda: test_overrides(q), lambda: test_offer(q), lambda: test_reload(q), lambda: test_crashes(q),
-                lambda: test_deadly(q), lambda: test_found(q), lambda: test_commands(q))
+                lambda: test_overrides(q), lambda: test_offer(q),
+                lambda: test_commands_while_running(q), lambda: test_reload(q),
+                lambda: test_crashes(q), lambda: test_deadly(q), lambda: test_found(q),
+                lambda: test_commands(q))
 
 
 main()
