@@ -667,8 +667,9 @@ static void act(struct message *m, enum owner_action action)
 	case OWNER_SEND_DONE:
 		log_info("%s: removed", m->id);
 		stop_waiting_for_durable(m);
-		intake_answer(m, true);
+		/* First: intake closes the file last, and its blocks are freed there, not here. */
 		unload(m);
+		intake_answer(m, true);
 		return;
 	case OWNER_SEND_SPOOL:
 		stop_waiting_for_durable(m);

@@ -180,19 +180,23 @@ static void worker_call(const struct msg *how, struct uid_work *w)
 {
 	size_t at_path = 0, at_head = 0;
 	struct virtual_result result;
-	struct slice path, head;
+	struct slice path, next, head;
 	struct work work;
 	bool good = read_call(how, w, &work);
+	bool more = msg_each(&w->msg, VIRTUAL_PATH, &at_path, &next);
 
-	for (uint32_t i = 0; msg_each(&w->msg, VIRTUAL_PATH, &at_path, &path) &&
-			     msg_each(&w->msg, VIRTUAL_HEAD, &at_head, &head);
-	     i++) {
+	for (uint32_t i = 0; more && msg_each(&w->msg, VIRTUAL_HEAD, &at_head, &head); i++) {
+		path = next;
+		more = msg_each(&w->msg, VIRTUAL_PATH, &at_path, &next);
 		memset(&result, 0, sizeof(result)); /* padding, too: it goes to another process */
 		result.index = i;
 		if (good)
 			serve_one(&work, path, head, &result);
 		else
 			reason_set(&result.why, "4.3.0", "the queue file did not come along");
+		/* As delivery_end: it is not for us to close an unnamed file last. */
+		if (!more)
+			uid_work_close(w);
 		if (!uid_work_answer(w, &result, sizeof(result)))
 			return;
 	}

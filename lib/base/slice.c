@@ -1,31 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/*
- * An empty slice may have a NULL pointer, which the mem* functions do not take even for a length
- * of 0: each use of them here is behind a look at the length.
- */
 #include "base/slice.h"
 
 #include <string.h>
-
-struct slice slice_of(const char *text)
-{
-	return text ? slice_mem(text, strlen(text)) : SLICE_NULL;
-}
-
-struct slice slice_mem(const void *ptr, size_t len)
-{
-	return (struct slice){ ptr, len };
-}
-
-bool slice_eq(struct slice a, struct slice b)
-{
-	return a.len == b.len && (!a.len || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
-bool slice_eq_str(struct slice a, const char *text)
-{
-	return slice_eq(a, slice_of(text));
-}
 
 bool slice_caseeq(struct slice a, struct slice b)
 {
@@ -75,18 +51,6 @@ int slice_cmp(struct slice a, struct slice b)
 	int order = common ? memcmp(a.ptr, b.ptr, common) : 0;
 
 	return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
-struct slice slice_from(struct slice s, size_t at)
-{
-	if (at >= s.len)
-		return SLICE_NULL;
-	return slice_mem(s.ptr + at, s.len - at);
-}
-
-struct slice slice_first(struct slice s, size_t len)
-{
-	return slice_mem(s.ptr, len < s.len ? len : s.len);
 }
 
 /* Sets are short: a call of strchr(3) costs more, and it finds the NUL at the end of every one. */
@@ -156,41 +120,6 @@ bool slice_uint(struct slice s, uint64_t max, uint64_t *value)
 	if (s.len)
 		*value = sum;
 	return s.len > 0;
-}
-
-char ascii_lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
-char ascii_upper(char c)
-{
-	return c >= 'a' && c <= 'z' ? (char)(c - ('a' - 'A')) : c;
-}
-
-bool ascii_isdigit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-bool ascii_isalpha(char c)
-{
-	return ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z';
-}
-
-bool ascii_isalnum(char c)
-{
-	return ascii_isdigit(c) || ascii_isalpha(c);
-}
-
-bool ascii_isspace(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-bool ascii_isprint(char c)
-{
-	return c >= 0x20 && c <= 0x7e;
 }
 
 void ascii_tolower(char *text, size_t len)

@@ -134,8 +134,3 @@ void strbuf_consume(struct strbuf *buf, size_t len)
 	memmove(buf->ptr, buf->ptr + len, buf->len - len);
 	strbuf_truncate(buf, buf->len - len);
 }
-
-struct slice strbuf_slice(const struct strbuf *buf)
-{
-	return slice_mem(buf->ptr, buf->len);
-}

@@ -53,6 +53,9 @@ bool strbuf_reserve(struct strbuf *buf, size_t len);
 void strbuf_truncate(struct strbuf *buf, size_t len);
 /* Drops the first LEN bytes. */
 void strbuf_consume(struct strbuf *buf, size_t len);
-struct slice strbuf_slice(const struct strbuf *buf);
+static inline struct slice strbuf_slice(const struct strbuf *buf)
+{
+	return slice_mem(buf->ptr, buf->len);
+}
 
 #endif

@@ -184,6 +184,12 @@ void delivery_end(struct delivery *d)
 	}
 	begin_report(r);
 	delivery_report_end(&r->report);
+	/*
+	 * Before qmgr can hear of it: whoever closes an unnamed file last frees its blocks, which
+	 * is for intake to do, after it has answered its client.
+	 */
+	close(r->pub.fd);
+	r->pub.fd = -1;
 	send_report(r);
 	pthread_mutex_lock(&s->lock);
 	list_del(&r->node);

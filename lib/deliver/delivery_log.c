@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The line that every log reader knows: postfix.md 8.2 and 8.3. */
-#include <inttypes.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/strbuf.h"
@@ -11,6 +10,22 @@
 
 #define SIGNIFICANT_DIGITS 2
 #define LINE_MAX_BYTES	   4096
+
+/* "12.345678" */
+static size_t write_seconds(char out[32], uint64_t us)
+{
+	char text[32];
+	size_t at = sizeof(text);
+
+	for (int digit = 0; digit < 7 || us > 0; digit++) {
+		if (digit == 6)
+			text[--at] = '.';
+		text[--at] = (char)('0' + us % 10);
+		us /= 10;
+	}
+	memcpy(out, text + at, sizeof(text) - at);
+	return sizeof(text) - at;
+}
 
 void delivery_format_delay(int64_t us, int resolution, char out[32])
 {
@@ -30,7 +45,7 @@ void delivery_format_delay(int64_t us, int resolution, char out[32])
 	for (int i = 0; i < digits && unit > 1; i++)
 		unit /= 10;
 	us = (us + unit / 2) / unit * unit;
-	len = (size_t)snprintf(out, 32, "%" PRId64 ".%06" PRId64, us / 1000000, us % 1000000);
+	len = write_seconds(out, (uint64_t)us);
 	while (out[len - 1] == '0')
 		len--;
 	if (out[len - 1] == '.')
@@ -51,7 +66,8 @@ static void add_delays(struct strbuf *line, const struct delivery_request *reque
 		char text[32];
 
 		delivery_format_delay(parts[i], resolution, text);
-		strbuf_addf(line, "%s%s", before[i], text);
+		strbuf_addstr(line, before[i]);
+		strbuf_addstr(line, text);
 	}
 	strbuf_addstr(line, ", ");
 }
@@ -71,7 +87,8 @@ void delivery_log(const char *log_name, const struct delivery_request *request,
 	bool extra_is_early = strncmp(extra, "conn_use=", 9) == 0;
 	struct strbuf line = STRBUF_INIT(LINE_MAX_BYTES);
 
-	strbuf_addf(&line, "%s: to=<", request->id);
+	strbuf_addstr(&line, request->id);
+	strbuf_addstr(&line, ": to=<");
 	address_external(slice_of(recipient->address), &line);
 	strbuf_addstr(&line, ">, ");
 	if (*recipient->original && strcmp(recipient->original, recipient->address) != 0) {
@@ -79,8 +96,10 @@ void delivery_log(const char *log_name, const struct delivery_request *request,
 		address_external(slice_of(recipient->original), &line);
 		strbuf_addstr(&line, ">, ");
 	}
-	strbuf_addf(&line, "relay=%s, %s", outcome->relay ? outcome->relay : "none",
-	    extra_is_early ? extra : "");
+	strbuf_addstr(&line, "relay=");
+	strbuf_addstr(&line, outcome->relay ? outcome->relay : "none");
+	strbuf_addstr(&line, ", ");
+	strbuf_addstr(&line, extra_is_early ? extra : "");
 	add_delays(&line, request, outcome, started_us, end_us, resolution > 0 ? resolution : 2);
 	strbuf_addf(&line, "%sdsn=%s, status=%s (%s)", extra_is_early ? "" : extra,
 	    outcome->why.dsn, status_name(outcome->status), outcome->why.text);

@@ -5,7 +5,6 @@
  */
 #include "ipc/msg.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -73,20 +72,28 @@ void msg_add_str(struct msg_out *m, const char *name, const char *value)
 		msg_add(m, name, slice_of(value));
 }
 
-void msg_add_u64(struct msg_out *m, const char *name, uint64_t value)
+/* A record has a dozen numbers, and printf(3) takes its time. */
+static void add_number(struct msg_out *m, const char *name, bool negative, uint64_t magnitude)
 {
 	char text[24];
+	size_t at = sizeof(text);
 
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-	msg_add_str(m, name, text);
+	do
+		text[--at] = (char)('0' + magnitude % 10);
+	while ((magnitude /= 10) > 0);
+	if (negative)
+		text[--at] = '-';
+	msg_add(m, name, slice_mem(text + at, sizeof(text) - at));
+}
+
+void msg_add_u64(struct msg_out *m, const char *name, uint64_t value)
+{
+	add_number(m, name, false, value);
 }
 
 void msg_add_i64(struct msg_out *m, const char *name, int64_t value)
 {
-	char text[24];
-
-	snprintf(text, sizeof(text), "%lld", (long long)value);
-	msg_add_str(m, name, text);
+	add_number(m, name, value < 0, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
 static struct slice take_name(struct cursor *c, bool kind)
@@ -139,10 +146,12 @@ bool msg_is(const struct msg *m, const char *kind)
 
 bool msg_each(const struct msg *m, const char *name, size_t *index, struct slice *value)
 {
+	const struct slice wanted = slice_of(name);
+
 	while (*index < m->attr_count) {
 		const struct msg_attr *attr = &m->attrs[(*index)++];
 
-		if (slice_eq_str(attr->name, name)) {
+		if (slice_eq(attr->name, wanted)) {
 			*value = attr->value;
 			return true;
 		}

@@ -215,17 +215,38 @@ static void line_clean(struct line *line)
 			line->text[i] = '?';
 }
 
+static void line_add(struct line *line, const char *text)
+{
+	size_t len = strlen(text), room = sizeof(line->text) - 1 - line->len;
+
+	if (len > room)
+		len = room;
+	memcpy(line->text + line->len, text, len);
+	line->len += len;
+	line->text[line->len] = '\0';
+}
+
+/* The text of a second is made once in each thread. */
 static void line_add_time(struct line *line)
 {
+	static _Thread_local struct {
+		time_t second;
+		enum log_style style;
+		char text[32];
+	} last;
 	time_t now = time(NULL);
 	struct tm local;
-	char text[32];
 
-	localtime_r(&now, &local);
-	/* Postfix pads the day with a blank, Dovecot with a zero. */
-	strftime(text, sizeof(text),
-	    conf.style == LOG_STYLE_POSTFIX ? "%b %e %H:%M:%S " : "%b %d %H:%M:%S ", &local);
-	line_addf(line, "%s", text);
+	if (now != last.second || conf.style != last.style) {
+		localtime_r(&now, &local);
+		/* Postfix pads the day with a blank, Dovecot with a zero. */
+		strftime(last.text, sizeof(last.text),
+		    conf.style == LOG_STYLE_POSTFIX ? "%b %e %H:%M:%S " : "%b %d %H:%M:%S ",
+		    &local);
+		last.second = now;
+		last.style = conf.style;
+	}
+	line_add(line, last.text);
 }
 
 static void forget_pid(void)

@@ -13,8 +13,8 @@
 #include "base/cursor.h"
 #include "base/digest.h"
 
-#define WINDOW_SIZE	  8192
-#define HEAD_MAX	  6 /* type and five bytes of length */
+#define WINDOW_SIZE	  8191 /* with a NUL a power of two, which buffers grow in */
+#define HEAD_MAX	  6    /* type and five bytes of length */
 #define MAX_BACKWARD	  10000
 #define POINTER_MAX_CHARS 32
 

@@ -114,8 +114,7 @@ static void call(const struct served *s, struct uid_work *w, struct slice record
 		running_end();
 	}
 	arena_release(&w->arena);
-	for (size_t i = 0; i < w->fd_count; i++)
-		close(w->fds[i]);
+	uid_work_close(w);
 }
 
 /* False at the link's end, or when the thread is to go. */
@@ -168,6 +167,13 @@ void uid_serve_link(struct msg_in *in, void (*ended)(void *arg))
 	(void)socket_receive_limit(s->fd, WINDOW_MS);
 	server_hold(+1);
 	pool_run(serve_thread, s);
+}
+
+void uid_work_close(struct uid_work *w)
+{
+	for (size_t i = 0; i < w->fd_count; i++)
+		close(w->fds[i]);
+	w->fd_count = 0;
 }
 
 bool uid_work_answer(const struct uid_work *w, const void *data, size_t len)

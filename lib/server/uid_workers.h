@@ -84,8 +84,8 @@ struct uid_workers_class {
 	void (*worker_serve)(struct msg_in *in);
 	/*
 	 * In a pool thread of the worker, for each call over a link: answers it, once or more often
-	 * as front and worker agreed, with uid_work_answer.  HOW is what RESOLVE wrote, W->fds stay
-	 * the caller's.  NULL: there are no links.
+	 * as front and worker agreed, with uid_work_answer.  HOW is what RESOLVE wrote; W->fds are
+	 * closed by the caller, or before.  NULL: there are no links.
 	 */
 	void (*worker_call)(const struct msg *how, struct uid_work *w);
 	int64_t idle_ms; /* a worker with no record in work exits after this time */
@@ -152,6 +152,8 @@ struct uid_work {
 	int link_fd;
 	uint64_t number;
 };
+/* Closes the descriptors, for who wants that to happen before an answer. */
+void uid_work_close(struct uid_work *w);
 /* False when the front is gone: nobody would know of further work.  LEN: UID_ANSWER_MAX at most. */
 bool uid_work_answer(const struct uid_work *w, const void *data, size_t len);
 

@@ -33,10 +33,11 @@
 
 static struct {
 	pthread_mutex_t lock;
-	struct list targets; /* the latest first */
-	unsigned unused;     /* of them */
-	struct map known;    /* "DEV:INO:BIRTH" of new/ directories whose names are durable */
-} shared = { .lock = PTHREAD_MUTEX_INITIALIZER, .targets = LIST_INIT(shared.targets) };
+	struct map targets; /* by path */
+	struct list by_use; /* the latest first */
+	unsigned unused;    /* of them */
+	struct map known;   /* "DEV:INO:BIRTH" of new/ directories whose names are durable */
+} shared = { .lock = PTHREAD_MUTEX_INITIALIZER, .by_use = LIST_INIT(shared.by_use) };
 
 int maildir_make(const char *path)
 {
@@ -199,12 +200,20 @@ static struct maildir_target *target_open(const char *path)
 	return NULL;
 }
 
+/* With the lock: nobody finds it any more. */
+static void take_off(struct maildir_target *t)
+{
+	list_del(&t->link);
+	if (map_get_str(&shared.targets, t->path) == t)
+		(void)map_remove(&shared.targets, slice_of(t->path));
+}
+
 /* With the lock, from the oldest on: those that have to go, for the caller to free. */
 static void take_surplus(struct list *surplus)
 {
 	const int64_t now = clock_ms();
 
-	for (struct list *l = shared.targets.prev, *before; l != &shared.targets; l = before) {
+	for (struct list *l = shared.by_use.prev, *before; l != &shared.by_use; l = before) {
 		struct maildir_target *t = list_entry(l, struct maildir_target, link);
 
 		before = l->prev;
@@ -213,7 +222,7 @@ static void take_surplus(struct list *surplus)
 		if (t->users > 0)
 			continue;
 		shared.unused--;
-		list_del(&t->link);
+		take_off(t);
 		list_add_tail(surplus, &t->link);
 	}
 }
@@ -228,20 +237,17 @@ static void free_list(struct list *list)
 /* The one that is open, with a user more; or NULL. */
 static struct maildir_target *find(const char *path)
 {
-	pthread_mutex_lock(&shared.lock);
-	list_for_each(l, &shared.targets) {
-		struct maildir_target *t = list_entry(l, struct maildir_target, link);
+	struct maildir_target *t;
 
-		if (strcmp(t->path, path) != 0)
-			continue;
+	pthread_mutex_lock(&shared.lock);
+	t = map_get_str(&shared.targets, path);
+	if (t != NULL) {
 		shared.unused -= t->users++ == 0;
 		list_del(&t->link);
-		list_add_head(&shared.targets, &t->link);
-		pthread_mutex_unlock(&shared.lock);
-		return t;
+		list_add_head(&shared.by_use, &t->link);
 	}
 	pthread_mutex_unlock(&shared.lock);
-	return NULL;
+	return t;
 }
 
 /* Has nobody put another directory into its place? */
@@ -255,11 +261,11 @@ static bool is_in_place(const struct maildir_target *t)
 	       st.st_ino == t->inode;
 }
 
-/* Nobody finds it any more; those who have it go on. */
+/* Those who have it go on. */
 static void forget(struct maildir_target *t)
 {
 	pthread_mutex_lock(&shared.lock);
-	list_del(&t->link);
+	take_off(t);
 	t->is_forgotten = true;
 	pthread_mutex_unlock(&shared.lock);
 }
@@ -277,9 +283,13 @@ struct maildir_target *maildir_target_get(const char *path)
 	t = target_open(path);
 	if (t == NULL)
 		return NULL;
-	/* Another thread may have done the same: two for one mailbox share less, that is all. */
 	pthread_mutex_lock(&shared.lock);
-	list_add_head(&shared.targets, &t->link);
+	/* Another thread may have done the same: two for one mailbox share less, that is all. */
+	t->is_forgotten = map_get_str(&shared.targets, path) != NULL;
+	if (!t->is_forgotten) {
+		(void)map_put_str(&shared.targets, path, t);
+		list_add_head(&shared.by_use, &t->link);
+	}
 	pthread_mutex_unlock(&shared.lock);
 	return t;
 }

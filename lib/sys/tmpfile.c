@@ -71,18 +71,37 @@ static int rename_no_replace(struct tmpfile *tmp, int dirfd, const char *name)
 	return 0;
 }
 
+/*
+ * Linux 6.10 links what a descriptor of the caller's own means; kernels before want a capability
+ * for that (and say ENOENT), and the way through /proc, which costs more.
+ */
+static int link_unnamed(int fd, int proc_fd, int dirfd, const char *name)
+{
+	static atomic_bool refused;
+	char number[16];
+	int result;
+
+	if (!atomic_load_explicit(&refused, memory_order_relaxed)) {
+		result = linkat(fd, "", dirfd, name, AT_EMPTY_PATH);
+		if (result == 0 || errno != ENOENT)
+			return result;
+	}
+	snprintf(number, sizeof(number), "%d", fd);
+	result = linkat(proc_fd, number, dirfd, name, AT_SYMLINK_FOLLOW);
+	if (result == 0)
+		atomic_store_explicit(&refused, true, memory_order_relaxed);
+	return result;
+}
+
 int tmpfile_link(struct tmpfile *tmp, int proc_fd, int dirfd, const char *name)
 {
-	char number[16];
-
 	if (tmp->name[0]) {
 		if (rename_no_replace(tmp, dirfd, name) == -1)
 			return -1;
 		tmp->name[0] = '\0';
 		return 0;
 	}
-	snprintf(number, sizeof(number), "%d", tmp->fd);
-	return linkat(proc_fd, number, dirfd, name, AT_SYMLINK_FOLLOW);
+	return link_unnamed(tmp->fd, proc_fd, dirfd, name);
 }
 
 void tmpfile_close(struct tmpfile *tmp)
@@ -95,10 +114,16 @@ void tmpfile_close(struct tmpfile *tmp)
 	tmp->fd = -1;
 }
 
+/* Who reads it is nobody's concern, and would be a change to write down; only its owner may say so.
+ */
 int file_reopen_readonly(int proc_fd, int fd)
 {
 	char number[16];
+	int again;
 
 	snprintf(number, sizeof(number), "%d", fd);
-	return openat(proc_fd, number, O_RDONLY | O_CLOEXEC);
+	again = openat(proc_fd, number, O_RDONLY | O_NOATIME | O_CLOEXEC);
+	if (again == -1 && errno == EPERM)
+		again = openat(proc_fd, number, O_RDONLY | O_CLOEXEC);
+	return again;
 }
