@@ -11,6 +11,8 @@
 #include "net/dns.h"
 #include "server/shared.h"
 #include "smtpd/smtpd.h"
+#include "smtpd/smtpd_haproxy.h"
+#include "smtpd/smtpd_limits.h"
 #include "table/table.h"
 
 struct smtpd_server smtpd_server;
@@ -107,6 +109,10 @@ static void prepare(struct server_context *ctx)
 	smtpd_server.sasl_exceptions = list(p, "smtpd_sasl_exceptions_networks");
 	smtpd_server.discard_maps = tables_open("smtpd_discard_ehlo_keyword_address_maps",
 	    p->smtpd_discard_ehlo_keyword_address_maps, 0);
+	smtpd_server.xclient_hosts = list(p, "smtpd_authorized_xclient_hosts");
+	smtpd_server.xforward_hosts = list(p, "smtpd_authorized_xforward_hosts");
+	smtpd_limits_open(ctx);
+	smtpd_haproxy_open(p);
 	smtpd_server.bare_newline = bare_newline_mode(p->smtpd_forbid_bare_newline);
 	smtpd_server.command_filter =
 	    tables_open("smtpd_command_filter", p->smtpd_command_filter, 0);

@@ -23,6 +23,7 @@
 #include "net/tls.h"
 #include "rewrite/resolve.h"
 #include "rewrite/rewrite.h"
+#include "server/anvil.h"
 #include "server/server.h"
 #include "server/session.h"
 #include "smtpd/chunk_lines.h"
@@ -60,6 +61,7 @@ struct smtpd_server {
 	struct auth_client *auth; /* NULL: no SASL here */
 	struct match_list *forbidden_commands;
 	struct match_list *bare_newline_exclusions;
+	struct match_list *xclient_hosts, *xforward_hosts;
 	struct match_list *sasl_filter;	    /* smtpd_sasl_mechanism_filter */
 	struct match_list *sasl_exceptions; /* smtpd_sasl_exceptions_networks */
 	struct tables *discard_maps;	    /* smtpd_discard_ehlo_keyword_address_maps */
@@ -110,13 +112,20 @@ struct smtpd_transaction {
 enum smtpd_bdat { BDAT_NONE, BDAT_OPEN, BDAT_FAILED };
 
 struct smtpd {
-	struct session session;	 /* first */
-	struct arena arena;	 /* of the session: names, login */
-	struct arena helo_arena; /* what the last HELO said, and what was found out about it */
+	struct session session;	   /* first */
+	struct arena arena;	   /* of the session: names, login */
+	struct arena client_arena; /* who the client is, and what was found out at CONNECT */
+	struct arena helo_arena;   /* what the last HELO said, and what was found out about it */
 	char client_address[NET_ADDR_TEXT];
 	char server_address[NET_ADDR_TEXT];
 	const char *client_name, *reverse_name;
 	char *name_addr; /* "NAME[ADDRESS]" as logs have it */
+	/* The name is "unknown" because a name server did not answer. */
+	bool client_name_failed, reverse_name_failed;
+	bool may_xclient, may_xforward;
+	bool unlimited;			   /* no limits of smtpd_limits.h */
+	struct anvil_client anvil;	   /* the connection, as it is counted */
+	struct smtpd_forwarded *forwarded; /* what XFORWARD said of the next message, or NULL */
 	const char *helo;
 	bool esmtp, tls_wrapper, bare_lf_seen, closing, denied;
 	bool pipelined;	     /* this command came with input that should have waited */
@@ -143,6 +152,8 @@ static inline struct smtpd *smtpd_of(struct session *session)
 
 enum session_next smtpd_serve(struct session *session, enum session_wake why);
 void smtpd_close(struct session *session);
+/* The client is known, or is another one (XCLIENT): limits, restrictions, and the greeting. */
+void smtpd_welcome(struct smtpd *s);
 
 /*
  * Reads and runs the next command, which has to be there in part at least; waits for its rest.
@@ -196,6 +207,10 @@ const char *smtpd_protocol(const struct smtpd *s); /* "ESMTPSA" and its sisters 
 
 /* Names of the client, by DNS as smtpd_peername_lookup says; never fails. */
 void smtpd_peer_lookup(struct smtpd *s);
+/* What whoever made the connection may do on behalf of others, whoever it then speaks for. */
+void smtpd_peer_authorize(struct smtpd *s);
+/* Texts of name and address, and what they may do. */
+void smtpd_peer_describe(struct smtpd *s);
 /* Handshake and its log lines; false: the connection is over. */
 bool smtpd_tls_start(struct smtpd *s);
 /* Sets the members of smtpd_server that are about TLS. */
@@ -212,6 +227,7 @@ void smtpd_auth_mechanisms(const struct smtpd *s, struct strbuf *out);
 /* One command's handler.  ARGS: without the verb, blanks trimmed. */
 typedef void smtpd_handler(struct smtpd *s, struct slice args);
 smtpd_handler smtpd_helo, smtpd_ehlo, smtpd_starttls, smtpd_auth, smtpd_mail, smtpd_rcpt,
-    smtpd_data, smtpd_bdat, smtpd_rset, smtpd_noop, smtpd_vrfy, smtpd_etrn, smtpd_quit, smtpd_help;
+    smtpd_data, smtpd_bdat, smtpd_rset, smtpd_noop, smtpd_vrfy, smtpd_etrn, smtpd_quit, smtpd_help,
+    smtpd_xclient, smtpd_xforward;
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "log/log.h"
 #include "smtpd/smtpd.h"
+#include "smtpd/smtpd_limits.h"
 
 /* The peer's waiting time for an auth server. */
 #define AUTH_SERVER_TIMEOUT_MS (155 * 1000)
@@ -199,7 +200,9 @@ void smtpd_auth(struct smtpd *s, struct slice args)
 	struct reason why;
 	struct strbuf name = STRBUF_INIT(31);
 
-	if (smtpd_server.auth == NULL) {
+	if (!smtpd_limit_event(s, ANVIL_AUTH)) {
+		/* said already */
+	} else if (smtpd_server.auth == NULL) {
 		smtpd_reply(s, 503, "5.5.1", "Error: authentication not enabled");
 	} else if (s->transaction != NULL) {
 		smtpd_reply(s, 503, "5.5.1", "Error: MAIL transaction in progress");

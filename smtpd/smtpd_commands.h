@@ -17,7 +17,8 @@ enum smtpd_command_flags {
 	CMD_LAST = 32,	     /* nothing may follow before its reply (RFC 2920 3.1) */
 	CMD_BEFORE_TLS = 64, /* works where TLS is required and not there yet */
 	CMD_END = 128,	     /* works for a client that was refused at its connection */
-	CMD_NO_BDAT = 256    /* not between two chunks of a message */
+	CMD_NO_BDAT = 256,   /* not between two chunks of a message */
+	CMD_RESTART = 512    /* the session begins anew: it never counts as done */
 };
 
 struct smtpd_command {

@@ -41,21 +41,6 @@ void smtpd_refuse_bare_newline(struct smtpd *s, const char *where)
 	    "%s Error: bare <LF> received", p->myhostname);
 }
 
-/* Foreign bytes for a log line: what is not printable as in C. */
-static void add_escaped(struct strbuf *out, struct slice bytes)
-{
-	for (size_t i = 0; i < bytes.len; i++) {
-		unsigned char c = (unsigned char)bytes.ptr[i];
-
-		if (c == '\r' || c == '\n')
-			strbuf_addstr(out, c == '\r' ? "\\r" : "\\n");
-		else if (ascii_isprint((char)c) && c != '\\')
-			strbuf_addch(out, (char)c);
-		else
-			strbuf_addf(out, "\\%03o", c);
-	}
-}
-
 /* Clients that speak another protocol: HTTP, or none at all, or a message in the wrong place. */
 static bool refuse_forbidden(struct smtpd *s, struct slice line, struct slice verb)
 {
@@ -64,7 +49,7 @@ static bool refuse_forbidden(struct smtpd *s, struct slice line, struct slice ve
 		return false;
 	struct strbuf text = STRBUF_INIT(401);
 
-	add_escaped(&text, slice_first(line, 100));
+	escape_encode(&text, slice_first(line, 100));
 	log_warning("non-SMTP command from %s: %s", s->name_addr, text.ptr);
 	strbuf_release(&text);
 	smtpd_reply(s, 221, "2.7.0", "Error: I can break rules, too. Goodbye.");
@@ -114,7 +99,7 @@ static void log_pipelining(const struct smtpd *s, const char *verb)
 {
 	struct strbuf text = STRBUF_INIT(401);
 
-	add_escaped(&text, slice_first(stream_peek(s->session.stream), 100));
+	escape_encode(&text, slice_first(stream_peek(s->session.stream), 100));
 	log_info("improper command pipelining after %s from %s: %s", verb, s->name_addr, text.ptr);
 	strbuf_release(&text);
 }
@@ -180,7 +165,7 @@ static void run(struct smtpd *s, struct slice line)
 
 	if (c->flags & CMD_JUNK)
 		count_junk(s);
-	if (good && stream_error(s->session.stream) == STREAM_OK)
+	if (good && !(c->flags & CMD_RESTART) && stream_error(s->session.stream) == STREAM_OK)
 		s->counters[number].ok++;
 }
 

@@ -122,6 +122,19 @@ static void add_auth(const struct smtpd *s, struct strbuf *out)
 	strbuf_release(&mechanisms);
 }
 
+static void add_xclient(const struct smtpd *s, struct strbuf *out)
+{
+	if (s->may_xclient)
+		strbuf_addstr(out, "\nXCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN "
+				   "DESTADDR DESTPORT");
+}
+
+static void add_xforward(const struct smtpd *s, struct strbuf *out)
+{
+	if (s->may_xforward)
+		strbuf_addstr(out, "\nXFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT");
+}
+
 /* In the order of the reply (postfix.md 5.1). */
 static const struct {
 	unsigned keyword;
@@ -134,6 +147,8 @@ static const struct {
 	{ KEYWORD_ETRN, "ETRN", NULL },
 	{ KEYWORD_STARTTLS, NULL, add_starttls },
 	{ KEYWORD_AUTH, NULL, add_auth },
+	{ KEYWORD_XCLIENT, NULL, add_xclient },
+	{ KEYWORD_XFORWARD, NULL, add_xforward },
 	{ KEYWORD_ENHANCED, "ENHANCEDSTATUSCODES", NULL },
 	{ KEYWORD_8BITMIME, "8BITMIME", NULL },
 	{ KEYWORD_DSN, "DSN", NULL },

@@ -14,6 +14,8 @@
 #include "mail/address.h"
 #include "smtpd/smtpd_args.h"
 #include "smtpd/smtpd_keywords.h"
+#include "smtpd/smtpd_limits.h"
+#include "smtpd/smtpd_xclient.h"
 #include "table/table.h"
 
 #define SPACE_EVERY_MS 1000
@@ -247,6 +249,7 @@ static void log_client(const struct smtpd *s)
 		strbuf_addf(&line, ", sasl_username=%s", s->sasl_username);
 	if (s->transaction->sasl_sender != NULL)
 		strbuf_addf(&line, ", sasl_sender=%s", s->transaction->sasl_sender);
+	smtpd_log_forwarded(s, &line);
 	log_info("%s", line.ptr);
 	strbuf_release(&line);
 }
@@ -256,11 +259,13 @@ static bool open_intake(struct smtpd *s, struct reason *why)
 {
 	struct smtpd_transaction *t = s->transaction;
 	char client_port[16], server_port[16];
+	struct strbuf text = STRBUF_INIT(1000);
+	struct intake_logged logged;
 	struct restrict_facts facts = {
 		.client_name = s->client_name,
 		.client_address = s->client_address,
 		.client_addr = &s->session.peer,
-		.sasl_username = s->sasl_username,
+		.sasl_username = smtpd_server.auth != NULL ? s->sasl_username : NULL,
 		.sasl_method = s->sasl_method,
 	};
 
@@ -269,8 +274,7 @@ static bool open_intake(struct smtpd *s, struct reason *why)
 
 	snprintf(client_port, sizeof(client_port), "%u", net_addr_port(&s->session.peer));
 	snprintf(server_port, sizeof(server_port), "%u", net_addr_port(&s->session.local));
-	t->intake = intake_begin(smtpd_server.intake,
-	    &(struct intake_origin){
+	struct intake_origin origin = {
 		.client_name = s->client_name,
 		.client_address = s->client_address,
 		.client_port = client_port,
@@ -288,8 +292,10 @@ static bool open_intake(struct smtpd *s, struct reason *why)
 		.smtputf8 = t->smtputf8,
 		.overrides = intake_overrides(smtpd_server.params->receive_override_options),
 		.arrival_us = t->arrival_us,
-	    },
-	    t->sender_rewritten, why);
+	};
+	smtpd_forwarded_origin(s, &origin, &logged, &text);
+	t->intake = intake_begin(smtpd_server.intake, &origin, t->sender_rewritten, why);
+	strbuf_release(&text);
 	if (t->intake == NULL)
 		return false;
 	if (smtpd_server.params->content_filter[0] != '\0')
@@ -325,7 +331,7 @@ void smtpd_mail(struct smtpd *s, struct slice args)
 		smtpd_reply(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");
 		return;
 	}
-	if (take_path(s, &args, true, &sender)) {
+	if (smtpd_limit_event(s, ANVIL_MESSAGE) && take_path(s, &args, true, &sender)) {
 		s->transaction = xcalloc(1, sizeof(*s->transaction));
 		s->transaction->findings.arena = &s->transaction->arena;
 		s->transaction->arrival_us = clock_wall_us();
@@ -437,7 +443,7 @@ void smtpd_rcpt(struct smtpd *s, struct slice args)
 		smtpd_reply(s, 501, "5.5.4", "Syntax: RCPT TO:<address>");
 		return;
 	}
-	if (is_one_too_many(s))
+	if (!smtpd_limit_event(s, ANVIL_RECIPIENT) || is_one_too_many(s))
 		return;
 	if (take_path(s, &args, false, &address)) {
 		r.address = strbuf_slice(&address);

@@ -39,7 +39,30 @@ void smtpd_peer_lookup(struct smtpd *s)
 	if (!p->smtpd_peername_lookup || s->session.peer.len == 0 ||
 	    !dns_name_of(&s->session.peer, deadline, name, sizeof(name), &result))
 		return;
-	s->reverse_name = arena_strdup(&s->arena, name);
+	s->reverse_name = arena_strdup(&s->client_arena, name);
 	if (has_address(name, &s->session.peer, deadline))
 		s->client_name = s->reverse_name;
+}
+
+static bool is_in(const struct match_list *list, const struct smtpd *s)
+{
+	return match_list_client(list, slice_of(s->client_name), &s->session.peer) == MATCH_YES;
+}
+
+void smtpd_peer_authorize(struct smtpd *s)
+{
+	s->may_xforward = is_in(smtpd_server.xforward_hosts, s);
+}
+
+void smtpd_peer_describe(struct smtpd *s)
+{
+	net_addr_text(&s->session.peer, s->client_address);
+	net_addr_text(&s->session.local, s->server_address);
+	s->name_addr = arena_printf(&s->client_arena, "%s[%s]", s->client_name, s->client_address);
+	if (smtpd_server.params->smtpd_client_port_logging && s->session.peer.len > 0)
+		s->name_addr = arena_printf(
+		    &s->client_arena, "%s:%u", s->name_addr, net_addr_port(&s->session.peer));
+	else if (smtpd_server.params->smtpd_client_port_logging)
+		s->name_addr = arena_printf(&s->client_arena, "%s:unknown", s->name_addr);
+	s->may_xclient = is_in(smtpd_server.xclient_hosts, s);
 }

@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "log/log.h"
 #include "smtpd/smtpd_commands.h"
+#include "smtpd/smtpd_haproxy.h"
+#include "smtpd/smtpd_limits.h"
 
 /* For what we say last to a client that may not listen any more. */
 #define LAST_WORD_MS 10000
@@ -19,30 +21,21 @@ void smtpd_close(struct session *session)
 		smtpd_log_connection_end(s);
 		smtpd_log_disconnect(s);
 	}
+	smtpd_limits_close(s);
 	smtpd_transaction_end(s);
+	arena_release(&s->client_arena);
 	arena_release(&s->helo_arena);
 	arena_release(&s->arena);
 }
 
-static bool greet(struct smtpd *s)
+void smtpd_welcome(struct smtpd *s)
 {
 	struct restrict_verdict verdict;
 
-	s->data_bytes = -1;
-	s->findings.arena = &s->arena;
-	net_addr_text(&s->session.peer, s->client_address);
-	net_addr_text(&s->session.local, s->server_address);
-	smtpd_peer_lookup(s);
-	s->name_addr = arena_printf(&s->arena, "%s[%s]", s->client_name, s->client_address);
-	if (smtpd_server.params->smtpd_client_port_logging)
-		s->name_addr =
-		    arena_printf(&s->arena, "%s:%u", s->name_addr, net_addr_port(&s->session.peer));
-	log_info("connect from %s", s->name_addr);
-	s->where = "CONNECT";
-	s->tls_wrapper = smtpd_server.params->smtpd_tls_wrappermode;
-	if (s->tls_wrapper && !smtpd_tls_start(s))
-		return false;
-	smtpd_set_deadline(s);
+	if (!smtpd_limit_connection(s))
+		return;
+	s->denied = false;
+	s->findings = (struct restrict_findings){ .arena = &s->client_arena };
 	if (smtpd_check(s, RESTRICT_CONNECT, SLICE_NULL, &verdict)) {
 		smtpd_reply(s, 220, NULL, "%s", smtpd_server.params->smtpd_banner);
 	} else {
@@ -50,6 +43,31 @@ static bool greet(struct smtpd *s)
 		s->denied = true;
 	}
 	smtpd_keep_connect_findings(s);
+}
+
+static bool greet(struct smtpd *s)
+{
+	bool known;
+
+	s->data_bytes = -1;
+	known = smtpd_haproxy_begin(s);
+	smtpd_peer_lookup(s);
+	smtpd_peer_authorize(s);
+	smtpd_peer_describe(s);
+	log_info("connect from %s", s->name_addr);
+	s->where = "CONNECT";
+	if (!known) {
+		smtpd_set_deadline(s);
+		smtpd_reply(
+		    s, 421, "4.3.0", "%s Server local error", smtpd_server.params->myhostname);
+		return true;
+	}
+	s->tls_wrapper = smtpd_server.params->smtpd_tls_wrappermode;
+	if (s->tls_wrapper && (!smtpd_limit_has_tls_left(s, "TLS service") || !smtpd_tls_start(s)))
+		return false;
+	smtpd_set_deadline(s);
+	if (!s->tls_wrapper || smtpd_limit_new_tls(s))
+		smtpd_welcome(s);
 	return true;
 }
 

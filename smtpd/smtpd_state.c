@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "smtpd/smtpd.h"
+#include "smtpd/smtpd_xclient.h"
 
 const char *smtpd_queue_id(const struct smtpd *s)
 {
@@ -42,6 +43,8 @@ static bool check(struct smtpd *s, enum restrict_stage stage, const char *comman
 		.client_addr = &s->session.peer,
 		.client_port = net_addr_port(&s->session.peer),
 		.reverse_name = s->reverse_name,
+		.client_name_failed = s->client_name_failed,
+		.reverse_name_failed = s->reverse_name_failed,
 		.protocol = s->esmtp ? "ESMTP" : "SMTP",
 		.helo = s->helo,
 		.sender = t != NULL ? t->sender : SLICE_NULL,
@@ -49,8 +52,9 @@ static bool check(struct smtpd *s, enum restrict_stage stage, const char *comman
 		.recipient_count = t != NULL ? t->recipient_count : 0,
 		.size = t != NULL ? t->size : 0,
 		.etrn_domain = etrn_domain,
-		.sasl_method = s->sasl_method,
-		.sasl_username = s->sasl_username,
+		/* A login that only XCLIENT speaks of is none where there is no SASL. */
+		.sasl_method = smtpd_server.auth != NULL ? s->sasl_method : NULL,
+		.sasl_username = smtpd_server.auth != NULL ? s->sasl_username : NULL,
 		.sasl_sender = t != NULL ? t->sasl_sender : NULL,
 		.pipelined = s->pipelined,
 	};
@@ -68,6 +72,8 @@ bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice addres
 
 	if (stage == RESTRICT_HELO)
 		command = s->esmtp ? "EHLO" : "HELO";
+	if (stage == RESTRICT_CONNECT && strcmp(s->where, "XCLIENT") == 0)
+		command = s->where;
 	if (stage == RESTRICT_END_OF_DATA)
 		return smtpd_check_command(s, stage, command, verdict);
 	return check(s, stage, command, address, NULL, verdict);
@@ -95,6 +101,7 @@ void smtpd_transaction_end(struct smtpd *s)
 	s->bdat = BDAT_NONE;
 	s->bdat_bytes = 0;
 	s->data_bytes = -1;
+	smtpd_forget_forwarded(s);
 	if (t == NULL)
 		return;
 	s->transaction = NULL;

@@ -9,6 +9,7 @@
 #include "log/log.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/smtpd_keywords.h"
+#include "smtpd/smtpd_limits.h"
 
 static void add_signature(
     struct strbuf *out, const char *whose, const char *name, int bits, const char *digest)
@@ -180,6 +181,9 @@ void smtpd_starttls(struct smtpd *s, struct slice args)
 		smtpd_reply(s, 502, "5.5.1", "Error: command not implemented");
 	} else if (smtpd_server.tls == NULL) {
 		smtpd_reply(s, 454, "4.7.0", "TLS not available due to local problem");
+	} else if (!smtpd_limit_has_tls_left(s, "STARTTLS")) {
+		smtpd_reply(
+		    s, 454, "4.7.0", "Error: too many new TLS sessions from %s", s->name_addr);
 	} else {
 		smtpd_reply(s, 220, "2.0.0", "Ready to start TLS");
 		/* RFC 3207 4.2: what was sent in clear, after the command too, is forgotten. */
@@ -187,5 +191,7 @@ void smtpd_starttls(struct smtpd *s, struct slice args)
 		smtpd_session_reset(s);
 		if (!stream_flush(s->session.stream) || !smtpd_tls_start(s))
 			s->closing = true;
+		else
+			(void)smtpd_limit_new_tls(s);
 	}
 }

@@ -211,6 +211,22 @@ bool xtext_decode(struct strbuf *out, struct slice in)
 	return true;
 }
 
+void escape_encode(struct strbuf *out, struct slice in)
+{
+	static const char bytes[] = "\a\b\f\n\r\t\v\\", letters[] = "abfnrtv\\";
+
+	for (size_t i = 0; i < in.len; i++) {
+		const char *found = in.ptr[i] == '\0' ? NULL : strchr(bytes, in.ptr[i]);
+
+		if (found != NULL)
+			strbuf_addf(out, "\\%c", letters[found - bytes]);
+		else if (ascii_isprint(in.ptr[i]))
+			strbuf_addch(out, in.ptr[i]);
+		else
+			strbuf_addf(out, "\\%03o", (unsigned char)in.ptr[i]);
+	}
+}
+
 /* RFC 3629 4: by lead byte, how many bytes follow and in which range the first of them lies. */
 static const struct utf8_form {
 	unsigned char first, last, follow, low, high;

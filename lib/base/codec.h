@@ -17,6 +17,9 @@ bool hex_decode(struct strbuf *out, struct slice in); /* either case */
 void xtext_encode(struct strbuf *out, struct slice in);
 bool xtext_decode(struct strbuf *out, struct slice in);
 
+/* Foreign bytes as log lines show them: "EHLO x\r\n", "\000", "a\\b". */
+void escape_encode(struct strbuf *out, struct slice in);
+
 /* RFC 3629; refuses overlong forms, surrogates and what lies beyond U+10FFFF. */
 bool utf8_is_valid(struct slice in);
 bool ascii_is_valid(struct slice in); /* no byte above 0x7f */

@@ -159,18 +159,41 @@ void intake_end_envelope(struct intake *in)
 	queue_writer_content(&in->writer);
 }
 
+/* Where the message came from first, as logs and DSNs speak of it. */
+static struct intake_logged logged_of(const struct intake_origin *origin)
+{
+	if (origin->logged != NULL && origin->logged->client_name != NULL)
+		return *origin->logged;
+	return (struct intake_logged){
+		.client_name = origin->client_name,
+		.client_address = origin->client_address,
+		.client_port = origin->client_port,
+		.helo = origin->helo,
+		.protocol = origin->protocol,
+	};
+}
+
+static void write_logged(struct intake *in, const struct intake_origin *origin)
+{
+	const struct intake_logged logged = logged_of(origin);
+
+	write_attribute(in, "log_client_name", logged.client_name);
+	write_attribute(in, "log_client_address", logged.client_address);
+	write_attribute(in, "log_client_port", logged.client_port);
+	write_attribute(in, "log_message_origin", in->origin);
+	write_attribute(in, "log_helo_name", logged.helo);
+	write_attribute(in, "log_protocol_name", logged.protocol);
+}
+
 static void write_origin(struct intake *in, const struct intake_origin *origin)
 {
 	if (origin->full_name != NULL && origin->full_name[0] != '\0')
 		write_text(in, QR_FULL_NAME, slice_of(origin->full_name));
-	write_attribute(in, "log_ident", in->id);
+	write_attribute(in, "log_ident",
+	    origin->logged != NULL && origin->logged->ident != NULL ? origin->logged->ident
+								    : in->id);
 	write_attribute(in, "rewrite_context", in->local_rewrite ? "local" : "remote");
-	write_attribute(in, "log_client_name", origin->client_name);
-	write_attribute(in, "log_client_address", origin->client_address);
-	write_attribute(in, "log_client_port", origin->client_port);
-	write_attribute(in, "log_message_origin", in->origin);
-	write_attribute(in, "log_helo_name", origin->helo);
-	write_attribute(in, "log_protocol_name", origin->protocol);
+	write_logged(in, origin);
 	write_attribute(in, "client_name", origin->client_name);
 	write_attribute(in, "reverse_client_name", origin->reverse_client_name);
 	write_attribute(in, "client_address", origin->client_address);
@@ -208,12 +231,16 @@ static struct intake *intake_new(struct intake_service *service, const struct in
 	in->overrides = origin->overrides;
 	in->full_name = origin->full_name != NULL ? xstrdup(origin->full_name) : NULL;
 	in->checks_over = (origin->overrides & INTAKE_NO_CHECKS) != 0;
-	if (origin->client_name != NULL && origin->client_address != NULL)
+	const struct intake_logged logged = logged_of(origin);
+
+	if (logged.origin != NULL)
+		in->origin = xstrdup(logged.origin);
+	else if (origin->client_name != NULL && origin->client_address != NULL)
 		in->origin = xasprintf("%s[%s]", origin->client_name, origin->client_address);
 	else if (origin->origin != NULL)
 		in->origin = xstrdup(origin->origin);
-	in->protocol = origin->protocol != NULL ? xstrdup(origin->protocol) : NULL;
-	in->helo = origin->helo != NULL ? xstrdup(origin->helo) : NULL;
+	in->protocol = logged.protocol != NULL ? xstrdup(logged.protocol) : NULL;
+	in->helo = logged.helo != NULL ? xstrdup(logged.helo) : NULL;
 	strbuf_init(&in->prepended, INTAKE_HEADER_BLOCK_MAX);
 	strbuf_init(&in->filter, TEXT_MAX);
 	strbuf_init(&in->redirect, 2 * ADDRESS_MAX);

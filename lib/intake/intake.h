@@ -80,12 +80,24 @@ enum sandbox_access intake_spool_access(const struct intake_service *service);
  * become
  * '?': they may be a stranger's words.
  */
+/*
+ * What a filter said of where it had the message from (XFORWARD); NULL: not said.  Without
+ * CLIENT_NAME nothing but IDENT counts.
+ */
+struct intake_logged {
+	const char *client_name, *client_address, *client_port, *helo, *protocol;
+	const char *origin; /* "NAME[ADDRESS]" */
+	const char *ident;  /* the queue id that it had there */
+};
+
 struct intake_origin {
 	const char *client_name, *client_address, *client_port, *reverse_client_name;
 	const char *server_address, *server_port;
 	const char *helo, *protocol; /* "mail.example.com", "ESMTP" */
 	const char *sasl_method, *sasl_username, *sasl_sender;
 	const char *origin; /* "local" or "smtp": log_message_origin */
+	/* Takes the place of what it names in the log_* attributes; NULL: nothing. */
+	const struct intake_logged *logged;
 	/* Headers are rewritten as local mail's: local_header_rewrite_clients matched. */
 	bool local_rewrite;
 	/* Also fill in From: and Date: (mail submitted on this host, or

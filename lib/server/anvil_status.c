@@ -180,6 +180,17 @@ static int64_t next_look(const struct anvil *a, int64_t now)
 	return now + (wait < 200 ? 200 : wait);
 }
 
+/* Soon where there is something to say; now and then in any case, since others may have died. */
+static void look_again(struct anvil *a, int64_t now)
+{
+	int64_t seldom = a->status_update_ms < 1000 ? 1000 : a->status_update_ms;
+
+	if (atomic_load(&a->segment->status.due) == 0)
+		loop_timer_set(a->loop, &a->timer, now + seldom);
+	else if (!atomic_exchange(&a->timer_is_set, true))
+		loop_timer_set(a->loop, &a->timer, next_look(a, now));
+}
+
 static void look(struct loop_timer *timer)
 {
 	struct anvil *a = timer->arg;
@@ -189,8 +200,7 @@ static void look(struct loop_timer *timer)
 	if (is_due(a, due, now) && atomic_compare_exchange_strong(&a->segment->status.due, &due, 0))
 		log_statistics(a);
 	atomic_store(&a->timer_is_set, false);
-	if (atomic_load(&a->segment->status.due) != 0 && !atomic_exchange(&a->timer_is_set, true))
-		loop_timer_set(a->loop, &a->timer, next_look(a, now));
+	look_again(a, now);
 }
 
 static void set_timer(void *arg)
@@ -218,6 +228,8 @@ void anvil_status_event(struct anvil *a)
 void anvil_status_init(struct anvil *a)
 {
 	a->timer = (struct loop_timer){ .expired = look, .arg = a };
+	if (a->loop != NULL)
+		look_again(a, clock_ms());
 }
 
 void anvil_status_release(struct anvil *a)

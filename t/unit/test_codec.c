@@ -207,9 +207,21 @@ static void test_ascii(void **state)
 	assert_false(ascii_is_valid(SLICE_LIT("a\x80")));
 }
 
+static void bytes_are_shown(void **state)
+{
+	struct strbuf out = STRBUF_INIT(200);
+
+	(void)state;
+	escape_encode(&out, SLICE_LIT("EHLO \"x\"\r\n\0\1\t\f\v\b\a\\\x7f\xff~"));
+	want_slice("escaped", strbuf_slice(&out),
+	    SLICE_LIT("EHLO \"x\"\\r\\n\\000\\001\\t\\f\\v\\b\\a\\\\\\177\\377~"));
+	strbuf_release(&out);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bytes_are_shown),
 		cmocka_unit_test(test_both_ways),
 		cmocka_unit_test(test_every_length),
 		cmocka_unit_test(test_refusals),
