@@ -19,6 +19,7 @@
 #include "cmd/sendmail.h"
 #include "log/log.h"
 #include "mail/dsn.h"
+#include "queue/queue_file.h"
 
 enum mode { MODE_SUBMIT, MODE_LIST, MODE_ALIASES, MODE_START, MODE_FLUSH, MODE_SMTP, MODE_NOTHING };
 
@@ -28,6 +29,9 @@ struct run {
 	const char *config, *flush_id, *flush_site;
 	char **rest; /* the command line without options */
 };
+
+static struct postfix_source *source;
+static struct postfix_params *params;
 
 enum argument { ARG_NONE, ARG_WORD, ARG_ATTACHED };
 
@@ -137,12 +141,48 @@ static void take_envelope_id(struct run *run, const char *value)
 	run->sm.envelope_id = value;
 }
 
+static const struct {
+	const char *word;
+	unsigned sendopt;
+	const char *parameter; /* that has to be "yes" */
+} named_options[] = {
+	{ "smtputf8", QUEUE_SENDOPT_SMTPUTF8, "smtputf8_enable" },
+	{ "requiretls", QUEUE_SENDOPT_REQUIRETLS, "requiretls_enable" },
+};
+
 /* Only what we know to be without effect here is without effect. */
 static void take_named_option(struct run *run, const char *value)
 {
-	(void)run;
-	if (strcasecmp(value, "smtputf8=yes") == 0 || strcasecmp(value, "requiretls=yes") == 0)
-		sendmail_die("-O %s is not supported yet", value);
+	const char *eq = strchr(value, '=');
+
+	for (size_t i = 0; eq && i < ARRAY_LEN(named_options); i++) {
+		const char *word = named_options[i].word;
+
+		if (strlen(word) != (size_t)(eq - value) ||
+		    strncasecmp(value, word, strlen(word)) != 0)
+			continue;
+		if (strcasecmp(eq + 1, "yes") == 0)
+			run->sm.sendopts |= named_options[i].sendopt;
+		else if (strcasecmp(eq + 1, "no") == 0)
+			run->sm.sendopts &= ~named_options[i].sendopt;
+		else
+			log_warning("bad -O option: '%s' -- ignored", value);
+	}
+}
+
+/* What the configuration does not allow is not asked for. */
+static void check_named_options(struct run *run)
+{
+	for (size_t i = 0; i < ARRAY_LEN(named_options); i++) {
+		const char *value = postfix_param_lookup(params, named_options[i].parameter);
+
+		if (!(run->sm.sendopts & named_options[i].sendopt) || !value ||
+		    strcasecmp(value, "no") != 0)
+			continue;
+		log_warning("'-O %s=yes' was requested, but the configuration is '%s = %s'",
+		    named_options[i].word, named_options[i].parameter, value);
+		run->sm.sendopts &= ~named_options[i].sendopt;
+	}
 }
 
 static void take_old_option(struct run *run, const char *value)
@@ -283,9 +323,6 @@ static void use_configuration(const char *path)
 	free(dir);
 }
 
-static struct postfix_source *source;
-static struct postfix_params *params;
-
 static void read_configuration(void)
 {
 	const char *dir = postfix_conf_dir(NULL);
@@ -390,6 +427,7 @@ int main(int argc, char **argv)
 	run.sm.recipients = run.rest;
 	read_configuration();
 	run.sm.params = params;
+	check_named_options(&run);
 	sendmail_submit(&run.sm);
 	free_configuration();
 	return 0;

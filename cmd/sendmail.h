@@ -16,6 +16,7 @@ struct sendmail {
 	const char *encoding;		/* "7bit", "8bit", or NULL */
 	const char *envelope_id;
 	unsigned notify, ret; /* enum dsn_notify, dsn_ret */
+	unsigned sendopts;    /* enum queue_sendopts */
 	bool extract;	      /* -t */
 	bool ignore_dots;     /* -i */
 	bool remote;	      /* -G */

@@ -174,8 +174,14 @@ static void put_full_name(struct submission *sub)
 
 static void put_envelope(struct submission *sub)
 {
-	char ret[16];
+	char ret[16], sizes[128];
 
+	/* What is asked for stands behind sizes that nobody knows yet. */
+	if (sub->sm->sendopts != 0) {
+		snprintf(sizes, sizeof(sizes), "%15d %15d %15d %15d %15d %15u", -1, -1, -1, -1, -1,
+		    sub->sm->sendopts);
+		put(sub, QR_SIZE, slice_of(sizes));
+	}
 	put_full_name(sub);
 	put_sender(sub);
 	if (sub->sm->encoding != NULL)

@@ -46,6 +46,7 @@ struct submission {
 	bool has_sender, remote_rewrite;
 	const char *full_name, *encoding;
 	struct slice envelope_id;
+	unsigned sendopts;    /* enum queue_sendopts */
 	unsigned ret, notify; /* enum dsn_ret; NOTIFY of the recipient that follows */
 	struct submission_recipient *recipients;
 	size_t recipient_count, recipient_alloc;

@@ -81,6 +81,18 @@ static bool take_attribute(struct submission *sub, struct slice data)
 	return true;
 }
 
+/* Of the sizes a user says nothing that counts; behind them stands what is asked for. */
+static bool take_sizes(struct submission *sub, struct slice data)
+{
+	ptrdiff_t blank = slice_rfind(slice_trim(data, " "), ' ');
+	uint64_t n;
+
+	if (blank >= 0 &&
+	    slice_uint(slice_from(slice_trim(data, " "), (size_t)blank + 1), UINT32_MAX, &n))
+		sub->sendopts = (unsigned)n & (QUEUE_SENDOPT_SMTPUTF8 | QUEUE_SENDOPT_REQUIRETLS);
+	return true;
+}
+
 static bool take_record(struct submission *sub, const struct queue_record *record)
 {
 	switch (record->type) {
@@ -89,6 +101,8 @@ static bool take_record(struct submission *sub, const struct queue_record *recor
 		return take_address(sub, record->data, &sub->sender);
 	case QR_RECIPIENT:
 		return add_recipient(sub, record->data);
+	case QR_SIZE:
+		return take_sizes(sub, record->data);
 	case QR_FULL_NAME:
 		sub->full_name = arena_slicedup(&sub->arena, record->data);
 		return true;
@@ -209,8 +223,8 @@ static struct intake *begin(
 		.local_rewrite = !sub->remote_rewrite,
 		.add_missing_headers = !sub->remote_rewrite,
 		.never_wait = true,
-		.smtputf8 =
-		    sub->requeued && (sub->requeued->sendopts & QUEUE_SENDOPT_SMTPUTF8) != 0,
+		.smtputf8 = (sub->sendopts & QUEUE_SENDOPT_SMTPUTF8) != 0,
+		.require_tls = (sub->sendopts & QUEUE_SENDOPT_REQUIRETLS) != 0,
 		.overrides = intake_overrides(pickup->params->receive_override_options),
 		.full_name = sub->full_name,
 		.arrival_us = sub->arrival_us,

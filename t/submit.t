@@ -116,8 +116,6 @@ def test_refused(mail):
         (["-qR"], "specify: -qRsitename"), (["-qI"], "specify: -qIqueueid"),
         (["-n", "bob"], "-n option not supported"),
         (["-XV", "bob"], "VERP is not supported yet"), (["-qSx"], "-qS is not implemented"),
-        (["-O", "smtputf8=yes", "bob"], "not supported yet"),
-        (["-O", "requiretls=yes", "bob"], "not supported yet"),
         (["-Z"], "unknown option -Z"), (["-f"], "requires a value"),
         ([], "Recipient addresses must be specified"),
         (["-t", "bob"], "cannot handle command-line recipients with -t"),
@@ -150,6 +148,38 @@ def test_ignored(mail):
         done = mail.command("sendmail", *args, "bob", input=f"Subject: ign{args[0]}\n\nx\n")
         tap.equal((done.returncode, done.stderr), (0, f"sendmail: warning: {text}\n"), text)
         by_subject(mail, "bob", f"ign{args[0]}")
+
+
+def test_named_options(mail):
+    """What -O asks for stands in the size record that postdrop is given, and in the queue file."""
+    mail.stop()
+    instance.wait_until(lambda: not mail.pids(), "stopped")
+    for options, number in ((["smtputf8=yes"], b"1"), (["smtputf8=yes", "requiretls=yes"], b"33"),
+                            (["requiretls=yes", "requiretls=no", "other=x"], None)):
+        args = [a for o in options for a in ("-O", o)]
+        done = mail.command("sendmail", *args, "bob", input="Subject: named\n\nx\n")
+        tap.equal((done.returncode, done.stderr), (0, ""), f"-O {' '.join(options)}")
+        path = mail.path("spool/maildrop", maildrop(mail)[0])
+        with open(path, "rb") as f:
+            sizes = [data.split()[-1] for kind, data in records(f.read()) if kind == "C"]
+        tap.equal(sizes, [number] if number else [], "in the submission")
+        os.unlink(path)
+    mail.start()
+    done = mail.command("sendmail", "-O", "smtputf8=maybe", "bob", input="Subject: maybe\n\nx\n")
+    tap.equal((done.returncode, done.stderr),
+              (0, "sendmail: warning: bad -O option: 'smtputf8=maybe' -- ignored\n"), "a bad value")
+    with open(mail.path("etc/postfix/main.cf"), "a", encoding="utf-8") as f:
+        f.write("transport_maps = inline:{ {void.test=nothere:} }\n")
+    mail.reload()
+
+    def sendopts():
+        done = mail.command("sendmail", "-O", "smtputf8=yes", "-O", "requiretls=yes",
+                            "x@void.test", input="Subject: named\n\nx\n")
+        return done.returncode == 0 and mail.command("mailq").stdout.splitlines()[1:2]
+    line = instance.wait_until(sendopts, "queued")[0]
+    text = mail.command("postcat", "-eq", line.split()[0].rstrip("*")).stdout
+    tap.like(text, r"^message_size: .* 33$", "in the queue file")
+    mail.command("postsuper", "-d", "ALL")
 
 
 def test_smtp(mail):
@@ -364,5 +394,6 @@ def test_set_gid():
 with instance.Instance() as the_mail:
     tap.run(lambda: test_running(the_mail), lambda: test_refused(the_mail),
             lambda: test_ignored(the_mail), lambda: test_smtp(the_mail),
+            lambda: test_named_options(the_mail),
             lambda: test_postdrop(the_mail), lambda: test_pickup(the_mail),
             lambda: test_down(the_mail), lambda: test_limits(the_mail), test_set_gid)

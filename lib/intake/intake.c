@@ -227,6 +227,7 @@ static struct intake *intake_new(struct intake_service *service, const struct in
 	in->local_rewrite = origin->local_rewrite;
 	in->add_missing = origin->add_missing_headers || service->rewrites_remote;
 	in->smtputf8 = origin->smtputf8;
+	in->require_tls = origin->require_tls;
 	in->never_wait = origin->never_wait;
 	in->overrides = origin->overrides;
 	in->full_name = origin->full_name != NULL ? xstrdup(origin->full_name) : NULL;
@@ -388,7 +389,8 @@ static bool finish_file(struct intake *in, struct reason *why)
 		write_attribute(in, "encoding", in->is_8bit ? "8bit" : "7bit");
 	if (in->message_id != NULL)
 		write_attribute(in, "message_id", in->message_id);
-	queue_writer_finish(&in->writer, in->smtputf8 ? QUEUE_SENDOPT_SMTPUTF8 : 0);
+	queue_writer_finish(&in->writer, (in->smtputf8 ? QUEUE_SENDOPT_SMTPUTF8 : 0U) |
+					     (in->require_tls ? QUEUE_SENDOPT_REQUIRETLS : 0U));
 	return intake_check_writer(in, why);
 }
 

@@ -104,6 +104,7 @@ struct intake_origin {
 	 * always_add_missing_headers). */
 	bool add_missing_headers;
 	bool smtputf8;
+	bool require_tls; /* REQUIRETLS (RFC 8689) */
 	/* Spooled at once: the submitter does not wait for a delivery anyway (commands). */
 	bool never_wait;
 	unsigned overrides;    /* enum intake_override */

@@ -59,7 +59,7 @@ struct intake {
 	struct tmpfile file;
 	struct queue_writer writer;
 	int64_t arrival_us;
-	bool local_rewrite, add_missing, smtputf8, never_wait, hold;
+	bool local_rewrite, add_missing, smtputf8, require_tls, never_wait, hold;
 	unsigned overrides; /* enum intake_override */
 	char *sender, *full_name;
 	/* For the log; NULL where there is none. */

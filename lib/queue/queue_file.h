@@ -21,7 +21,7 @@
 #define QUEUE_FILE_MODE 0700
 
 /* What a message is allowed to ask for in the last field of the size record. */
-enum queue_sendopts { QUEUE_SENDOPT_SMTPUTF8 = 1, QUEUE_SENDOPT_REQUIRETLS = 2 };
+enum queue_sendopts { QUEUE_SENDOPT_SMTPUTF8 = 1, QUEUE_SENDOPT_REQUIRETLS = 32 };
 
 struct queue_writer {
 	int fd; /* borrowed, at offset 0 */
