@@ -27,6 +27,7 @@ struct chain_reader {
 	STACK_OF(X509) * rest;
 };
 
+/* Postfix's words where there is a KIND. */
 static bool load_pair(
     SSL_CTX *ctx, const struct tls_files *files, const char *kind, struct reason *why)
 {
@@ -34,22 +35,26 @@ static bool load_pair(
 
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(ctx, files->cert) != 1)
-		return tls_refuse(
-		    why, "cannot get %s certificate from file \"%s\"", kind, files->cert);
+		return kind ? tls_refuse(why, "cannot get %s certificate from file \"%s\"", kind,
+				  files->cert)
+			    : tls_refuse(why, "cannot load certificate from %s", files->cert);
 	if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
-		return tls_refuse(why, "cannot get %s private key from file \"%s\"", kind, key);
+		return kind ? tls_refuse(
+				  why, "cannot get %s private key from file \"%s\"", kind, key)
+			    : tls_refuse(why, "cannot load private key from %s", key);
 	if (SSL_CTX_check_private_key(ctx) == 1)
 		return true;
 	ERR_clear_error();
-	return tls_refuse(
-	    why, "%s private key in %s does not match public key in %s", kind, key, files->cert);
+	return kind ? tls_refuse(why, "%s private key in %s does not match public key in %s", kind,
+			  key, files->cert)
+		    : tls_refuse(why, "private key does not match the certificate: %s", key);
 }
 
 bool tls_load_files(SSL_CTX *ctx, const struct tls_server_config *config, struct reason *why)
 {
 	for (size_t i = 0; config->files && config->files[i].cert; i++)
 		if (*config->files[i].cert && !load_pair(ctx, &config->files[i],
-						  config->kinds ? config->kinds[i] : "server", why))
+						  config->kinds ? config->kinds[i] : NULL, why))
 			return false;
 	return true;
 }
