@@ -123,7 +123,9 @@ bool smtpd_message_end(struct smtpd *s)
 		smtpd_reply_verdict(s, &verdict);
 		return false;
 	}
-	if (!t->findings.discard && !s->findings.discard && !intake_commit(t->intake, &t->why)) {
+	if (t->findings.discard || s->findings.discard)
+		intake_set_discard(t->intake);
+	if (!intake_commit(t->intake, &t->why)) {
 		smtpd_message_refuse(s);
 		return false;
 	}

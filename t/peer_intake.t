@@ -134,7 +134,8 @@ class Side:
             line = re.sub(r"^(warning: )?[0-9A-F]{6,}: ", r"\1ID: ", line)
             line = same(line, ident or "none")
             line = re.sub(r"by mail.example.com \(Postfix\) with ESMTP id [0-9A-F]+", "by US", line)
-            if not re.match(r"warning: .* lookup error for|warning: mail_stream_cleanup", line):
+            if not re.search(r"^warning: .* lookup error for|^warning: mail_stream_cleanup|"
+                             r"ID: removed \((canceled|discarded)\)$", line):  # of 3.10 and later
                 found.append(re.sub(r"[0-9A-F]{10,}", "ID", line)[:1000])
             # What the peer goes on to look at in a message that it has refused is not said here.
             if line.startswith("ID: reject:"):

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "log/log.h"
 
 /* The peer counts from another level than one would. */
 #define NESTING_EXTRA 2
@@ -70,6 +71,13 @@ struct checks *checks_new(const struct postfix_params *p)
 		.errors = errors,
 		.opaque = opaque,
 	};
+	if (strcmp(p->non_empty_end_of_header_action, "add_header") == 0)
+		c->header_end = HEADER_END_TOLD;
+	else if (strcmp(p->non_empty_end_of_header_action, "reject") == 0)
+		c->header_end = HEADER_END_REFUSED;
+	else if (strcmp(p->non_empty_end_of_header_action, "fix_quietly") != 0)
+		log_warning("unknown non_empty_end_of_header_action: \"%s\"",
+		    p->non_empty_end_of_header_action);
 	c->reject = checks_byte_set(p->message_reject_characters);
 	c->strip = checks_byte_set(p->message_strip_characters);
 	return c;

@@ -21,6 +21,8 @@ struct checks {
 	bool need_walk; /* ... and what they want to see needs MIME's structure, or a rule does */
 	long body_limit;
 	struct mime_walk_rules mime_rules;
+	/* non_empty_end_of_header_action */
+	enum { HEADER_END_QUIET, HEADER_END_TOLD, HEADER_END_REFUSED } header_end;
 	/* message_reject_characters, message_strip_characters; NULL: none. */
 	bool *reject, *strip;
 };

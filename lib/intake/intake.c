@@ -289,6 +289,8 @@ void intake_free(struct intake *in)
 {
 	if (in == NULL)
 		return;
+	if (!in->committed && in->file.fd >= 0)
+		log_as(in->service->log_name, LOG_LEVEL_INFO, "%s: removed (canceled)", in->id);
 	queue_writer_release(&in->writer);
 	tmpfile_close(&in->file);
 	strbuf_release(&in->prepended);
@@ -342,6 +344,11 @@ void intake_set_encoding(struct intake *in, const char *encoding)
 void intake_set_hold(struct intake *in)
 {
 	in->hold = true;
+}
+
+void intake_set_discard(struct intake *in)
+{
+	in->discard = true;
 }
 
 void intake_set_filter(struct intake *in, const char *transport_nexthop)
@@ -415,8 +422,11 @@ bool intake_commit(struct intake *in, struct reason *why)
 		return intake_fail(in, why, "5.1.0", "no recipients specified");
 	if (!in->discard && !finish_file(in, why))
 		return false;
-	if (in->discard)
+	if (in->discard) {
+		log_as(in->service->log_name, LOG_LEVEL_INFO, "%s: removed (discarded)", in->id);
+		in->committed = true;
 		return true;
+	}
 	struct offer_request request = {
 		.id = in->id,
 		.file = &in->file,
@@ -434,5 +444,6 @@ bool intake_commit(struct intake *in, struct reason *why)
 		log_as(in->service->log_name, LOG_LEVEL_WARNING, "%s: %s", in->id, why->text);
 		return intake_fail(in, why, "4.3.0", INTAKE_WRITE_ERROR);
 	}
+	in->committed = true;
 	return true;
 }

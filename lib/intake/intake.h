@@ -120,7 +120,7 @@ struct intake;
  */
 struct intake *intake_begin(struct intake_service *service, const struct intake_origin *origin,
     struct slice sender, struct reason *why);
-/* Abandons a message that was not committed.  NULL is fine. */
+/* Abandons a message that was not committed: "ID: removed (canceled)".  NULL is fine. */
 void intake_free(struct intake *in);
 const char *intake_id(const struct intake *in);
 
@@ -128,7 +128,8 @@ const char *intake_id(const struct intake *in);
 void intake_set_envelope_id(struct intake *in, struct slice envid); /* DSN ENVID, decoded */
 void intake_set_ret(struct intake *in, unsigned ret);		    /* enum dsn_ret */
 void intake_set_encoding(struct intake *in, const char *encoding);  /* "7bit", "8bit" */
-void intake_set_hold(struct intake *in); /* into hold/, never delivered at once */
+void intake_set_hold(struct intake *in);    /* into hold/, never delivered at once */
+void intake_set_discard(struct intake *in); /* committed, and forgotten (DISCARD) */
 void intake_set_attribute(struct intake *in, const char *name, struct slice value);
 /*
  * What access actions and header_checks ask for, at any time before the commit.  The last filter

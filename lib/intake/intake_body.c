@@ -73,18 +73,23 @@ static void on_body(void *arg, struct slice piece, bool complete, uint64_t offse
 	strbuf_release(&replacement);
 }
 
-static void on_error(void *arg, enum mime_error error, struct slice text)
+void intake_mime_error(struct intake *in, const char *error, struct slice text)
 {
-	struct intake *in = arg;
 	struct strbuf what = STRBUF_INIT(200);
 	struct reason why;
 
-	if (in->state == INTAKE_FAILED)
-		return;
-	strbuf_addf(&what, "mime-error %s:", mime_error_text(error));
-	intake_log_found(in, "reject", what.ptr, text, false, SLICE_NULL);
+	strbuf_addf(&what, "mime-error %s:", error);
+	intake_log_found(in, "reject", what.ptr, slice_first(text, 100), false, SLICE_NULL);
 	strbuf_release(&what);
-	intake_fail(in, &why, "5.6.0", mime_error_text(error));
+	intake_fail(in, &why, "5.6.0", error);
+}
+
+static void on_error(void *arg, enum mime_error error, struct slice text)
+{
+	struct intake *in = arg;
+
+	if (in->state != INTAKE_FAILED)
+		intake_mime_error(in, mime_error_text(error), text);
 }
 
 static const struct mime_walk_events events = { on_field, on_body, on_error };

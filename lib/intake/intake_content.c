@@ -101,6 +101,27 @@ static bool first_line(struct intake *in, struct slice line, struct reason *why)
 	return header_line(in, line, why);
 }
 
+/* LINE ended the header: it should be empty. */
+static bool check_header_end(struct intake *in, struct slice line, struct reason *why)
+{
+	static const char text[] = "primary header was terminated with non-empty line";
+
+	if (line.len == 0 || (in->overrides & INTAKE_NO_CHECKS))
+		return true;
+	switch (in->service->checks->header_end) {
+	case HEADER_END_QUIET:
+		break;
+	case HEADER_END_TOLD:
+		intake_write_lines(in, SLICE_LIT("MIME-Error: message header was not terminated "
+						 "by empty line"));
+		break;
+	case HEADER_END_REFUSED:
+		intake_mime_error(in, text, line);
+		return intake_fail(in, why, "5.6.0", text);
+	}
+	return true;
+}
+
 static bool take_header_line(struct intake *in, struct slice line, struct reason *why)
 {
 	bool of_header = in->began ? header_line(in, line, why) : first_line(in, line, why);
@@ -112,7 +133,7 @@ static bool take_header_line(struct intake *in, struct slice line, struct reason
 		return intake_fail(in, why, "5.3.4", "message header too big");
 	if (of_header)
 		return true;
-	if (!intake_header_end(in, why))
+	if (!intake_header_end(in, why) || !check_header_end(in, line, why))
 		return false;
 	/* The empty line between header and body is there whoever forgot it. */
 	queue_writer_line(&in->writer, SLICE_NULL, true);

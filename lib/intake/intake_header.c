@@ -135,6 +135,9 @@ static bool write_header(
 
 	if (class != HEADER_NO_ADDRESS && (in->local_rewrite || in->service->rewrites_remote)) {
 		mapping.class = mapped_class(in, class);
+		value = slice_first(
+		    value, header_address_extent(value,
+			       (size_t)in->service->config.params->header_address_token_limit));
 		strbuf_addslice(&out, name);
 		strbuf_addstr(&out, ": ");
 		changed = header_rewrite_addresses(value, map_one, &mapping, &out);

@@ -73,14 +73,15 @@ struct intake {
 	struct mime_walk_rules mime_rules;
 	struct mime_walk *walk; /* through the body, or NULL */
 	bool checks_over;	/* an action said so */
-	bool discard;		/* accepted, and forgotten */
-	bool is_8bit, is_7bit;	/* as the client says, or Content-Transfer-Encoding */
-	bool filter_late;	/* the filter was set when the envelope was written */
-	bool written_open;	/* the line that the walk is writing */
-	bool line_open;		/* the last piece given was not the end of its line */
-	bool began;		/* a first line came that is no mailbox's separator */
-	bool header_cut; /* more of this header than header_size_limit: the rest is dropped */
-	unsigned seen;	 /* enum intake_seen */
+	bool committed;
+	bool discard;	       /* accepted, and forgotten */
+	bool is_8bit, is_7bit; /* as the client says, or Content-Transfer-Encoding */
+	bool filter_late;      /* the filter was set when the envelope was written */
+	bool written_open;     /* the line that the walk is writing */
+	bool line_open;	       /* the last piece given was not the end of its line */
+	bool began;	       /* a first line came that is no mailbox's separator */
+	bool header_cut;       /* more of this header than header_size_limit: the rest is dropped */
+	unsigned seen;	       /* enum intake_seen */
 	unsigned hops;
 	size_t header_bytes;
 	int64_t size;
@@ -118,6 +119,8 @@ void intake_log_found(struct intake *in, const char *action, const char *what, s
     bool session, struct slice text);
 
 /* intake_body.c */
+/* Logs and refuses TEXT for being against a rule of MIME. */
+void intake_mime_error(struct intake *in, const char *error, struct slice text);
 void intake_begin_walk(struct intake *in);
 void intake_body_line(struct intake *in, struct slice line, bool complete);
 /* The last line is ended, the last header looked at. */

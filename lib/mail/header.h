@@ -68,6 +68,13 @@ typedef bool header_address_fn(const struct header_address *address, void *arg);
 bool header_each_address(struct slice value, header_address_fn *each, void *arg);
 
 /*
+ * How many bytes of VALUE the first TOKENS tokens take: words, quoted strings, domain literals,
+ * special characters (comments do not count), without a part of an address behind the last comma;
+ * all of it when there are no more.
+ */
+size_t header_address_extent(struct slice value, size_t tokens);
+
+/*
  * Appends VALUE with each address replaced by what REWRITE appends to its OUT (internal form);
  * when REWRITE returns false the address stays as it is.  Everything else (names, comments, folds)
  * is left byte for byte.  An address that stays the same keeps its spelling.  True when something

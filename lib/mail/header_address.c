@@ -254,6 +254,26 @@ bool header_each_address(struct slice value, header_address_fn *each, void *arg)
 	return s.ok;
 }
 
+size_t header_address_extent(struct slice value, size_t tokens)
+{
+	struct scan s = { .c = cursor_of(value) };
+	size_t whole = 0;
+
+	if (value.len <= tokens)
+		return value.len;
+	for (size_t count = 0; count < tokens; count++) {
+		enum token kind = next_token(&s);
+
+		if (kind == TOK_END || kind == TOK_BAD)
+			return value.len;
+		if (kind == TOK_SPECIAL && s.special == ',')
+			whole = s.c.at;
+	}
+	if (whole == 0 || next_token(&s) == TOK_END)
+		return s.c.at;
+	return whole;
+}
+
 struct rewriting {
 	struct slice value;
 	size_t done; /* offset up to which VALUE is in OUT */

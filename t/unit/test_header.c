@@ -201,9 +201,31 @@ static void test_fold(void **state)
 	strbuf_release(&out);
 }
 
+static void test_extent(void **state)
+{
+	static const struct {
+		const char *value;
+		size_t tokens, want;
+	} rows[] = {
+		{ "a, b, c", 4, 5 },
+		{ "a, b, c", 5, 7 },
+		{ "a@b.c, d@e.f", 10, 6 },
+		{ "a, b, c", 100, 7 },
+		{ "(a b c) \"d e\" <f@g>", 2, 15 },
+		{ "((((((((", 3, 8 },
+		{ "", 0, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(
+		    header_address_extent(slice_of(rows[i].value), rows[i].tokens), rows[i].want);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_extent),
 		cmocka_unit_test(test_split),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_limits),

@@ -542,6 +542,32 @@ static void test_checks_envelope(void **state)
 	close_service();
 }
 
+/* non_empty_end_of_header_action, header_address_token_limit */
+static void test_odd_headers(void **state)
+{
+	(void)state;
+	open_service("non_empty_end_of_header_action = add_header\n");
+	check_content("told", "A: b\nno\n",
+	    "A: b\nMIME-Error: message header was not terminated by empty line\n\nno\n");
+	check_content("good", "A: b\n\nc\n", "A: b\n\nc\n");
+	check_content("no body", "A: b\n", "A: b\n");
+	close_service();
+	open_service("non_empty_end_of_header_action = reject\n");
+	check_content(
+	    "refused", "A: b\nno\n", "5.6.0 primary header was terminated with non-empty line");
+	check_content("good", "A: b\n\nc\n", "A: b\n\nc\n");
+	close_service();
+	open_service("header_address_token_limit = 10\nremote_header_rewrite_domain = x.test\n");
+	check_content("as many as there may be",
+	    "Message-Id: <1>\nDate: x\nFrom: a@b.c\nTo: u0, u1, u2, u3, u4, u5\n\n",
+	    "Message-Id: <1>\nDate: x\nFrom: a@b.c\n"
+	    "To: u0@x.test, u1@x.test, u2@x.test, u3@x.test, u4@x.test,\n\n");
+	check_content("nothing to be changed",
+	    "Message-Id: <1>\nDate: x\nFrom: a@b.c\nTo: a@b.c, d@e.f, g@h.i\n\n",
+	    "Message-Id: <1>\nDate: x\nFrom: a@b.c\nTo: a@b.c, d@e.f, g@h.i\n\n");
+	close_service();
+}
+
 static void test_bytes(void **state)
 {
 	(void)state;
@@ -826,6 +852,7 @@ int main(void)
 		cmocka_unit_test(test_failing_maps),
 		cmocka_unit_test(test_checks),
 		cmocka_unit_test(test_checks_envelope),
+		cmocka_unit_test(test_odd_headers),
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_full_names),
 		cmocka_unit_test(test_reply),
