@@ -112,7 +112,9 @@ struct smtpd_transaction {
 enum smtpd_bdat { BDAT_NONE, BDAT_OPEN, BDAT_FAILED };
 
 struct smtpd {
-	struct session session;	   /* first */
+	struct session session; /* first */
+	/* Limits and deadlines of this session: smtpd_server.params, or those under stress. */
+	const struct postfix_params *params;
 	struct arena arena;	   /* of the session: names, login */
 	struct arena client_arena; /* who the client is, and what was found out at CONNECT */
 	struct arena helo_arena;   /* what the last HELO said, and what was found out about it */

@@ -118,7 +118,7 @@ static bool read_response(struct smtpd *s, struct strbuf *response)
 	struct slice line;
 
 	strbuf_reset(response);
-	stream_set_deadline(s->session.stream, deadline_in(p->smtpd_timeout * 1000));
+	stream_set_deadline(s->session.stream, deadline_in(s->params->smtpd_timeout * 1000));
 	switch (stream_read_line(s->session.stream, limit + 2 < 65536 ? limit + 2 : 65536, &line)) {
 	case STREAM_READ_FAILED:
 		return false;

@@ -36,8 +36,7 @@ static const char *id_of(const struct smtpd *s)
 /* Reads the next bytes of a chunk; false when the connection is gone. */
 static bool read_bytes(struct smtpd *s, uint64_t *left, struct slice *bytes)
 {
-	stream_set_deadline(
-	    s->session.stream, deadline_in(smtpd_server.params->smtpd_timeout * 1000));
+	stream_set_deadline(s->session.stream, deadline_in(s->params->smtpd_timeout * 1000));
 	if (!stream_read_some(
 		s->session.stream, *left < READ_MAX ? (size_t)*left : READ_MAX, bytes))
 		return false;

@@ -16,7 +16,7 @@ static bool read_body(struct smtpd *s, struct data_lines *lines)
 
 	smtpd_set_deadline(s);
 	for (;;) {
-		stream_set_deadline(stream, deadline_in(smtpd_server.params->smtpd_timeout * 1000));
+		stream_set_deadline(stream, deadline_in(s->params->smtpd_timeout * 1000));
 		if (stream_read_line(stream, smtpd_server.line_max, &piece) == STREAM_READ_FAILED)
 			return false;
 		s->data_bytes += (int64_t)piece.len;

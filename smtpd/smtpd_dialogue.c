@@ -17,13 +17,11 @@
 
 void smtpd_set_deadline(struct smtpd *s)
 {
-	const struct postfix_params *p = smtpd_server.params;
-
-	stream_set_deadline(s->session.stream, deadline_in(p->smtpd_timeout * 1000));
+	stream_set_deadline(s->session.stream, deadline_in(s->params->smtpd_timeout * 1000));
 	/* smtpd_per_request_deadline: time is earned by bytes, not given anew for each of them. */
-	if (p->smtpd_per_request_deadline)
-		stream_set_min_rate(
-		    s->session.stream, (unsigned)p->smtpd_min_data_rate, p->smtpd_timeout * 1000);
+	if (s->params->smtpd_per_request_deadline)
+		stream_set_min_rate(s->session.stream, (unsigned)s->params->smtpd_min_data_rate,
+		    s->params->smtpd_timeout * 1000);
 }
 
 bool smtpd_may_send_bare_newline(const struct smtpd *s)
@@ -87,7 +85,7 @@ bool smtpd_is_over_limits(struct smtpd *s)
 	const struct postfix_params *p = smtpd_server.params;
 	const char *id = smtpd_queue_id(s);
 
-	if (s->errors < (unsigned)p->smtpd_hard_error_limit)
+	if (s->errors < (unsigned)s->params->smtpd_hard_error_limit)
 		return false;
 	log_info("%s: too many errors after %s from %s", id != NULL ? id : "NOQUEUE", s->where,
 	    s->name_addr);
@@ -125,7 +123,7 @@ static bool refuse_pipelining(struct smtpd *s, const struct smtpd_command *c)
 
 static void count_junk(struct smtpd *s)
 {
-	if (s->junk++ > (unsigned)smtpd_server.params->smtpd_junk_command_limit)
+	if (s->junk++ > (unsigned)s->params->smtpd_junk_command_limit)
 		s->errors++;
 }
 

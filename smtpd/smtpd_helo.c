@@ -18,7 +18,7 @@ static bool take_helo(struct smtpd *s, struct slice args, bool esmtp)
 	}
 	/* RFC 5321 4.1.4: like RSET; the login stays, RFC 4954 4. */
 	smtpd_helo_reset(s);
-	char *name = arena_slicedup(&s->helo_arena, slice_first(args, 255));
+	char *name = arena_slicedup(&s->helo_arena, args);
 
 	s->helo = name;
 	s->esmtp = esmtp;

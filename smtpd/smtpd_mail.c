@@ -52,7 +52,7 @@ static bool take_path(struct smtpd *s, struct slice *args, bool sender, struct s
 	if (status == ADDRESS_NON_ASCII)
 		return refuse_unicode(s);
 	log_warning("Illegal address syntax from %s in %s command: %.*s", s->name_addr,
-	    sender ? "MAIL" : "RCPT", SLICE_ARG(slice_first(whole, 200)));
+	    sender ? "MAIL" : "RCPT", SLICE_ARG(slice_first(whole, 1000)));
 	if (sender)
 		smtpd_reply(s, 501, "5.1.7", "Bad sender address syntax");
 	else

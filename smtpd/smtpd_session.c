@@ -49,6 +49,7 @@ static bool greet(struct smtpd *s)
 {
 	bool known;
 
+	s->params = server_is_stressed() ? server_stress_params() : smtpd_server.params;
 	s->data_bytes = -1;
 	known = smtpd_haproxy_begin(s);
 	smtpd_peer_lookup(s);
@@ -106,12 +107,11 @@ static enum session_next finish(struct smtpd *s)
  */
 static bool enter_tarpit(struct smtpd *s)
 {
-	const struct postfix_params *p = smtpd_server.params;
-
-	if (s->errors < (unsigned)p->smtpd_soft_error_limit || p->smtpd_error_sleep_time <= 0)
+	if (s->errors < (unsigned)s->params->smtpd_soft_error_limit ||
+	    s->params->smtpd_error_sleep_time <= 0)
 		return false;
 	s->in_tarpit = true;
-	s->session.deadline = deadline_in(p->smtpd_error_sleep_time * 1000);
+	s->session.deadline = deadline_in(s->params->smtpd_error_sleep_time * 1000);
 	return true;
 }
 
@@ -127,8 +127,7 @@ static enum session_next serve_commands(struct smtpd *s)
 				    smtpd_server.params->myhostname);
 				break;
 			}
-			s->session.deadline =
-			    deadline_in(smtpd_server.params->smtpd_timeout * 1000);
+			s->session.deadline = deadline_in(s->params->smtpd_timeout * 1000);
 			return SESSION_INPUT;
 		}
 		smtpd_run_command(s);

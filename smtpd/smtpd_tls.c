@@ -146,7 +146,8 @@ bool smtpd_tls_start(struct smtpd *s)
 		    s->name_addr, smtpd_server.ctx->service);
 		return false;
 	}
-	stream_set_deadline(s->session.stream, deadline_in(p->smtpd_starttls_timeout * 1000));
+	stream_set_deadline(
+	    s->session.stream, deadline_in(s->params->smtpd_starttls_timeout * 1000));
 	if (!tls_accept_logged(s->session.stream, smtpd_server.tls, &peer))
 		return false;
 	if (atoi(p->smtpd_tls_loglevel) >= 1)

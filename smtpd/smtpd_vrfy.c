@@ -44,7 +44,7 @@ void smtpd_vrfy(struct smtpd *s, struct slice args)
 		smtpd_reply(s, 553, "5.6.7", "Must declare SMTPUTF8 to send unicode address");
 	} else if (!take_address(args, utf8, &address)) {
 		log_warning("Illegal address syntax from %s in VRFY command: %.*s", s->name_addr,
-		    SLICE_ARG(slice_first(args, 200)));
+		    SLICE_ARG(slice_first(args, 1000)));
 		smtpd_reply(s, 501, "5.1.3", "Bad recipient address syntax");
 	} else if (!smtpd_check(s, RESTRICT_VRFY, strbuf_slice(&address), &verdict)) {
 		smtpd_reply_verdict(s, &verdict);

@@ -160,6 +160,29 @@ CASES = {
     "ORCPT 2": MAIL + ["RCPT TO:<bob@example.test> ORCPT=", "RCPT TO:<bob@example.test> ORCPT=;a",
                        "RCPT TO:<bob@example.test> ORCPT=rfc822", "RCPT TO:<bob@example.test> ORCPT=rfc822;a+2",
                        "RCPT TO:<bob@example.test> ORCPT=rfc822;a ORCPT=rfc822;b"],
+    # hostile-input rows 23, 24, 26 and 32.
+    "sender syntax": START + [step for address in (
+        "a@[1.2.3.4]", "a@[IPv6:::1]", "a..b@c", ".a@c", "a@b_c", "\"\"@b.c", "a", "@x,@y:a@b.c",
+        "\"`id`\"@x", "|cmd@x", "${run{...}}@x", "x" * 900 + "@b.c", "\"a@b\"@c.d", "a@b@c", "a%b@c",
+        "a!b", "\"a\\\"b\"@c", "a\\ b@c", "a@xn--4ca.c", "a@127.1")
+        for step in (f"MAIL FROM:<{address}>", "RSET")],
+    "sender syntax 2": START + [f"MAIL FROM:<{address}>" for address in (
+        "a@[foo]", "a@b..c", "a@.b", "a;b@c", "a,b@c", "a@-b", "a@b c")],
+    "sender syntax 3": START + [f"MAIL FROM:<{address}>" for address in (
+        "a@1.2.3.4", ";/bin/id;@x", "a@" + "x" * 300, "a@b.c" * 10, "a@b.c-")],
+    "recipient syntax": MAIL + [f"RCPT TO:<{address}>" for address in (
+        "\"\"", "bob@[::1]", "bob@", "@example.test", "bob@example..test", "bob@-x.y")],
+    "recipient syntax 2": MAIL + [f"RCPT TO:<{address}>" for address in (
+        "\"\"@example.test", "bob@EXAMPLE.test", "@a,@b:bob@example.test", "bob@example.test.",
+        "PostMaster", "x" * 900 + "@example.test")],
+    "recipient syntax 3": MAIL + ["RCPT TO:postmaster", "RCPT TO:bob@example.test",
+                                  "RCPT TO:<\"bob\"@example.test>", "RCPT TO:<example.test!bob>"],
+    "HELO syntax": [f"HELO {name}" for name in (
+        "a\tb", "a\\b", "[1.2.3.4] x", "a \"b\" c", "(x) y", "<x>", "[fe80::1%eth0]", "[IPv6:fe80::1%1]",
+        "a\x01b", "a\x7fb", "x" * 1500)] + ["MAIL FROM:<a@b.c>", "RCPT TO:<x@y.z>"],
+    "HELO in the log": ["HELO a b\tc\x01(d)", "MAIL FROM:<a@b.c>", "RCPT TO:<x@y.z>"],
+    "SIZE syntax": START + [f"MAIL FROM:<a@b.c> SIZE={size}" for size in (
+        "99999999999999999999", "9223372036854775807", "9223372036854775808", "1x", "-0")],
     "ETRN": ["ETRN x", "ETRN", "ETRN x y", "ETRN -x", "ETRN @x", "ETRN [127.0.0.1]", "ETRN #x", "ETRN ["],
     "ETRN in a transaction": MAIL + ["ETRN x"],
     "VRFY": START + ["VRFY bob@example.test FOO", "VRFY bob smith", "VRFY \"b s\"@example.test",
@@ -182,6 +205,8 @@ DIFFERENT = {
     ("non-ASCII", "log"): (None, "so the counts differ"),
     ("unknown", 6): (r"^(500 5\.5\.2|221 2\.7\.0) ", "3.7 drops the client, so does 3.11's default"),
     ("unknown", "log"): (None, "so the counts differ"),
+    ("recipient syntax", 5): ("^501 5.1.3 Bad recipient", "an address has a local part"),
+    ("recipient syntax", "log"): (None, "so it is logged as another thing"),
     ("unknown 2", 3): ("^500 5.5.2 Error: bad UTF-8 syntax", "a NUL ends no command"),
 }
 

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -27,6 +28,8 @@
 #define ACCEPT_REST_MS	     200
 #define ACCEPT_WARN_EVERY_MS 60000
 #define HAND_OVER_MS	     1000
+/* So long a service counts as stressed once its sessions were all taken (as with the peer). */
+#define STRESS_MS (1000 * 1000)
 
 struct acceptor {
 	struct loop_watch watch;
@@ -43,6 +46,8 @@ static struct {
 	struct loop_timer rest;
 	int64_t warned_full, warned_error; /* clock_ms, 0: never */
 } acceptors;
+
+static _Atomic int64_t stressed_until; /* clock_ms */
 
 static bool may_warn(int64_t *last)
 {
@@ -101,9 +106,15 @@ static void rest_is_over(struct loop_timer *timer)
 		go_on(p);
 }
 
+bool server_is_stressed(void)
+{
+	return clock_ms() < atomic_load(&stressed_until);
+}
+
 /* What the peers' administrators look for. */
 static void warn_full(const struct server_process *p)
 {
+	atomic_store(&stressed_until, clock_ms() + STRESS_MS);
 	if (!may_warn(&acceptors.warned_full))
 		return;
 	if (p->server->language == SERVER_DOVECOT) {

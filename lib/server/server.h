@@ -132,6 +132,13 @@ bool server_is_stopping(void);
 /* Parameters of another role, evaluated once and kept: the entry "cleanup" unix, say.  The main.cf
  * values when there is no such entry.  Any thread. */
 const struct postfix_params *server_role(const char *service, const char *type);
+/*
+ * Were all sessions of this service taken lately, while clients waited?  Any thread.  Its new
+ * sessions then live by server_stress_params: ctx->params with "stress = yes" (postconf(5)
+ * ${stress?...}).  They are evaluated at the first question and kept; any thread.
+ */
+bool server_is_stressed(void);
+const struct postfix_params *server_stress_params(void);
 /* "postfix/cleanup": syslog_name of that role's parameters and the program's name. */
 const char *server_role_log_name(const char *service, const char *type, const char *program);
 
