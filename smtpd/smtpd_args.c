@@ -207,9 +207,10 @@ enum smtpd_option smtpd_args_mail_option(struct slice option, struct smtpd_optio
 	strbuf_reset(&value->text);
 	if (take_name(&arg, "SIZE"))
 		return take_size(arg, &value->number);
-	/* RFC 4954 5: AUTH=<> or an xtext mailbox. */
-	if (take_name(&arg, "AUTH"))
-		return take_xtext(arg, &value->text) ? OPTION_AUTH : OPTION_BAD_AUTH;
+	if (take_name(&arg, "AUTH")) {
+		strbuf_addslice(&value->text, arg);
+		return OPTION_AUTH;
+	}
 	if (take_name(&arg, "RET"))
 		return take_ret(arg, &value->number) ? OPTION_RET : OPTION_BAD_RET;
 	if (take_name(&arg, "ENVID"))

@@ -33,7 +33,6 @@ enum smtpd_option {
 	OPTION_ORCPT,
 	OPTION_BAD_SIZE,  /* no number */
 	OPTION_HUGE_SIZE, /* a number that no file has */
-	OPTION_BAD_AUTH,
 	OPTION_BAD_RET,
 	OPTION_BAD_ENVID,
 	OPTION_BAD_NOTIFY,
@@ -44,13 +43,13 @@ enum smtpd_option {
 /* What an option says: SIZE's number, RET's and NOTIFY's bits (mail/dsn.h), or a decoded text. */
 struct smtpd_option_value {
 	uint64_t number;
-	struct strbuf text; /* AUTH, ENVID; ORCPT as "type;address" */
+	struct strbuf text; /* AUTH as it is; ENVID decoded; ORCPT as "type;address", decoded */
 };
 #define SMTPD_OPTION_TEXT_MAX 2048
 
 /*
  * One of MAIL's options (a word), RFC 1870, 4954, 6152, 3461, 6531.  VALUE->text is emptied first
- * and belongs to the caller.  A text holds no control character.
+ * and belongs to the caller.  A decoded text holds no control character.
  */
 enum smtpd_option smtpd_args_mail_option(struct slice option, struct smtpd_option_value *value);
 /* One of RCPT's, RFC 3461. */

@@ -5,13 +5,16 @@
 
 #define IN_MAIL "Error: MAIL transaction in progress"
 
-/* RFC 5321 4.1, RFC 3207 4, RFC 4954 4, RFC 3030 2, RFC 1985 5. */
+/*
+ * What follows STARTTLS in clear is forgotten, as with the peer, not refused: smtpd_tls.c.
+ * RFC 5321 4.1, RFC 3207 4, RFC 4954 4, RFC 3030 2, RFC 1985 5.
+ */
 const struct smtpd_command smtpd_commands[] = {
 	{ "HELO", smtpd_helo, CMD_JUNK | CMD_LAST | CMD_BEFORE_TLS, NULL },
 	{ "EHLO", smtpd_ehlo, CMD_JUNK | CMD_LAST | CMD_BEFORE_TLS, NULL },
 	{ "XCLIENT", smtpd_xclient, CMD_BEFORE_TLS | CMD_RESTART, IN_MAIL },
 	{ "XFORWARD", smtpd_xforward, CMD_BEFORE_TLS, IN_MAIL },
-	{ "STARTTLS", smtpd_starttls, CMD_NO_ARGS | CMD_LAST | CMD_BEFORE_TLS, NULL },
+	{ "STARTTLS", smtpd_starttls, CMD_NO_ARGS | CMD_BEFORE_TLS, NULL },
 	{ "AUTH", smtpd_auth, CMD_NEED_HELO, NULL },
 	{ "MAIL", smtpd_mail, CMD_NEED_HELO | CMD_NO_BDAT, "Error: nested MAIL command" },
 	{ "RCPT", smtpd_rcpt, CMD_NEED_MAIL | CMD_NO_BDAT, NULL },

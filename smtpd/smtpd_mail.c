@@ -139,6 +139,22 @@ static bool take_envid(struct smtpd *s, struct smtpd_transaction *t, struct slic
 	return true;
 }
 
+/* RFC 4954 5: who first sent it, by the client's word; for the log, xtext as it came. */
+static bool take_auth(struct smtpd *s, struct smtpd_transaction *t, struct slice sender)
+{
+	if (smtpd_server.auth == NULL)
+		return true;
+	if (t->sasl_sender != NULL)
+		return refuse(s, 503, "5.5.4", "Error: multiple AUTH= options");
+	if (slice_eq_str(sender, "<>"))
+		return true;
+	char *text = arena_slicedup(&t->arena, sender);
+
+	smtpd_neuter(text, "");
+	t->sasl_sender = text;
+	return true;
+}
+
 /* False when the refusal was sent. */
 static bool take_mail_option(struct smtpd *s, struct smtpd_transaction *t, struct slice option,
     struct smtpd_option_value *value)
@@ -148,10 +164,7 @@ static bool take_mail_option(struct smtpd *s, struct smtpd_transaction *t, struc
 		t->size = value->number;
 		return has_acceptable_size(s);
 	case OPTION_AUTH:
-		/* Only of clients that logged in. */
-		if (smtpd_server.auth != NULL && s->sasl_username != NULL)
-			t->sasl_sender = arena_slicedup(&t->arena, strbuf_slice(&value->text));
-		return true;
+		return take_auth(s, t, strbuf_slice(&value->text));
 	case OPTION_BODY_8BIT:
 		t->encoding = "8bit";
 		return true;
@@ -171,9 +184,6 @@ static bool take_mail_option(struct smtpd *s, struct smtpd_transaction *t, struc
 		return refuse(s, 501, "5.5.4", "Bad message size syntax");
 	case OPTION_HUGE_SIZE:
 		return refuse(s, 552, "5.3.4", "Message size exceeds file system imposed limit");
-	case OPTION_BAD_AUTH:
-		return smtpd_server.auth == NULL ||
-		       refuse(s, 501, "5.5.4", "Malformed AUTH= parameter to MAIL command");
 	case OPTION_BAD_RET:
 		return has_dsn(s) && refuse(s, 501, "5.5.4", "Bad RET parameter syntax");
 	case OPTION_BAD_ENVID:

@@ -212,13 +212,10 @@ def test_starttls():
     the_mail.wait_for_log("Anonymous TLS connection established from localhost.*: TLSv1.3 with cipher")
     with dialogue(steps=ENVELOPE[:1]) as d:
         d.send("STARTTLS\r\nMAIL FROM:<evil@example.net>\r\n")
-        first = d.reply()
-        if first and first[0].startswith("220"):
-            d.tls(the_mail.tls())
-            d.ask("EHLO x")
-            tap.like(d.ask("RCPT TO:<bob@example.test>"), "^503", "what was injected is gone")
-        else:
-            tap.equal(first, ["554 5.5.0 Error: SMTP protocol synchronization"], "injection is refused")
+        tap.equal(d.reply(), ["220 2.0.0 Ready to start TLS"], "STARTTLS with more behind it")
+        d.tls(the_mail.tls())
+        d.ask("EHLO x")
+        tap.like(d.ask("RCPT TO:<bob@example.test>"), "^503", "what was injected is gone")
     with dialogue(injection_port, ENVELOPE[:1]) as d:
         d.send("STARTTLS\r\nMAIL FROM:<evil@example.net>\r\n")
         tap.equal(d.reply(), ["220 2.0.0 Ready to start TLS"], "pipelining allowed: STARTTLS")
@@ -276,7 +273,7 @@ def test_auth():
     d.ask("Subject: with login\r\n\r\nx\r\n.")
     d.close()
     the_mail.wait_for_log(r"client=localhost\[127.0.0.1\], sasl_method=PLAIN, "
-                          r"sasl_username=bob@example.test, sasl_sender=alice@example.test$")
+                          r"sasl_username=bob@example.test, sasl_sender=alice\+40example.test$")
     the_mail.wait_for_log(r"warning: localhost\[127.0.0.1\]: SASL PLAIN authentication failed: .*"
                           r"sasl_username=")
     content("with login")

@@ -193,6 +193,29 @@ def test_no_commands():
         tap.equal(reply, "500 5.5.2 Error: command not recognized", "200 unknown commands")
 
 
+def test_hello():
+    """hostile-input rows 21 and 32: names, and who says hello again."""
+    with Dialogue(the_mail.smtp_port) as d:
+        tap.like(d.ask("EHLO first.example"), "^250.STARTTLS$", "EHLO")
+        tap.like(d.ask("EHLO second.example"), "^250.STARTTLS$", "EHLO again")
+        d.ask("MAIL FROM:<alice@example.test>")
+        tap.equal(d.ask("STARTTLS"), "220 2.0.0 Ready to start TLS", "STARTTLS")
+        d.tls(the_mail.tls())
+        tap.like(d.ask("RCPT TO:<bob@example.test>"), "^503 5.5.1 Error: need MAIL", "all is forgotten")
+        tap.unlike(d.ask("EHLO third.example"), "STARTTLS", "EHLO with another name")
+        for command in ("MAIL FROM:<alice@example.test>", "RCPT TO:<bob@example.test>", "DATA"):
+            d.ask(command)
+        d.ask("Subject: hello\r\n\r\nx\r\n.")
+    mail = instance.wait_until(lambda: [m for m in the_mail.mails("bob") if b"Subject: hello" in m], "mail")[0]
+    tap.like(mail.decode(), r"^Received: from third\.example ", "the last name counts")
+    ask_all(the_mail.smtp_port, (
+        ("HELO " + "x" * 4096, "500 5.5.2 mail.example.test Error: command too long"),
+        ("HELO x\0y", "500 5.5.2 Error: bad UTF-8 syntax"), ("HELO a\\b\x01c d", "250 mail.example.test"),
+        ("MAIL FROM:<a@b.c>", "250 2.1.0 Ok"),
+        ("RCPT TO:<x@y.z>", "554 5.7.1 <x@y.z>: Relay access denied")))
+    the_mail.wait_for_log(r"reject: RCPT .*helo=<a\?b\?c\?d>$")
+
+
 def test_pipelining():
     for first in ("RSET", "MAIL FROM:<alice@example.test>", "QUIT"):
         with Dialogue(the_mail.smtp_port) as d:
@@ -231,4 +254,4 @@ MASTER = (
     + service(broken_port, smtpd_command_filter="fail:x"))
 with instance.Instance(main=MAIN, master=MASTER) as the_mail:
     tap.run(test_etrn, test_vrfy, test_help, test_smtputf8, test_dsn, test_filters, test_no_commands,
-            test_pipelining)
+            test_hello, test_pipelining)

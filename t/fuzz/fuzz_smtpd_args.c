@@ -43,7 +43,7 @@ static void check_options(struct slice options, bool sender)
 						  : smtpd_args_rcpt_option(word, &value);
 
 		ASSERT(value.number <= INT64_MAX && value.text.len <= word.len);
-		if (option < OPTION_BAD_SIZE)
+		if (option < OPTION_BAD_SIZE && option != OPTION_AUTH)
 			check_text(option, strbuf_slice(&value.text));
 	}
 	strbuf_release(&value.text);
