@@ -277,15 +277,15 @@ static void print_value(const struct options *o, struct slice value)
 
 	if (o->values_are_files && base64_decode(&plain, value))
 		value = strbuf_slice(&plain);
-	fwrite(value.ptr ? value.ptr : "", 1, value.len, stdout);
-	putchar('\n');
+	fwrite_unlocked(value.ptr ? value.ptr : "", 1, value.len, stdout);
+	putchar_unlocked('\n');
 	strbuf_release(&plain);
 }
 
 static void print_entry(const struct options *o, struct slice key, struct slice value)
 {
-	fwrite(key.ptr ? key.ptr : "", 1, key.len, stdout);
-	fputs(o->aliases ? ":\t" : "\t", stdout);
+	fwrite_unlocked(key.ptr ? key.ptr : "", 1, key.len, stdout);
+	fputs_unlocked(o->aliases ? ":\t" : "\t", stdout);
 	print_value(o, value);
 }
 
@@ -293,7 +293,7 @@ static void print_entry(const struct options *o, struct slice key, struct slice 
 static bool ask(
     const struct options *o, struct table **tables, size_t count, struct slice key, bool with_key)
 {
-	struct strbuf value = STRBUF_INIT(TABLE_VALUE_MAX);
+	static struct strbuf value = STRBUF_INIT(TABLE_VALUE_MAX); /* for all keys */
 	bool found = false;
 	size_t i;
 
@@ -314,7 +314,6 @@ static bool ask(
 		print_entry(o, key, strbuf_slice(&value));
 	else if (found)
 		print_value(o, strbuf_slice(&value));
-	strbuf_release(&value);
 	return found;
 }
 

@@ -16,13 +16,14 @@
 #include "smtpd/restrict_eval.h"
 
 #define MAX_DEPTH 100
+#define MAX_SLEEP 3600 /* seconds */
 
 /* ---- reading ---- */
 
 struct reader {
 	struct restrictions *r;
-	const char *default_access; /* what a bare type:table stands for */
-	bool may_open;		    /* not while serving: tables are opened before the jail */
+	const char *bare_access; /* what a bare type:table stands for; NULL: the list says it */
+	bool may_open;		 /* not while serving: tables are opened before the jail */
 };
 
 static const struct rule_list *find_class(struct restrictions *r, struct slice name);
@@ -51,7 +52,9 @@ static void read_table(struct reader *reader, struct rule *rule, struct slice sp
 	char *text;
 
 	if (!spec.len || slice_find(spec, ':') < 0) {
-		rule->problem = xasprintf("restriction %s: need a type:table argument", rule->text);
+		rule->problem =
+		    xasprintf("restriction %s: bad argument \"%.*s\": need maptype:mapname",
+			rule->text, SLICE_ARG(spec.len ? spec : slice_of(rule->text)));
 		return;
 	}
 	if (!reader->may_open) {
@@ -65,6 +68,37 @@ static void read_table(struct reader *reader, struct rule *rule, struct slice sp
 	free(text);
 }
 
+static void read_number(struct rule *rule, struct slice word)
+{
+	uint64_t number = 0;
+
+	if (!slice_uint(word, MAX_SLEEP, &number))
+		rule->problem =
+		    xasprintf("restriction %s: bad argument \"%.*s\": need a number up to %d",
+			rule->text, SLICE_ARG(word), MAX_SLEEP);
+	rule->number = (unsigned)number;
+}
+
+/* Names that the peer has given up, and what it tells who still has them. */
+static const struct {
+	const char *name, *instead;
+} removed[] = {
+	{ "permit_naked_ip_address", "\"permit_mynetworks\" or \"permit_sasl_authenticated\"" },
+	{ "reject_maps_rbl", "\"reject_rbl_client domain-name\"" },
+	{ "check_relay_domains", "\"reject_unauth_destination\"" },
+};
+
+static char *problem_of(struct slice word)
+{
+	for (size_t i = 0; i < ARRAY_LEN(removed); i++) {
+		if (slice_caseeq_str(word, removed[i].name))
+			return xasprintf("support for restriction \"%s\" has been removed in "
+					 "Postfix 3.9; instead, specify %s",
+			    removed[i].name, removed[i].instead);
+	}
+	return xasprintf("unknown smtpd restriction: \"%.*s\"", SLICE_ARG(word));
+}
+
 static void read_word(struct reader *reader, struct rule_list *list, struct slice word,
     struct slice *rest, bool warn_only)
 {
@@ -74,21 +108,24 @@ static void read_word(struct reader *reader, struct rule_list *list, struct slic
 	rule->warn_only = warn_only;
 	rule->row = find_row(word);
 	if (rule->row) {
-		if (rule->row->argument == ARG_TABLE) {
+		if (rule->row->argument != ARG_NONE)
 			table_list_next(rest, &argument);
+		if (rule->row->argument == ARG_TABLE)
 			read_table(reader, rule, argument);
-		}
+		if (rule->row->argument == ARG_NUMBER)
+			read_number(rule, argument);
 		return;
 	}
 	rule->class = find_class(reader->r, word);
 	if (rule->class)
 		return;
-	if (slice_find(word, ':') > 0 && reader->default_access) {
-		rule->row = find_row(slice_of(reader->default_access));
+	if (slice_find(word, ':') > 0) {
+		rule->row = reader->bare_access ? find_row(slice_of(reader->bare_access))
+						: &restrict_bare_row;
 		read_table(reader, rule, word);
 		return;
 	}
-	rule->problem = xasprintf("unknown smtpd restriction: \"%s\"", rule->text);
+	rule->problem = problem_of(word);
 }
 
 static void read_list(struct reader *reader, const char *text, struct rule_list *list)
@@ -154,23 +191,23 @@ static void read_lists(struct restrictions *r)
 {
 	const struct postfix_params *p = r->params;
 	const struct {
-		const char *text, *default_access;
+		const char *text, *bare_access;
 		struct rule_list *list;
 	} lists[] = {
-		{ p->smtpd_client_restrictions, "check_client_access", &r->client },
-		{ p->smtpd_helo_restrictions, "check_helo_access", &r->helo },
-		{ p->smtpd_sender_restrictions, "check_sender_access", &r->sender },
-		{ p->smtpd_relay_restrictions, "check_recipient_access", &r->relay },
-		{ p->smtpd_recipient_restrictions, "check_recipient_access", &r->recipient },
+		{ p->smtpd_client_restrictions, NULL, &r->client },
+		{ p->smtpd_helo_restrictions, NULL, &r->helo },
+		{ p->smtpd_sender_restrictions, NULL, &r->sender },
+		{ p->smtpd_relay_restrictions, NULL, &r->relay },
+		{ p->smtpd_recipient_restrictions, NULL, &r->recipient },
 		{ p->smtpd_data_restrictions, NULL, &r->data },
 		{ p->smtpd_end_of_data_restrictions, NULL, &r->end_of_data },
-		{ p->smtpd_etrn_restrictions, "check_etrn_access", &r->etrn },
+		{ p->smtpd_etrn_restrictions, NULL, &r->etrn },
 		{ p->local_header_rewrite_clients, "check_address_map", &r->local_rewrite },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
 		struct reader reader = {
-			.r = r, .default_access = lists[i].default_access, .may_open = true
+			.r = r, .bare_access = lists[i].bare_access, .may_open = true
 		};
 
 		read_list(&reader, lists[i].text, lists[i].list);
@@ -199,8 +236,12 @@ static bool is_guarded(const struct rule_list *list, unsigned depth)
 
 		if (rule->warn_only)
 			continue;
-		if (rule->row && strcmp(rule->row->name, "permit") == 0)
+		if (rule->row && strcmp(rule->row->name, "permit") == 0) {
+			if (i + 1 < list->count)
+				log_warning("restriction `%s' after `permit' is ignored",
+				    rule[1].warn_only ? "warn_if_reject" : rule[1].text);
 			return false;
+		}
 		if (is_guard(rule))
 			return true;
 		if (rule->class && depth < MAX_DEPTH && is_guarded(rule->class, depth + 1))
@@ -301,6 +342,21 @@ static enum check eval_rule(struct eval *e, const struct rule *rule)
 	return rule->row->check(e, rule);
 }
 
+/* Said each time, for it is no error, but never what was meant. */
+static void warn_of_rest(const struct eval *e, const struct rule_list *list, size_t i)
+{
+	static const char *const last[] = { "permit", "reject", "defer" };
+	const struct rule *rule = &list->rules[i];
+
+	if (i + 1 == list->count || !rule->row || e->warn_only || e->quiet)
+		return;
+	for (size_t k = 0; k < ARRAY_LEN(last); k++) {
+		if (strcmp(rule->row->name, last[k]) == 0)
+			log_warning("restriction `%s' after `%s' is ignored",
+			    rule[1].warn_only ? "warn_if_reject" : rule[1].text, last[k]);
+	}
+}
+
 enum check restrict_eval_list(struct eval *e, const struct rule_list *list)
 {
 	enum check check = CHECK_DUNNO;
@@ -315,6 +371,7 @@ enum check restrict_eval_list(struct eval *e, const struct rule_list *list)
 			break;
 		e->warn_only = warn_before || list->rules[i].warn_only;
 		check = eval_rule(e, &list->rules[i]);
+		warn_of_rest(e, list, i);
 	}
 	e->warn_only = warn_before;
 	e->depth--;
@@ -341,6 +398,8 @@ static enum check eval_for(struct eval *e, const struct rule_list *list, enum su
 {
 	e->list_subject = subject;
 	e->warn_only = false;
+	/* A deferral of what is refused holds in its own list; of what is permitted, to the end. */
+	e->if_reject.active = false;
 	return restrict_eval_list(e, list);
 }
 
@@ -478,15 +537,10 @@ static enum check eval_stage(struct eval *e)
 	return CHECK_DUNNO;
 }
 
-static void inherit(struct restrict_deferral *to, const struct restrict_findings *from, bool permit)
+static void inherit(struct restrict_deferral *to, const struct restrict_findings *from)
 {
-	const struct restrict_deferral *d;
-
-	if (!from || to->active)
-		return;
-	d = permit ? &from->if_permit : &from->if_reject;
-	if (d->active)
-		*to = *d;
+	if (from && !to->active && from->if_permit.active)
+		*to = from->if_permit;
 }
 
 /*
@@ -498,7 +552,6 @@ static void keep_deferrals(const struct eval *e)
 	if (e->stage > RESTRICT_MAIL)
 		return;
 	e->findings->if_permit = e->if_permit;
-	e->findings->if_reject = e->if_reject;
 }
 
 bool restrict_check(const struct restrictions *r, enum restrict_stage stage,
@@ -524,10 +577,8 @@ bool restrict_check(const struct restrictions *r, enum restrict_stage stage,
 	/* One of many recipients would be the wrong one to look at, or to name in the log. */
 	if ((stage == RESTRICT_DATA || stage == RESTRICT_END_OF_DATA) && own.recipient_count != 1)
 		own.recipient = SLICE_NULL;
-	inherit(&e.if_permit, transaction, true);
-	inherit(&e.if_reject, transaction, false);
-	inherit(&e.if_permit, session, true);
-	inherit(&e.if_reject, session, false);
+	inherit(&e.if_permit, transaction);
+	inherit(&e.if_permit, session);
 	check = check_syntax(&e);
 	if (check == CHECK_DUNNO && !session->discard)
 		check = eval_stage(&e);

@@ -113,14 +113,14 @@ struct restrict_findings {
 	const char *filter;		     /* "transport:nexthop"; the last one counts */
 	const char *redirect;		     /* one address instead of all recipients */
 	struct restrict_line *prepend, *bcc; /* in order */
-	/* Between lists and stages: a reason to defer what is permitted, or refused, in the end. */
-	struct restrict_deferral if_permit, if_reject;
+	/* Between lists and stages: a reason to defer what is permitted in the end. */
+	struct restrict_deferral if_permit;
 };
 
 /* Reply text: "<x@y>: Relay access denied".  Cut when it does not fit (a reply has 510 octets). */
 struct restrict_verdict {
 	bool accepted;
-	unsigned code; /* 450, 554, ...; 0 when accepted */
+	unsigned code; /* 450, 554, ...; 0 when accepted, and for HANGUP: no reply at all */
 	char dsn[DSN_CODE_TEXT];
 	char text[1024];
 	bool disconnect; /* 421, 521 and HANGUP: reply, then close */

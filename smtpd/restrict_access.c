@@ -8,15 +8,16 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "log/log.h"
 #include "mail/address.h"
 #include "mail/header.h"
-#include "mail/smtp_reply.h"
 #include "smtpd/restrict_eval.h"
 
 struct action_call {
 	struct eval *e;
 	enum subject subject;
 	const char *table;	 /* for log lines */
+	struct slice key;	 /* what was looked up, also for them */
 	const char *value;	 /* the whole result */
 	struct slice text;	 /* behind the action's name */
 	char dsn[DSN_CODE_TEXT]; /* taken off TEXT, or "" */
@@ -32,12 +33,12 @@ static const char *dsn_or(const struct action_call *c, const char *dsn)
 	return c->dsn[0] ? c->dsn : dsn;
 }
 
-/* An action that cannot be carried out is not left out. */
+/* An action that makes no sense does nothing, as with the peer. */
 static enum check bad_entry(const struct action_call *c, const char *why)
 {
-	return restrict_server_error(
-	    c->e, arena_printf(c->e->findings->arena, "access table %s entry \"%s\" %s", c->table,
-		      c->value, why));
+	log_warning("access table %s entry \"%.*s\" %s", c->table,
+	    SLICE_ARG(slice_first(c->key, 512)), why);
+	return CHECK_DUNNO;
 }
 
 /* "<NAME>: SUBJECT triggers WHAT", under WHAT's name in the log. */
@@ -94,9 +95,7 @@ static enum check do_defer_if_reject(struct action_call *c)
 static enum check do_hangup(struct action_call *c)
 {
 	restrict_log(c->e, "hangup", text_or(c, ""));
-	c->e->verdict->code = 421;
-	memcpy(c->e->verdict->dsn, "4.7.0", 6);
-	snprintf(c->e->verdict->text, sizeof(c->e->verdict->text), "Error: connection closed");
+	memset(c->e->verdict, 0, sizeof(*c->e->verdict));
 	c->e->verdict->disconnect = true;
 	return CHECK_REJECT;
 }
@@ -115,6 +114,8 @@ static enum check do_info(struct action_call *c)
 
 static enum check do_hold(struct action_call *c)
 {
+	if (c->e->findings->hold)
+		return CHECK_DUNNO;
 	log_trigger(c, "hold", text_or(c, "triggers HOLD action"));
 	c->e->findings->hold = true;
 	c->e->findings->hold_reason = text_or(c, "");
@@ -133,8 +134,10 @@ static enum check do_filter(struct action_call *c)
 {
 	const char *text = text_or(c, "");
 
-	if (slice_find(c->text, ':') <= 0)
-		return bad_entry(c, "has FILTER entry without transport:destination");
+	if (!c->text.len)
+		return bad_entry(c, "has FILTER entry without value");
+	if (slice_find(c->text, ':') < 0)
+		return bad_entry(c, "requires transport:destination");
 	log_trigger(c, "filter", arena_printf(c->e->findings->arena, "triggers FILTER %s", text));
 	c->e->findings->filter = text;
 	return CHECK_DUNNO;
@@ -189,11 +192,14 @@ static enum check do_prepend(struct action_call *c)
 {
 	const char *text = text_or(c, "");
 
-	if (c->e->stage == RESTRICT_END_OF_DATA)
-		return bad_entry(c, "has PREPEND, which must come before the end of data");
+	if (c->e->stage == RESTRICT_END_OF_DATA) {
+		log_warning("access table %s: action PREPEND must be used before "
+			    "smtpd_end_of_data_restrictions",
+		    c->table);
+		return CHECK_DUNNO;
+	}
 	if (!header_is_header(c->text))
-		return bad_entry(c, "has PREPEND without a header");
-	log_trigger(c, "prepend", arena_printf(c->e->findings->arena, "triggers PREPEND %s", text));
+		return bad_entry(c, "requires header: text");
 	add_line(c, &c->e->findings->prepend, text);
 	return CHECK_DUNNO;
 }
@@ -201,25 +207,41 @@ static enum check do_prepend(struct action_call *c)
 static const struct action {
 	const char *name;
 	bool takes_dsn;
+	bool needs_message; /* does something to mail, and so cannot stand where there is none */
 	enum check (*apply)(struct action_call *c);
 } actions[] = {
-	{ "BCC", false, do_bcc },
-	{ "DEFER", true, do_defer },
-	{ "DEFER_IF_PERMIT", true, do_defer_if_permit },
-	{ "DEFER_IF_REJECT", true, do_defer_if_reject },
-	{ "DISCARD", false, do_discard },
-	{ "DUNNO", false, do_dunno },
-	{ "FILTER", false, do_filter },
-	{ "HANGUP", false, do_hangup },
-	{ "HOLD", false, do_hold },
-	{ "INFO", false, do_info },
-	{ "OK", false, do_permit },
-	{ "PREPEND", false, do_prepend },
-	{ "REDIRECT", false, do_redirect },
-	{ "REJECT", true, do_reject },
-	{ "RELAY", false, do_permit },
-	{ "WARN", false, do_warn },
+	{ "BCC", false, true, do_bcc },
+	{ "DEFER", true, false, do_defer },
+	{ "DEFER_IF_PERMIT", true, false, do_defer_if_permit },
+	{ "DEFER_IF_REJECT", true, false, do_defer_if_reject },
+	{ "DISCARD", false, true, do_discard },
+	{ "DUNNO", false, false, do_dunno },
+	{ "FILTER", false, true, do_filter },
+	{ "HANGUP", false, false, do_hangup },
+	{ "HOLD", false, true, do_hold },
+	{ "INFO", false, false, do_info },
+	{ "OK", false, false, do_permit },
+	{ "PREPEND", false, true, do_prepend },
+	{ "REDIRECT", false, true, do_redirect },
+	{ "REJECT", true, false, do_reject },
+	{ "RELAY", false, false, do_permit },
+	{ "WARN", false, false, do_warn },
 };
+
+static bool has_message(const struct action_call *c, const char *action)
+{
+	if (c->e->stage == RESTRICT_ETRN) {
+		log_warning("access table %s: action %s is unavailable in smtpd_etrn_restrictions",
+		    c->table, action);
+		return false;
+	}
+	if (c->e->stage > RESTRICT_HELO)
+		return true;
+	log_warning("access table %s: with smtpd_delay_reject=no, action %s is always skipped in "
+		    "Client host or Helo command restrictions",
+	    c->table, action);
+	return false;
+}
 
 /* A number alone is OK: address-based authentication outside of us puts time stamps there. */
 static bool is_number(struct slice value)
@@ -233,25 +255,36 @@ static bool is_number(struct slice value)
 
 static bool is_reply(struct slice value)
 {
-	return is_number(slice_first(value, 3)) && value.len > 3 && ascii_isspace(value.ptr[3]);
+	return is_number(slice_first(value, 3)) && value.len > 3 && ascii_isspace(value.ptr[3]) &&
+	       (value.ptr[0] == '4' || value.ptr[0] == '5');
 }
 
 static enum check give_reply(struct action_call *c)
 {
-	struct slice text;
-	unsigned code;
-	char dsn[DSN_CODE_TEXT];
+	struct slice value = slice_of(c->value);
+	uint64_t code = 0;
 
-	if (!smtp_reply_split(slice_of(c->value), "5.7.1", &code, dsn, &text) || code < 400)
-		return bad_entry(c, "has a bad reply code");
-	c->text = text;
-	return restrict_reject_subject(c->e, code, dsn, c->subject, text_or(c, "Access denied"));
+	(void)slice_uint(slice_first(value, 3), 599, &code);
+	c->text = slice_trim(slice_from(value, 3), " \t");
+	dsn_take(&c->text, c->dsn);
+	return restrict_reject_subject(
+	    c->e, (unsigned)code, dsn_or(c, "5.7.1"), c->subject, text_or(c, "Access denied"));
+}
+
+static enum check eval_restrictions(const struct action_call *c)
+{
+	if (!strchr(c->value, ':'))
+		return restrict_eval_text(c->e, c->subject, c->value);
+	log_warning("access table %s has entry with lookup table: %s", c->table, c->value);
+	log_warning("do not specify lookup tables inside SMTPD access maps");
+	return restrict_server_error(
+	    c->e, "define a restriction class and specify its name instead.");
 }
 
 enum check restrict_access_result(
-    struct eval *e, enum subject subject, const char *table, const char *value)
+    struct eval *e, enum subject subject, const char *table, struct slice key, const char *value)
 {
-	struct action_call c = { .e = e, .subject = subject, .table = table };
+	struct action_call c = { .e = e, .subject = subject, .table = table, .key = key };
 	struct slice rest = slice_trim(slice_of(value), " \t\r\n"), word;
 
 	c.value = arena_slicedup(e->findings->arena, rest);
@@ -266,11 +299,13 @@ enum check restrict_access_result(
 		if (!slice_caseeq_str(word, actions[i].name))
 			continue;
 		c.text = slice_trim(rest, " \t");
+		if (actions[i].needs_message && !has_message(&c, actions[i].name))
+			return CHECK_DUNNO;
 		if (actions[i].takes_dsn)
 			dsn_take(&c.text, c.dsn);
 		return actions[i].apply(&c);
 	}
-	return restrict_eval_text(e, subject, c.value);
+	return eval_restrictions(&c);
 }
 
 /* ---- what is looked up ---- */
@@ -312,13 +347,13 @@ static enum check look_up_address(
 	return CHECK_DUNNO;
 }
 
-static enum check look_up(
-    struct eval *e, const struct rule *rule, struct strbuf *value, enum table_result *found)
+static enum check look_up(struct eval *e, const struct rule *rule, enum subject subject,
+    struct strbuf *value, enum table_result *found)
 {
 	const struct restrict_facts *f = e->facts;
 
 	*found = TABLE_NOT_FOUND;
-	switch ((enum subject)rule->row->number) {
+	switch (subject) {
 	case SUBJECT_CLIENT:
 		*found = look_up_client(e, rule->tables, value);
 		break;
@@ -341,6 +376,10 @@ static enum check look_up(
 		return look_up_address(e, WHO_SENDER, rule->tables, value, found);
 	case SUBJECT_RECIPIENT:
 		return look_up_address(e, WHO_RECIPIENT, rule->tables, value, found);
+	case SUBJECT_SASL:
+		*found =
+		    tables_get(rule->tables, slice_of(f->sasl_username), TABLES_WHOLE_KEY, value);
+		break;
 	case SUBJECT_CLIENT_CERT: /* restrict_cert.c */
 	case SUBJECT_DATA:
 	case SUBJECT_END_OF_DATA:
@@ -349,20 +388,72 @@ static enum check look_up(
 	return CHECK_DUNNO;
 }
 
-enum check restrict_check_access(struct eval *e, const struct rule *rule)
+static struct slice looked_up(const struct eval *e, enum subject subject)
 {
-	enum subject subject = (enum subject)rule->row->number;
+	const struct restrict_facts *f = e->facts;
+
+	switch (subject) {
+	case SUBJECT_CLIENT:
+		return slice_of(f->client_address);
+	case SUBJECT_REVERSE_CLIENT:
+		return slice_of(f->reverse_name);
+	case SUBJECT_HELO:
+		return slice_of(f->helo);
+	case SUBJECT_ETRN:
+		return slice_of(f->etrn_domain);
+	case SUBJECT_SENDER:
+		return f->sender;
+	case SUBJECT_RECIPIENT:
+		return f->recipient;
+	case SUBJECT_SASL:
+		return slice_of(f->sasl_username);
+	case SUBJECT_CLIENT_CERT:
+	case SUBJECT_DATA:
+	case SUBJECT_END_OF_DATA:
+		break;
+	}
+	return SLICE_NULL;
+}
+
+static enum check check_access(struct eval *e, const struct rule *rule, enum subject subject)
+{
 	struct strbuf value = STRBUF_INIT(65536);
 	enum table_result found;
-	enum check check = look_up(e, rule, &value, &found);
+	enum check check = look_up(e, rule, subject, &value, &found);
 
 	if (check == CHECK_DUNNO && found == TABLE_ERROR)
 		check =
 		    restrict_reject_subject(e, 451, "4.3.5", subject, "Server configuration error");
 	else if (check == CHECK_DUNNO && found == TABLE_FOUND)
-		check = restrict_access_result(e, subject, tables_last(), value.ptr);
+		check = restrict_access_result(
+		    e, subject, tables_last(), looked_up(e, subject), value.ptr);
 	strbuf_release(&value);
 	return check;
+}
+
+enum check restrict_check_access(struct eval *e, const struct rule *rule)
+{
+	return check_access(e, rule, (enum subject)rule->row->number);
+}
+
+enum check restrict_check_sasl_access(struct eval *e, const struct rule *rule)
+{
+	if (restrict_lacks_sasl(e, "check_sasl_access") || !e->facts->sasl_username ||
+	    !*e->facts->sasl_username)
+		return CHECK_DUNNO;
+	return check_access(e, rule, SUBJECT_SASL);
+}
+
+enum check restrict_bare_access(struct eval *e, const struct rule *rule)
+{
+	if (e->list_subject != SUBJECT_DATA && e->list_subject != SUBJECT_END_OF_DATA)
+		return check_access(e, rule, e->list_subject);
+	return restrict_server_error(
+	    e, arena_printf(e->findings->arena,
+		   "specify one of (check_client_access, check_reverse_client_hostname_access, "
+		   "check_helo_access, check_sender_access, check_recipient_access, "
+		   "check_etrn_access) before %s restriction \"%s\"",
+		   restrict_subject_words(e->list_subject), rule->text));
 }
 
 /* local_header_rewrite_clients: being in the table is all, whatever it says. */

@@ -2,6 +2,7 @@
 /* Restrictions on the sender's and the recipient's addresses. */
 #include <stdlib.h>
 
+#include "log/log.h"
 #include "mail/address.h"
 #include "mail/hostname.h"
 #include "smtpd/restrict_eval.h"
@@ -124,7 +125,8 @@ static enum check unlisted(struct eval *e, int who, enum subject subject)
 	}
 	/* 5.1.1 is about a destination; RFC 3463 has no code for a sender that is unknown. */
 	return restrict_reject_subject(e, resolver_unknown_code(e->r->resolver, once->res.class),
-	    who == WHO_SENDER ? "5.1.0" : why.dsn, subject, why.text);
+	    who == WHO_SENDER && once->res.class != RESOLVE_VIRTUAL_ALIAS ? "5.1.0" : why.dsn,
+	    subject, why.text);
 }
 
 enum check restrict_unlisted_recipient(struct eval *e, const struct rule *rule)
@@ -185,6 +187,23 @@ static enum check not_owner(struct eval *e)
 	return restrict_reject_subject(e, 553, "5.7.1", SUBJECT_SENDER, text);
 }
 
+bool restrict_lacks_sasl(const struct eval *e, const char *name)
+{
+	if (e->r->params->smtpd_sasl_auth_enable)
+		return false;
+	log_warning("restriction `%s' ignored: no SASL support", name);
+	return true;
+}
+
+static bool ignores_logins(const struct eval *e, const struct rule *rule)
+{
+	/* One name for two restrictions. */
+	if (rule->row->number != (LOGIN_NOT_OWNER | LOGIN_NOT_LOGGED_IN | LOGIN_NO_OWNER))
+		return restrict_lacks_sasl(e, rule->row->name);
+	return restrict_lacks_sasl(e, "reject_authenticated_sender_login_mismatch") &&
+	       restrict_lacks_sasl(e, "reject_unauthenticated_sender_login_mismatch");
+}
+
 enum check restrict_sender_login(struct eval *e, const struct rule *rule)
 {
 	const struct restrict_facts *f = e->facts;
@@ -193,7 +212,7 @@ enum check restrict_sender_login(struct eval *e, const struct rule *rule)
 	enum check check = CHECK_DUNNO;
 	enum table_result found;
 
-	if (!f->sender.len)
+	if (ignores_logins(e, rule) || !f->sender.len)
 		return CHECK_DUNNO;
 	found = address_lookup(resolver_rules(e->r->resolver), e->r->sender_login, f->sender,
 	    ADDRESS_LOOKUP_ALIAS, &owners, NULL);

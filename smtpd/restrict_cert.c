@@ -45,7 +45,8 @@ enum check restrict_check_cert(struct eval *e, const struct rule *rule)
 		check = restrict_reject_subject(
 		    e, 451, "4.3.5", SUBJECT_CLIENT_CERT, "Server configuration error");
 	else if (found == TABLE_FOUND)
-		check = restrict_access_result(e, SUBJECT_CLIENT_CERT, tables_last(), value.ptr);
+		check = restrict_access_result(e, SUBJECT_CLIENT_CERT, tables_last(),
+		    slice_of(f->cert_fingerprint), value.ptr);
 	strbuf_release(&value);
 	return check;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Restrictions on everything but addresses: the generic ones, the client, HELO. */
+#include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "mail/hostname.h"
 #include "smtpd/restrict_eval.h"
@@ -86,6 +88,17 @@ enum check restrict_pipelining(struct eval *e, const struct rule *rule)
 	    e, 503, "5.5.0", e->list_subject, "Improper use of SMTP command pipelining");
 }
 
+/* A thread of its own waits, so nobody else does. */
+enum check restrict_sleep(struct eval *e, const struct rule *rule)
+{
+	struct timespec left = { .tv_sec = rule->number };
+
+	(void)e;
+	while (nanosleep(&left, &left) < 0 && errno == EINTR)
+		;
+	return CHECK_DUNNO;
+}
+
 static bool is_unknown(const char *name)
 {
 	return !name || slice_eq_str(slice_of(name), "unknown");
@@ -104,7 +117,8 @@ enum check restrict_unknown_client(struct eval *e, const struct rule *rule)
 		return CHECK_DUNNO;
 	snprintf(text, sizeof(text), "cannot find your %shostname, [%s]", reverse ? "reverse " : "",
 	    f->client_address ? f->client_address : "unknown");
-	return restrict_reject_subject(e, code, reverse ? "4.7.1" : "4.7.25", SUBJECT_CLIENT, text);
+	return restrict_reject(
+	    e, code, reverse ? "4.7.1" : "4.7.25", "Client host rejected: %s", text);
 }
 
 /* One trailing dot is forgiven. */
@@ -121,8 +135,7 @@ static bool is_bad_literal(struct slice name)
 {
 	struct slice address;
 
-	return !address_literal_parse(name, &address) &&
-	       !(name.len > 2 && hostaddr_is_valid(slice_mem(name.ptr + 1, name.len - 2)));
+	return !address_literal_parse(name, &address);
 }
 
 enum check restrict_invalid_helo(struct eval *e, const struct rule *rule)

@@ -21,13 +21,14 @@ enum subject {
 	SUBJECT_DATA,
 	SUBJECT_END_OF_DATA,
 	SUBJECT_ETRN,
-	SUBJECT_CLIENT_CERT
+	SUBJECT_CLIENT_CERT,
+	SUBJECT_SASL
 };
 
 struct rule;
 struct eval;
 
-enum restrict_argument { ARG_NONE, ARG_TABLE, ARG_RULE };
+enum restrict_argument { ARG_NONE, ARG_TABLE, ARG_NUMBER };
 
 struct restriction {
 	const char *name;
@@ -44,6 +45,7 @@ struct rule {
 	char *text;		       /* the word itself */
 	char *problem;		       /* not NULL: 451, and this in the log */
 	bool warn_only;		       /* warn_if_reject stood before it */
+	unsigned number;	       /* ARG_NUMBER */
 };
 struct rule_list {
 	struct rule *rules;
@@ -127,11 +129,18 @@ enum check restrict_resolve(struct eval *e, int who, struct resolved_once **once
 
 extern const struct restriction restrict_rows[];
 extern const size_t restrict_row_count;
+/* "type:table" without a name in front: what is looked up depends on the list. */
+extern const struct restriction restrict_bare_row;
+/* "restriction `NAME' ignored: no SASL support"; false when there is. */
+bool restrict_lacks_sasl(const struct eval *e, const char *name);
 
 enum check restrict_check_access(struct eval *e, const struct rule *rule);
+enum check restrict_check_sasl_access(struct eval *e, const struct rule *rule);
+enum check restrict_bare_access(struct eval *e, const struct rule *rule);
+enum check restrict_sleep(struct eval *e, const struct rule *rule);
 enum check restrict_address_map(struct eval *e, const struct rule *rule);
 enum check restrict_access_result(
-    struct eval *e, enum subject subject, const char *table, const char *value);
+    struct eval *e, enum subject subject, const char *table, struct slice key, const char *value);
 enum check restrict_permit(struct eval *e, const struct rule *rule);
 enum check restrict_refuse(struct eval *e, const struct rule *rule);
 enum check restrict_permit_mynetworks(struct eval *e, const struct rule *rule);

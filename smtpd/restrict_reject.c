@@ -19,6 +19,7 @@ static const char *const subject_words[] = {
 	[SUBJECT_END_OF_DATA] = "End-of-data",
 	[SUBJECT_ETRN] = "Etrn command",
 	[SUBJECT_CLIENT_CERT] = "Client certificate",
+	[SUBJECT_SASL] = "SASL login name",
 };
 
 static const char *const stage_words[] = {
@@ -74,6 +75,9 @@ void restrict_subject_name(const struct eval *e, enum subject subject, struct st
 		break;
 	case SUBJECT_ETRN:
 		strbuf_addf(out, "%s", f->etrn_domain ? f->etrn_domain : "");
+		break;
+	case SUBJECT_SASL:
+		strbuf_addf(out, "%s", f->sasl_username ? f->sasl_username : "");
 		break;
 	}
 }
@@ -231,21 +235,24 @@ enum check restrict_lookup_error(struct eval *e, struct slice name)
 enum check restrict_defer_if(struct eval *e, struct restrict_deferral *deferral, unsigned code,
     const char *dsn, enum subject subject, const char *text)
 {
-	char whole[1024];
+	char whole[1024], fitting[DSN_CODE_TEXT];
 
-	if (deferral->active || e->quiet)
+	if (deferral->active || e->quiet || (e->warn_only && deferral == &e->if_reject))
 		return CHECK_DUNNO;
+	snprintf(fitting, sizeof(fitting), "%s", dsn);
+	fit_dsn(fitting, subject);
+	dsn_set_class(fitting, code);
 	subject_text(e, subject, text, whole, sizeof(whole));
 	if (e->warn_only) {
 		char line[1200];
 
-		snprintf(line, sizeof(line), "%u %s %s", code, dsn, whole);
+		snprintf(line, sizeof(line), "%u %s %s", code, fitting, whole);
 		restrict_log(e, "reject_warning", line);
 		return CHECK_DUNNO;
 	}
 	deferral->active = true;
 	deferral->code = code;
-	memcpy(deferral->dsn, dsn, strlen(dsn) + 1);
+	memcpy(deferral->dsn, fitting, sizeof(fitting));
 	deferral->text = arena_strdup(e->findings->arena, whole);
 	return CHECK_DUNNO;
 }

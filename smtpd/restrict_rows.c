@@ -11,6 +11,7 @@ const struct restriction restrict_rows[] = {
 	{ "defer_if_reject", ARG_NONE, restrict_refuse, 3 },
 	{ "reject_plaintext_session", ARG_NONE, restrict_plaintext, 0 },
 	{ "reject_unauth_pipelining", ARG_NONE, restrict_pipelining, 0 },
+	{ "sleep", ARG_NUMBER, restrict_sleep, 0 },
 
 	{ "permit_mynetworks", ARG_NONE, restrict_permit_mynetworks, 0 },
 	{ "permit_inet_interfaces", ARG_NONE, restrict_permit_interfaces, 0 },
@@ -52,6 +53,9 @@ const struct restriction restrict_rows[] = {
 	{ "check_address_map", ARG_TABLE, restrict_address_map, 0 },
 
 	{ "check_etrn_access", ARG_TABLE, restrict_check_access, SUBJECT_ETRN },
+	{ "check_sasl_access", ARG_TABLE, restrict_check_sasl_access, SUBJECT_SASL },
 };
+
+const struct restriction restrict_bare_row = { "type:table", ARG_TABLE, restrict_bare_access, 0 };
 
 const size_t restrict_row_count = ARRAY_LEN(restrict_rows);

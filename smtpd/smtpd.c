@@ -11,6 +11,7 @@
 #include "net/dns.h"
 #include "server/shared.h"
 #include "smtpd/smtpd.h"
+#include "smtpd/smtpd_footer.h"
 #include "smtpd/smtpd_haproxy.h"
 #include "smtpd/smtpd_limits.h"
 #include "table/table.h"
@@ -99,6 +100,7 @@ static void prepare(struct server_context *ctx)
 	smtpd_server.rewriter = rewriter_new(p);
 	smtpd_server.restrictions =
 	    restrictions_new(p, smtpd_server.resolver, smtpd_server.rewriter);
+	smtpd_footer_open(p);
 	const char *trouble = restrictions_trouble(smtpd_server.restrictions);
 
 	if (trouble != NULL)

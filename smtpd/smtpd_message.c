@@ -63,37 +63,36 @@ void smtpd_message_refuse(struct smtpd *s)
 	smtpd_reply(s, code, why->dsn, "%s", text);
 }
 
-/* Findings that need a part of the suite that is not there: never skipped. */
-static bool has_unsupported_finding(const struct restrict_findings *f)
-{
-	return f->filter != NULL || f->redirect != NULL || f->bcc != NULL;
-}
-
 bool smtpd_message_may_begin(struct smtpd *s, const char *command, struct restrict_verdict *verdict)
 {
-	struct smtpd_transaction *t = s->transaction;
+	return smtpd_check_command(s, RESTRICT_DATA, command, verdict);
+}
 
-	if (!smtpd_check_command(s, RESTRICT_DATA, command, verdict))
-		return false;
-	if (!has_unsupported_finding(&s->findings) && !has_unsupported_finding(&t->findings))
-		return true;
-	log_warning(
-	    "%s: FILTER, REDIRECT and BCC actions are not supported yet", intake_id(t->intake));
-	*verdict = (struct restrict_verdict){
-		.code = 451,
-		.dsn = "4.3.5",
-		.text = "Server configuration error",
-	};
-	return false;
+/* What access actions asked for. */
+static bool hand_over(struct intake *in, const struct restrict_findings *f, struct reason *why)
+{
+	if (f->hold)
+		intake_set_hold(in);
+	if (f->filter != NULL)
+		intake_set_filter(in, f->filter);
+	if (f->redirect != NULL)
+		intake_set_redirect(in, slice_of(f->redirect));
+	for (struct restrict_line *l = f->bcc; l != NULL; l = l->next)
+		if (!intake_add_bcc(in, slice_of(l->text), why))
+			return false;
+	return true;
 }
 
 bool smtpd_message_begin(struct smtpd *s)
 {
 	struct smtpd_transaction *t = s->transaction;
 
-	if (s->findings.hold || t->findings.hold)
-		intake_set_hold(t->intake);
-	t->refused = !prepend_headers(s, &t->why);
+	t->refused = !hand_over(t->intake, &s->findings, &t->why) ||
+		     !hand_over(t->intake, &t->findings, &t->why) || !prepend_headers(s, &t->why);
+	/* What END-OF-DATA finds is handed over apart. */
+	t->findings.hold = false;
+	t->findings.filter = t->findings.redirect = NULL;
+	t->findings.bcc = NULL;
 	s->data_bytes = 0;
 	return !t->refused;
 }
@@ -125,7 +124,7 @@ bool smtpd_message_end(struct smtpd *s)
 	}
 	if (t->findings.discard || s->findings.discard)
 		intake_set_discard(t->intake);
-	if (!intake_commit(t->intake, &t->why)) {
+	if (!hand_over(t->intake, &t->findings, &t->why) || !intake_commit(t->intake, &t->why)) {
 		smtpd_message_refuse(s);
 		return false;
 	}

@@ -2,17 +2,28 @@
 /* Replies: each one written whole, errors counted, hang-ups remembered. */
 #include "mail/smtp_reply.h"
 #include "smtpd/smtpd.h"
+#include "smtpd/smtpd_footer.h"
 
-static void reply(struct smtpd *s, unsigned code, const char *dsn, struct slice text)
+static void reply(struct smtpd *s, unsigned code, const char *given_dsn, struct slice given)
 {
-	struct strbuf out = STRBUF_INIT(16384);
+	struct strbuf out = STRBUF_INIT(16384), text = STRBUF_INIT(16384);
+	char dsn[DSN_CODE_TEXT] = "";
 
+	snprintf(dsn, sizeof(dsn), "%s", given_dsn != NULL ? given_dsn : "");
+	strbuf_addslice(&text, given);
 	if (code >= 400)
 		s->errors++;
+	if (smtpd_server.params->soft_bounce && code / 100 == 5) {
+		code -= 100;
+		if (dsn[0] != '\0')
+			dsn[0] = '4';
+	}
+	smtpd_footer_apply(s, &code, dsn, &text);
 	if (code == 421 || code == 521)
 		s->closing = true;
-	smtp_reply_add(&out, code, dsn, text);
+	smtp_reply_add(&out, code, dsn, strbuf_slice(&text));
 	stream_write(s->session.stream, strbuf_slice(&out));
+	strbuf_release(&text);
 	strbuf_release(&out);
 }
 
@@ -30,7 +41,8 @@ void smtpd_reply(struct smtpd *s, unsigned code, const char *dsn, const char *fo
 
 void smtpd_reply_verdict(struct smtpd *s, const struct restrict_verdict *verdict)
 {
-	reply(s, verdict->code, verdict->dsn, slice_of(verdict->text));
+	if (verdict->code != 0)
+		reply(s, verdict->code, verdict->dsn, slice_of(verdict->text));
 	if (verdict->disconnect)
 		s->closing = true;
 }

@@ -45,7 +45,8 @@ static bool check(struct smtpd *s, enum restrict_stage stage, const char *comman
 		.reverse_name = s->reverse_name,
 		.client_name_failed = s->client_name_failed,
 		.reverse_name_failed = s->reverse_name_failed,
-		.protocol = s->esmtp ? "ESMTP" : "SMTP",
+		/* It is ESMTP once EHLO is accepted. */
+		.protocol = s->esmtp && stage != RESTRICT_HELO ? "ESMTP" : "SMTP",
 		.helo = s->helo,
 		.sender = t != NULL ? t->sender : SLICE_NULL,
 		.recipient = address,

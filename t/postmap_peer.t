@@ -291,4 +291,3 @@ try:
     tap.run(test_files, test_specs, test_random)
 finally:
     shutil.rmtree(DIR, ignore_errors=True)
-tap.done()

@@ -180,24 +180,15 @@ const char *table_trouble(const struct table *t)
 	return atomic_load(&t->mended) ? NULL : t->trouble;
 }
 
-enum table_result table_get(struct table *t, struct slice key, struct strbuf *value)
+static bool folds(const struct table *t)
 {
-	struct strbuf folded = STRBUF_INIT(TABLE_VALUE_MAX);
-	enum table_result result;
+	return !t->type->is_pattern && !t->type->keeps_case && !(t->flags & TABLE_NO_FOLD);
+}
 
-	strbuf_reset(value);
-	if (!t->impl)
-		return TABLE_ERROR;
-	if (!t->type->is_pattern && !t->type->keeps_case && !(t->flags & TABLE_NO_FOLD)) {
-		strbuf_addslice(&folded, key);
-		if (folded.overflow) {
-			strbuf_release(&folded);
-			return TABLE_NOT_FOUND;
-		}
-		ascii_tolower(folded.ptr, folded.len);
-		key = strbuf_slice(&folded);
-	}
-	result = t->type->get(t->impl, key, value);
+static enum table_result ask(struct table *t, struct slice key, struct strbuf *value)
+{
+	enum table_result result = t->type->get(t->impl, key, value);
+
 	if (result == TABLE_FOUND && value->overflow) {
 		log_warning("%s: the value of \"%.*s\" is too long", t->spec,
 		    SLICE_ARG(slice_first(key, 100)));
@@ -205,8 +196,33 @@ enum table_result table_get(struct table *t, struct slice key, struct strbuf *va
 	}
 	if (result != TABLE_FOUND)
 		strbuf_reset(value);
-	strbuf_release(&folded);
 	return result;
+}
+
+static enum table_result ask_folded(struct table *t, struct slice key, struct strbuf *value)
+{
+	char small[512], *folded = small;
+	enum table_result result;
+
+	if (key.len > TABLE_VALUE_MAX)
+		return TABLE_NOT_FOUND;
+	if (key.len > sizeof(small))
+		folded = xmalloc(key.len);
+	if (key.len)
+		memcpy(folded, key.ptr, key.len);
+	ascii_tolower(folded, key.len);
+	result = ask(t, slice_mem(folded, key.len), value);
+	if (folded != small)
+		free(folded);
+	return result;
+}
+
+enum table_result table_get(struct table *t, struct slice key, struct strbuf *value)
+{
+	strbuf_reset(value);
+	if (!t->impl)
+		return TABLE_ERROR;
+	return folds(t) ? ask_folded(t, key, value) : ask(t, key, value);
 }
 
 bool table_each(struct table *t, table_each_fn *each, void *arg)

@@ -127,8 +127,8 @@ enum table_result tables_get(
 		last = t->list[i];
 		result = table_get(t->list[i], key, value);
 		if (result == TABLE_ERROR)
-			log_warning("%s: table lookup problem: %s lookup error for \"%.*s\"",
-			    t->name, table_spec(t->list[i]), SLICE_ARG(slice_first(key, 200)));
+			log_warning("%s lookup error for \"%.*s\"", table_spec(t->list[i]),
+			    SLICE_ARG(slice_first(key, 100)));
 		if (result == TABLE_FOUND && !value->len) {
 			log_warning("%s lookup of %.*s returns an empty string result", t->name,
 			    SLICE_ARG(slice_first(key, 200)));
