@@ -289,6 +289,9 @@ struct restrictions *restrictions_new(const struct postfix_params *params,
 	r->resolver = resolver;
 	r->rewriter = rewriter;
 	r->mynetworks = match_list_new(params, "mynetworks", params->mynetworks);
+	if (*params->smtpd_log_access_permit_actions)
+		r->log_permits = match_list_new(params, "smtpd_log_access_permit_actions",
+		    params->smtpd_log_access_permit_actions);
 	r->sender_login =
 	    tables_open("smtpd_sender_login_maps", params->smtpd_sender_login_maps, 0);
 	r->relay_certs = tables_open("relay_clientcerts", params->relay_clientcerts, 0);
@@ -322,6 +325,7 @@ void restrictions_free(struct restrictions *r)
 	tables_free(r->sender_login);
 	tables_free(r->relay_certs);
 	match_list_free(r->mynetworks);
+	match_list_free(r->log_permits);
 	free(r->trouble);
 	free(r);
 }
@@ -335,11 +339,16 @@ const char *restrictions_trouble(const struct restrictions *r)
 
 static enum check eval_rule(struct eval *e, const struct rule *rule)
 {
+	enum check check;
+
 	if (rule->problem)
 		return restrict_server_error(e, rule->problem);
 	if (rule->class)
 		return restrict_eval_list(e, rule->class);
-	return rule->row->check(e, rule);
+	check = rule->row->check(e, rule);
+	if (check == CHECK_PERMIT && rule->row->argument == ARG_NONE)
+		restrict_log_permit(e, slice_of(rule->row->name), e->list_subject, NULL);
+	return check;
 }
 
 /* Said each time, for it is no error, but never what was meant. */

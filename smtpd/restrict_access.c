@@ -56,7 +56,10 @@ static void log_trigger(const struct action_call *c, const char *what, const cha
 
 static enum check do_permit(struct action_call *c)
 {
-	(void)c;
+	struct slice rest = slice_of(c->value), action;
+
+	slice_token(&rest, " \t", &action);
+	restrict_log_permit(c->e, action, c->subject, c->table);
 	return CHECK_PERMIT;
 }
 
@@ -293,7 +296,7 @@ enum check restrict_access_result(
 	if (is_reply(rest))
 		return give_reply(&c);
 	if (is_number(rest))
-		return CHECK_PERMIT;
+		return do_permit(&c);
 	slice_token(&rest, " \t", &word);
 	for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
 		if (!slice_caseeq_str(word, actions[i].name))

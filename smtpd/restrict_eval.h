@@ -64,6 +64,7 @@ struct restrictions {
 		struct class_row *next;
 	} * classes;
 	struct match_list *mynetworks;
+	struct match_list *log_permits; /* NULL: none is logged */
 	struct tables *sender_login;
 	struct tables *relay_certs;
 	bool access_parents; /* smtpd_access_maps in parent_domain_matches_subdomains */
@@ -113,6 +114,9 @@ enum check restrict_lookup_error(struct eval *e, struct slice name);
 /* DEFER_IF_PERMIT, DEFER_IF_REJECT: remembers the first reason. CHECK_DUNNO. */
 enum check restrict_defer_if(struct eval *e, struct restrict_deferral *deferral, unsigned code,
     const char *dsn, enum subject subject, const char *text);
+/* smtpd_log_access_permit_actions: "permit: ...: action=NAME for Client host=x[y] from TABLE". */
+void restrict_log_permit(
+    const struct eval *e, struct slice action, enum subject subject, const char *table);
 /* "NOQUEUE: WHAT: RCPT from ...: TEXT; from=<> ..." */
 void restrict_log(const struct eval *e, const char *what, const char *text);
 

@@ -127,6 +127,21 @@ void restrict_log(const struct eval *e, const char *what, const char *text)
 	strbuf_release(&line);
 }
 
+void restrict_log_permit(
+    const struct eval *e, struct slice action, enum subject subject, const char *table)
+{
+	struct strbuf text = STRBUF_INIT(4096);
+
+	if (!e->r->log_permits || e->quiet ||
+	    match_list_string(e->r->log_permits, action) != MATCH_YES)
+		return;
+	strbuf_addf(&text, "action=%.*s for %s=", SLICE_ARG(action), subject_words[subject]);
+	restrict_subject_name(e, subject, &text);
+	strbuf_addf(&text, " %s%s", table ? "from " : "", table ? table : "");
+	restrict_log(e, "permit", text.ptr);
+	strbuf_release(&text);
+}
+
 static enum check reject_text(
     struct eval *e, unsigned code, const char *dsn, const char *text, bool may_warn)
 {

@@ -169,6 +169,13 @@ def add_all():
         smtpd_reject_footer=r"\c. For help, call \$localtime? $client_address $server_name nobody")
     add("footer 2", [SECOND, mail("a6@act.test"), ["FOO", "HELO", "QUIT"]], smtpd_sender_restrictions=tables,
         smtpd_reject_footer=r"first $client\nsecond $sender $recipient $helo_name $mail_name\n4.7.0 x")
+    add("log permits", [SECOND, mail("a0@act.test"), mail("a1@act.test"), mail("a3@act.test"), mail("a66@act.test")],
+        smtpd_log_access_permit_actions="static:all", smtpd_client_restrictions="permit_inet_interfaces",
+        smtpd_sender_restrictions=tables + ", permit", smtpd_helo_restrictions="check_helo_access static:OK",
+        smtpd_recipient_restrictions="permit_auth_destination", smtpd_data_restrictions="permit",
+        smtpd_end_of_data_restrictions="check_client_access static:permit")
+    add("log one permit", [SECOND], smtpd_log_access_permit_actions="!permit_mynetworks, permit_auth_destination",
+        smtpd_recipient_restrictions="permit_auth_destination", smtpd_client_restrictions="permit")
     add("login", [mail("owned@far.test"), mail("other@far.test")],
         smtpd_sender_restrictions="reject_sender_login_mismatch",
         smtpd_sender_login_maps="inline:{owned@far.test=me}")
