@@ -15,6 +15,7 @@
 #include "server/server.h"
 #include "server/shared.h"
 #include "sys/socket.h"
+#include "table/table.h"
 
 static struct {
 	const struct server_context *ctx;
@@ -104,6 +105,7 @@ static bool serve(
 		.never_wait = true,
 		.overrides = INTAKE_INTERNAL,
 	};
+	intake_refresh_tables();
 	struct intake *in = intake_begin(bounce.intake, &origin, SLICE_NULL, why);
 
 	if (in == NULL)
@@ -143,14 +145,18 @@ static void accepted(const struct server_listener *listener, int fd)
 
 static void walls(const struct server_context *ctx, struct sandbox *walls)
 {
-	static struct sandbox_path paths[6];
+	static struct sandbox_path paths[40];
+	const char *dir;
+	size_t n = 4;
 	char *incoming = xasprintf("%s/incoming", ctx->params->queue_directory);
 
 	paths[0] = (struct sandbox_path){ incoming, intake_spool_access(bounce.intake) };
 	paths[1] = (struct sandbox_path){ "/proc/self/fd", SANDBOX_READ };
 	paths[2] = (struct sandbox_path){ "/etc", SANDBOX_READ };
 	paths[3] = (struct sandbox_path){ "/usr/share/zoneinfo", SANDBOX_READ };
-	paths[4] = (struct sandbox_path){ NULL, SANDBOX_READ };
+	for (size_t i = 0; (dir = table_directory(i)) != NULL && n < ARRAY_LEN(paths) - 1; i++)
+		paths[n++] = (struct sandbox_path){ dir, SANDBOX_READ };
+	paths[n] = (struct sandbox_path){ NULL, SANDBOX_READ };
 	walls->paths = paths;
 	walls->landlock = true;
 	walls->calls = SANDBOX_CALLS_NO_NET;

@@ -101,7 +101,10 @@ static void write_header(struct notice *n)
 	char date[DATE_TEXT];
 
 	line(n, "Date: %s", date_rfc5322((time_t)(clock_wall_us() / 1000000), date));
-	line(n, "From: Mail Delivery System <MAILER-DAEMON@%s>", n->params->myorigin);
+	if (strcmp(n->params->header_from_format, "obsolete") == 0)
+		line(n, "From: MAILER-DAEMON@%s (Mail Delivery System)", n->params->myorigin);
+	else
+		line(n, "From: Mail Delivery System <MAILER-DAEMON@%s>", n->params->myorigin);
 	line(n, "Subject: %s", kinds[r->kind].subject);
 	line(n, "To: %s", r->sender);
 	line(n, "Auto-Submitted: auto-replied");

@@ -14,6 +14,7 @@
 #include "server/pool.h"
 #include "server/server.h"
 #include "server/shared.h"
+#include "table/table.h"
 
 static struct pickup pickup;
 /* Scans that were asked for and not begun: 0, or more while a thread scans. */
@@ -65,6 +66,7 @@ static void scan(void *arg)
 	(void)arg;
 	do {
 		seen = atomic_load(&wanted);
+		intake_refresh_tables();
 		pickup_scan(&pickup);
 	} while (atomic_fetch_sub(&wanted, seen) != seen);
 	server_hold(-1);
@@ -96,7 +98,8 @@ static void start(struct server_context *ctx)
 static void walls(const struct server_context *ctx, struct sandbox *walls)
 {
 	static const char *const queues[] = { "incoming", "maildrop", "corrupt" };
-	static struct sandbox_path paths[ARRAY_LEN(queues) + 4];
+	static struct sandbox_path paths[40];
+	const char *dir;
 	size_t n = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(queues); i++)
@@ -106,6 +109,8 @@ static void walls(const struct server_context *ctx, struct sandbox *walls)
 	paths[n++] = (struct sandbox_path){ "/proc/self/fd", SANDBOX_READ };
 	paths[n++] = (struct sandbox_path){ "/etc", SANDBOX_READ };
 	paths[n++] = (struct sandbox_path){ "/usr/share/zoneinfo", SANDBOX_READ };
+	for (size_t i = 0; (dir = table_directory(i)) != NULL && n < ARRAY_LEN(paths) - 1; i++)
+		paths[n++] = (struct sandbox_path){ dir, SANDBOX_READ };
 	paths[n] = (struct sandbox_path){ NULL, SANDBOX_READ };
 	walls->paths = paths;
 	walls->landlock = true;

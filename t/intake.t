@@ -89,6 +89,25 @@ def test_sendmail(mail):
              rf"from=<alice@{DOMAIN}> to=<bob@{DOMAIN}>: 5.7.1 no commands here$", "its line")
 
 
+def test_edited(mail):
+    """Tables that were edited apply to the next message, also of commands."""
+    path = mail.path("etc/postfix/aliases-of-ours")
+    with open(path, "w", encoding="ascii") as f:
+        f.write(f"moving@{DOMAIN} alice@{DOMAIN}\n")
+    mail.own(path)
+    tap.equal(mail.command("postmap", f"lmdb:{path}").returncode, 0, "postmap")
+    mail.command("sendmail", "-f", f"bob@{DOMAIN}", f"moving@{DOMAIN}",
+                 input="Subject: moved once\n\nx\n")
+    by_subject(mail, "alice", "moved once")
+    with open(path, "w", encoding="ascii") as f:
+        f.write(f"moving@{DOMAIN} bob@{DOMAIN}\n")
+    mail.command("postmap", f"lmdb:{path}")
+    mail.command("sendmail", "-f", f"bob@{DOMAIN}", f"moving@{DOMAIN}",
+                 input="Subject: moved twice\n\nx\n")
+    by_subject(mail, "bob", "moved twice")
+    tap.equal(len([m for m in mail.mails("alice") if b"moved twice" in m]), 0, "the new one counts")
+
+
 def test_held(mail):
     code, text = send(mail, "bob", "Subject: hold me")
     ident = re.search(rb"queued as (\w+)", text).group(1).decode()
@@ -123,7 +142,13 @@ def main():
         f.write("/^Subject: secret/ REJECT not from here\n/^Subject:/ PREPEND X-Submitted: yes\n")
     for name in ("hc", "hs"):
         os.chmod(mail.path("etc/postfix", name), 0o644)
+    with open(mail.path("etc/postfix/aliases-of-ours"), "w", encoding="ascii") as f:
+        f.write(f"unused@{DOMAIN} bob@{DOMAIN}\n")
+    mail.own(mail.path("etc/postfix"))
+    mail.command("postmap", f"lmdb:{mail.path('etc/postfix/aliases-of-ours')}")
     with open(mail.path("etc/postfix/main.cf"), "a", encoding="ascii") as f:
+        f.write(f"virtual_alias_maps = {MAIN['virtual_alias_maps']} "
+                f"lmdb:{mail.path('etc/postfix/aliases-of-ours')}\n")
         f.write(f"header_checks = regexp:{mail.path('etc/postfix/hc')}\n")
     with open(mail.path("etc/postfix/master.cf"), encoding="utf-8") as f:
         text = f.read()
@@ -137,7 +162,7 @@ def main():
         f.write(text)
     with mail:
         tap.run(lambda: test_canonical(mail), lambda: test_copies(mail), lambda: test_roles(mail),
-                lambda: test_sendmail(mail), lambda: test_held(mail))
+                lambda: test_sendmail(mail), lambda: test_edited(mail), lambda: test_held(mail))
 
 
 main()

@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +19,7 @@
 #include "mail/address.h"
 #include "mail/dsn.h"
 #include "mail/header.h"
+#include "table/table.h"
 
 /* Of an attribute; readers refuse longer ones. */
 #define TEXT_MAX 4096
@@ -88,6 +91,14 @@ enum sandbox_access intake_spool_access(const struct intake_service *service)
 	unnamed = probe.name[0] == '\0';
 	tmpfile_close(&probe);
 	return unnamed ? SANDBOX_ADD : SANDBOX_WRITE;
+}
+
+void intake_refresh_tables(void)
+{
+	static atomic_bool told;
+
+	if (!table_refresh_all() && !atomic_exchange(&told, true))
+		(void)kill(getpid(), SIGTERM);
 }
 
 bool intake_fail(struct intake *in, struct reason *why, const char *dsn, const char *text)

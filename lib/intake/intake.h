@@ -76,6 +76,13 @@ void intake_service_free(struct intake_service *service);
 enum sandbox_access intake_spool_access(const struct intake_service *service);
 
 /*
+ * For daemons that look at tables only here, before a message: an edited table applies to it.  A
+ * table that cannot be opened anew ends the process after its work (SIGTERM to itself, once).  The
+ * walls have to allow reading in table_directory().
+ */
+void intake_refresh_tables(void);
+
+/*
  * Where a message comes from.  Texts may be NULL; all are copied.  Control characters in them
  * become
  * '?': they may be a stranger's words.
