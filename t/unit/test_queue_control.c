@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,11 +115,18 @@ struct server {
 static void *serve(void *arg)
 {
 	struct server *s = arg;
-	struct channel *channel = channel_new(accept4(s->fd, NULL, NULL, SOCK_CLOEXEC), "qmgr");
 	struct queue_control request;
 	struct msg_out out = { 0 };
+	struct channel *channel;
 	struct msg_in in;
+	int fd = -1;
 
+	/* The listener does not block. */
+	if (socket_wait(s->fd, POLLIN, deadline_in(10000)) == 1)
+		fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd == -1)
+		return NULL;
+	channel = channel_new(fd, "qmgr");
 	if (channel_recv(channel, &in, deadline_in(10000)) == CHANNEL_RECORD &&
 	    queue_control_parse(&in.msg, &request)) {
 		memcpy(s->site, request.site, sizeof(s->site));
