@@ -61,7 +61,7 @@ struct smtpd_server {
 	struct auth_client *auth; /* NULL: no SASL here */
 	struct match_list *forbidden_commands;
 	struct match_list *bare_newline_exclusions;
-	struct match_list *xclient_hosts, *xforward_hosts;
+	struct match_list *xclient_hosts, *xforward_hosts, *debug_peers;
 	struct match_list *sasl_filter;	    /* smtpd_sasl_mechanism_filter */
 	struct match_list *sasl_exceptions; /* smtpd_sasl_exceptions_networks */
 	struct tables *discard_maps;	    /* smtpd_discard_ehlo_keyword_address_maps */
@@ -125,6 +125,7 @@ struct smtpd {
 	/* The name is "unknown" because a name server did not answer. */
 	bool client_name_failed, reverse_name_failed;
 	bool may_xclient, may_xforward;
+	bool debugged;			   /* debug_peer_list: its dialogue is logged */
 	bool unlimited;			   /* no limits of smtpd_limits.h */
 	struct anvil_client anvil;	   /* the connection, as it is counted */
 	struct smtpd_forwarded *forwarded; /* what XFORWARD said of the next message, or NULL */
@@ -168,6 +169,11 @@ bool smtpd_is_over_limits(struct smtpd *s);
 /* Says why the client is gone, unless the end was ours or it has all that it waited for. */
 void smtpd_log_connection_end(struct smtpd *s);
 void smtpd_log_disconnect(const struct smtpd *s);
+/*
+ * Logs TEXT, one or more lines that were read ('<') or written ('>'), if the client is in
+ * debug_peer_list; never what may be a password.
+ */
+void smtpd_log_dialogue(const struct smtpd *s, char direction, struct slice text);
 /* "ID: reject: WHERE from NAME: TEXT; from=<...> to=<...> proto=..." */
 void smtpd_log_reject(const struct smtpd *s, const char *where, const char *text);
 

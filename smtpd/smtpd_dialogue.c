@@ -260,6 +260,7 @@ static bool read_command(struct smtpd *s, struct slice *line)
 		}
 	}
 	*line = slice_trim(*line, " \t");
+	smtpd_log_dialogue(s, '<', *line);
 	return true;
 }
 

@@ -78,3 +78,28 @@ void smtpd_log_reject(const struct smtpd *s, const char *where, const char *text
 	log_info("%s", line.ptr);
 	strbuf_release(&line);
 }
+
+/* "AUTH PLAIN ...": the rest of such a line is a secret. */
+static struct slice without_secret(struct slice line)
+{
+	struct slice rest = line, verb, mechanism;
+
+	if (!slice_token(&rest, " \t", &verb) || !slice_caseeq_str(verb, "AUTH") ||
+	    !slice_token(&rest, " \t", &mechanism))
+		return line;
+	return slice_first(line, (size_t)(mechanism.ptr - line.ptr) + mechanism.len);
+}
+
+void smtpd_log_dialogue(const struct smtpd *s, char direction, struct slice text)
+{
+	struct slice line;
+
+	if (!s->debugged)
+		return;
+	while (slice_token(&text, "\r\n", &line)) {
+		struct slice shown = direction == '<' ? without_secret(line) : line;
+
+		log_info("%c %s: %.*s%s", direction, s->name_addr, SLICE_ARG(shown),
+		    shown.len < line.len ? " ..." : "");
+	}
+}

@@ -22,6 +22,7 @@ static void reply(struct smtpd *s, unsigned code, const char *given_dsn, struct 
 	if (code == 421 || code == 521)
 		s->closing = true;
 	smtp_reply_add(&out, code, dsn, strbuf_slice(&text));
+	smtpd_log_dialogue(s, '>', strbuf_slice(&out));
 	stream_write(s->session.stream, strbuf_slice(&out));
 	strbuf_release(&text);
 	strbuf_release(&out);
@@ -57,6 +58,7 @@ void smtpd_reply_more(struct smtpd *s, unsigned code, const char *format, ...)
 	strbuf_vaddf(&line, format, args);
 	va_end(args);
 	strbuf_addstr(&line, "\r\n");
+	smtpd_log_dialogue(s, '>', strbuf_slice(&line));
 	stream_write(s->session.stream, strbuf_slice(&line));
 	strbuf_release(&line);
 }

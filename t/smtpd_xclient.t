@@ -151,12 +151,30 @@ def test_queue_file():
         tap.ok(b"A" + bytes([len(record)]) + record in data, f"queue file: {want}")
 
 
+def test_debug_peer():
+    """debug_peer_list: a client's dialogue is in the log, its password is not."""
+    with Dialogue(PROXY_PORT) as d:
+        d.ask("XCLIENT ADDR=192.0.2.90")
+        d.ask("EHLO debugged.example")
+        login(d)
+        d.ask("FOO\x01bar")
+        d.ask("QUIT")
+    who = r"localhost\[192\.0\.2\.90\]"
+    for line in (rf"> {who}: 220 mail\.example\.test ESMTP Postfix", rf"< {who}: EHLO debugged\.example",
+                 rf"> {who}: 250-mail\.example\.test", rf"< {who}: AUTH PLAIN \.\.\.",
+                 rf"> {who}: 235 2\.7\.0 Authentication successful", rf"< {who}: FOO\?bar"):
+        the_mail.wait_for_log(rf"smtpd\[\d+\]: {line}$")
+        tap.ok(True, line)
+    tap.unlike(the_mail.log(), r"[<>] localhost\[127", "other clients' is not")
+
+
 with instance.Instance(master=MASTER, main={
+        "debug_peer_list": "192.0.2.88/29",
         "virtual_mailbox_maps": "inline:{alice@example.test=example.test/alice/ "
         "bob@example.test=example.test/bob/ hold@example.test=example.test/bob/}",
         "smtpd_recipient_restrictions": "check_recipient_access inline:{hold@example.test=HOLD}",
         "smtpd_junk_command_limit": "100000", "smtpd_hard_error_limit": "1000",
         "smtpd_soft_error_limit": "1000", "smtpd_forbid_unauth_pipelining": "no"}) as the_mail:
     tap.run(test_strangers, test_identity, test_rights, test_all_or_nothing, test_tls, test_many,
-            test_queue_file)
+            test_queue_file, test_debug_peer)
 tap.done()

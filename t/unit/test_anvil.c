@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -312,6 +313,45 @@ static void garbage_is_harmless(void **state)
 	shared_detach(shared);
 }
 
+#define THREADS 4
+#define ROUNDS	2000
+
+static void *come_and_go(void *arg)
+{
+	struct anvil_client c[8] = { { 0 } };
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		connected(arg, i % 3 == 0 ? "192.0.2.1" : "192.0.2.2", &c[i % 8]);
+		add(arg, "192.0.2.1", ANVIL_MESSAGE);
+		anvil_disconnect(arg, &c[(i + 1) % 8]);
+	}
+	for (unsigned i = 0; i < 8; i++)
+		anvil_disconnect(arg, &c[i]);
+	return NULL;
+}
+
+/* Two processes, as far as the segment knows, with two threads each: nothing is lost. */
+static void threads_agree(void **state)
+{
+	struct shared *shared = segment();
+	struct anvil *a[2] = { anvil(shared, "smtp"), anvil(shared, "smtp") };
+	struct anvil_client c = { 0 };
+	struct net_addr peer = addr("192.0.2.1");
+	pthread_t threads[THREADS];
+
+	(void)state;
+	for (unsigned i = 0; i < THREADS; i++)
+		want_int("thread", pthread_create(&threads[i], NULL, come_and_go, a[i % 2]), 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	want_int("messages", anvil_rate(a[0], &peer, ANVIL_MESSAGE), THREADS * ROUNDS);
+	want_int("nobody is left", connected(a[0], "192.0.2.1", &c), 1);
+	want_int("nobody at all", connected(a[1], "192.0.2.2", &c), 1);
+	anvil_free(a[0]);
+	anvil_free(a[1]);
+	shared_detach(shared);
+}
+
 /* ---- statistics ---- */
 
 static struct loop *loop;
@@ -404,6 +444,7 @@ int main(void)
 		cmocka_unit_test(a_flooder_stays),
 		cmocka_unit_test(prefixes_group),
 		cmocka_unit_test(garbage_is_harmless),
+		cmocka_unit_test(threads_agree),
 		cmocka_unit_test(statistics_are_logged_once),
 	};
 
