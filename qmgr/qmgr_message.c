@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * A message's way through its states (doc/QUEUE.md 4).  An attempt begins with a job that reads and
- * resolves, runs until no batch of recipients waits or is with an agent, and ends in attempt_ended,
- * the one place that decides what is next.
+ * resolves, runs until no batch of recipients waits or is with an agent, and ends in
+ * message_attempt_ended (qmgr_attempt.c).
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -14,14 +14,14 @@
 #include "log/log.h"
 #include "mail/address.h"
 #include "mail/dsn.h"
-#include "qmgr/qmgr.h"
+#include "qmgr/qmgr_message.h"
 
 #define MESSAGE_MAGIC 0x6d736721
 /* Deaths of agents until a message is delivered alone, and then until it is held. */
 #define SUSPECT_DEATHS 2
 #define LONE_DEATHS    3
 
-static int64_t now_s(void)
+int64_t message_now_s(void)
 {
 	return clock_wall_us() / 1000000;
 }
@@ -70,7 +70,7 @@ static void stop_waiting_for_durable(struct message *m)
 	m->waits_for_durable = false;
 }
 
-static void forget(struct message *m)
+void message_forget(struct message *m)
 {
 	ASSERT(m->magic == MESSAGE_MAGIC && (!m->offered || m->offer == OWNER_OVER));
 	unload(m);
@@ -86,10 +86,7 @@ static void forget(struct message *m)
 	qmgr_check_drained();
 }
 
-static void remove_it(struct message *m);
-
-/* What postsuper wanted while a job or a delivery was out; false: nothing. */
-static bool begin_wish(struct message *m)
+bool message_begin_wish(struct message *m)
 {
 	if (!m->deleted && !m->held && !m->requeued && !m->misplaced)
 		return false;
@@ -97,7 +94,7 @@ static bool begin_wish(struct message *m)
 	heap_remove(&qm.waiting, &m->due);
 	qm.active++;
 	if (m->deleted) {
-		remove_it(m);
+		message_remove(m);
 		return true;
 	}
 	m->state = MESSAGE_SETTLING;
@@ -106,8 +103,7 @@ static bool begin_wish(struct message *m)
 	return true;
 }
 
-/* An attempt has ended, or never began: the message waits in the heap. */
-static void wait_until(struct message *m, int64_t due_s)
+void message_wait_until(struct message *m, int64_t due_s)
 {
 	unload(m);
 	m->state = MESSAGE_WAITING;
@@ -117,7 +113,7 @@ static void wait_until(struct message *m, int64_t due_s)
 	m->due_again = false;
 	heap_set(&qm.waiting, &m->due, due_s);
 	qm.active--;
-	if (!begin_wish(m))
+	if (!message_begin_wish(m))
 		control_message_rests(m);
 	message_pump();
 	qmgr_check_drained();
@@ -134,7 +130,7 @@ void message_found(const char *id, enum spool_queue queue, int64_t due_s)
 	m->queue = queue;
 	m->has_defer_log = true;
 	qm.active++; /* wait_until takes it back */
-	wait_until(m, due_s);
+	message_wait_until(m, due_s);
 }
 
 static void begin_loading(struct message *m)
@@ -149,7 +145,7 @@ void message_pump(void)
 	struct heap_node *first = NULL;
 
 	while (!qm.draining && qm.active < qm.active_limit &&
-	       (first = heap_min(&qm.waiting)) != NULL && first->key <= now_s()) {
+	       (first = heap_min(&qm.waiting)) != NULL && first->key <= message_now_s()) {
 		struct message *m = of_due(first);
 
 		heap_remove(&qm.waiting, first);
@@ -199,8 +195,6 @@ void message_flush(const char *id)
 	message_pump();
 }
 
-static void attempt_ended(struct message *m);
-
 /* ---- loaded ---- */
 
 const char *external_form(struct arena *arena, const char *internal)
@@ -245,7 +239,7 @@ static void decide_waiting(struct message *m)
 	message_offer_event(m, OWNER_WAIT);
 }
 
-static bool is_offer_open(const struct message *m)
+bool message_is_offer_open(const struct message *m)
 {
 	return m->offered && m->offer != OWNER_OVER;
 }
@@ -256,21 +250,21 @@ static void load_failed(struct message *m, const struct loaded *loaded)
 	m->fd = loaded->fd;
 	if (m->left) {
 		m->state = MESSAGE_ACTIVE;
-		attempt_ended(m);
-	} else if (is_offer_open(m)) {
+		message_attempt_ended(m);
+	} else if (message_is_offer_open(m)) {
 		log_warning("%s: %s", m->id, loaded->why.text);
 		m->state = MESSAGE_ACTIVE;
 		m->stopped = true;
 		message_offer_event(m, OWNER_WAIT);
 	} else if (loaded->vanished) {
-		forget(m);
+		message_forget(m);
 	} else if (reason_is_permanent(&loaded->why)) {
 		log_warning("%s: %s: moved to the corrupt queue", m->id, loaded->why.text);
 		m->state = MESSAGE_SETTING_ASIDE;
 		disk_set_aside(m);
 	} else {
 		log_warning("%s: %s", m->id, loaded->why.text);
-		wait_until(m, now_s() + qm.params->minimal_backoff_time);
+		message_wait_until(m, message_now_s() + qm.params->minimal_backoff_time);
 	}
 }
 
@@ -304,10 +298,10 @@ void message_loaded(struct message *m, struct loaded *loaded)
 	m->state = MESSAGE_ACTIVE;
 	if (m->hold_asked || m->stopped || m->deleted || m->held || m->requeued ||
 	    (qm.draining && m->named)) {
-		if (is_offer_open(m))
+		if (message_is_offer_open(m))
 			message_offer_event(m, OWNER_WAIT);
 		else
-			attempt_ended(m);
+			message_attempt_ended(m);
 		return;
 	}
 	log_active(m);
@@ -367,262 +361,6 @@ void message_agent_died(struct message *m, const char *transport, uint64_t death
 	}
 }
 
-/* ---- results ---- */
-
-static void keep_reason(
-    struct message *m, struct qmgr_recipient *r, const struct delivery_outcome *outcome)
-{
-	r->why = ARENA_NEW(&m->arena, struct reason);
-	*r->why = outcome->why;
-	r->remote_mta = arena_strdup(&m->arena, outcome->remote_mta);
-	r->diagnostic = arena_strdup(&m->arena, outcome->diagnostic);
-}
-
-/* Through an agent of ours; what a next hop has accepted is relayed (RFC 3464 2.3.3). */
-static void keep_report(
-    struct message *m, struct qmgr_recipient *r, const struct delivery_outcome *outcome)
-{
-	bool has_remote = outcome->remote_mta && *outcome->remote_mta;
-
-	keep_reason(m, r, outcome);
-	r->report = true;
-	r->action = has_remote ? "relayed" : "delivered";
-	reason_set(r->why, *outcome->why.dsn ? outcome->why.dsn : "2.0.0", "delivery via %s: %s",
-	    outcome->relay ? outcome->relay : "none", outcome->why.text);
-}
-
-void message_result(struct message *m, size_t index, const struct delivery_outcome *outcome)
-{
-	static const enum recipient_state states[] = { [DELIVERY_SENT] = RCPT_DONE,
-		[DELIVERY_DEFERRED] = RCPT_DEFERRED,
-		[DELIVERY_BOUNCED] = RCPT_BOUNCED };
-	struct qmgr_recipient *r = &m->recipients[index];
-
-	r->state = states[outcome->status];
-	if (r->state == RCPT_DONE) {
-		if (m->env->recipients[index].notify & DSN_NOTIFY_SUCCESS)
-			keep_report(m, r, outcome);
-		return;
-	}
-	keep_reason(m, r, outcome);
-	if (is_offer_open(m))
-		message_offer_event(m, OWNER_WAIT);
-}
-
-static size_t count_in(const struct message *m, enum recipient_state state)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; m->env && i < m->env->recipient_count; i++)
-		count += m->recipients[i].state == state;
-	return count;
-}
-
-static bool is_all_done(const struct message *m)
-{
-	return m->env && count_in(m, RCPT_DONE) == m->env->recipient_count;
-}
-
-void message_batch_ended(struct message *m, bool was_running)
-{
-	m->running -= was_running;
-	if (m->queued > 0 || m->running > 0)
-		return;
-	if (is_offer_open(m)) {
-		if (is_all_done(m))
-			message_offer_event(m, OWNER_DURABLE);
-	} else {
-		attempt_ended(m);
-	}
-}
-
-/* ---- the end of an attempt ---- */
-
-static bool is_expired(const struct message *m)
-{
-	int64_t lifetime =
-	    *m->env->sender ? qm.params->maximal_queue_lifetime : qm.params->bounce_queue_lifetime;
-
-	return m->forced || clock_wall_us() - m->arrival_us >= lifetime * 1000000;
-}
-
-/* Its recipients that are still deferred have had their time. */
-static bool expire(struct message *m)
-{
-	bool any = false;
-
-	if (count_in(m, RCPT_DEFERRED) == 0 || !is_expired(m))
-		return false;
-	for (size_t i = 0; i < m->env->recipient_count; i++) {
-		struct qmgr_recipient *r = &m->recipients[i];
-
-		if (r->state != RCPT_DEFERRED)
-			continue;
-		r->state = RCPT_BOUNCED;
-		any = true;
-	}
-	log_info("%s: from=<%s>, status=%s, returned to sender", m->id, m->sender,
-	    m->forced ? "force-expired" : "expired");
-	return any;
-}
-
-static int64_t backoff(const struct message *m)
-{
-	int64_t age = now_s() - m->arrival_us / 1000000;
-
-	if (age < qm.params->minimal_backoff_time)
-		age = qm.params->minimal_backoff_time;
-	return age > qm.params->maximal_backoff_time ? qm.params->maximal_backoff_time : age;
-}
-
-static void remove_it(struct message *m)
-{
-	if (!m->named) {
-		forget(m);
-		return;
-	}
-	m->state = MESSAGE_REMOVING;
-	disk_remove(m);
-}
-
-/* A report that could not be made yet keeps the message: it is tried again. */
-static bool is_report_owed(const struct message *m)
-{
-	for (size_t i = 0; i < m->env->recipient_count; i++)
-		if (m->recipients[i].report)
-			return true;
-	return false;
-}
-
-static void settle(struct message *m)
-{
-	m->state = MESSAGE_SETTLING;
-	m->misplaced = false; /* a settled file is where it belongs */
-	if (m->requeued)
-		disk_settle(m, -1, SPOOL_MAILDROP);
-	else if (m->held || m->hold_asked)
-		disk_settle(m, -1, SPOOL_HOLD);
-	else if (count_in(m, RCPT_DEFERRED) == 0 && !is_report_owed(m))
-		/* Stopped before it was tried: it stays due. */
-		disk_settle(m, now_s(), m->queue);
-	else
-		disk_settle(m, now_s() + backoff(m), SPOOL_DEFERRED);
-}
-
-static void notices_ended(struct message *m)
-{
-	m->state = MESSAGE_ACTIVE;
-	if (m->deleted || (is_all_done(m) && !is_report_owed(m)))
-		remove_it(m);
-	else
-		settle(m);
-}
-
-/* Everybody who has to be told was, or nobody has to: what that makes of the recipients. */
-static void notice_done(struct message *m, bool durable)
-{
-	for (size_t i = 0; i < m->env->recipient_count; i++) {
-		struct qmgr_recipient *r = &m->recipients[i];
-
-		if (m->notice == NOTICE_FAILED && r->state == RCPT_BOUNCED)
-			r->state = durable ? RCPT_DONE : RCPT_DEFERRED;
-		else if (m->notice == NOTICE_SENT && durable)
-			r->report = false;
-	}
-	if (m->notice == NOTICE_FAILED && durable)
-		m->has_bounce_log = false;
-	if (m->notice == NOTICE_DELAYED)
-		m->warned = durable;
-}
-
-static bool is_notice_due(const struct message *m)
-{
-	if (m->notice == NOTICE_DELAYED && (m->env->warn_s == 0 || now_s() < m->env->warn_s))
-		return false;
-	return notice_is_due(m, m->notice);
-}
-
-/* One kind after the other. */
-static void ask_for_notices(struct message *m)
-{
-	static const enum notice_kind kinds[] = { NOTICE_FAILED, NOTICE_SENT, NOTICE_DELAYED };
-
-	while (m->notices_asked < ARRAY_LEN(kinds) && !m->deleted) {
-		m->notice = kinds[m->notices_asked++];
-		if (is_notice_due(m)) {
-			m->state = MESSAGE_NOTIFYING;
-			notice_ask(m);
-			return;
-		}
-		if (m->notice != NOTICE_DELAYED)
-			notice_done(m, true);
-	}
-	notices_ended(m);
-}
-
-static void attempt_ended(struct message *m)
-{
-	ASSERT(m->queued == 0 && m->running == 0);
-	if (m->left) {
-		m->left = false;
-		m->state = MESSAGE_LOOKING;
-		disk_look(m);
-		return;
-	}
-	if (m->deleted) {
-		remove_it(m);
-		return;
-	}
-	ASSERT(m->named);
-	if (!m->env) {
-		/* It could not be read through the descriptor: now it is a file like any other. */
-		m->found = true;
-		wait_until(m, now_s());
-		return;
-	}
-	m->expired = !m->held && !m->requeued && expire(m);
-	m->warned = false;
-	m->notices_asked = 0;
-	ask_for_notices(m);
-}
-
-void message_notified(struct message *m, bool durable, const struct reason *why)
-{
-	notice_done(m, durable);
-	if (!durable)
-		log_warning("%s: no notice to the sender yet: %s", m->id, why->text);
-	ask_for_notices(m);
-}
-
-void message_settled(struct message *m, bool ok, enum spool_queue queue, int64_t next_s)
-{
-	bool is_out = queue == SPOOL_HOLD || queue == SPOOL_MAILDROP;
-
-	if (ok)
-		m->queue = queue;
-	else
-		m->half_moved = true;
-	if (ok && is_out && !m->deleted) {
-		forget(m);
-		return;
-	}
-	if (is_out)
-		/* Once more at once would fail once more. */
-		m->held = m->requeued = m->hold_asked = false;
-	if (m->deleted) {
-		remove_it(m);
-		return;
-	}
-	if (next_s < 0)
-		next_s = is_out ? now_s() + qm.params->minimal_backoff_time : m->resume_s;
-	wait_until(m, next_s);
-}
-
-void message_removed(struct message *m)
-{
-	forget(m);
-}
-
 /* ---- the offer ---- */
 
 /* No delivery and no job of this message is out; otherwise attempt_ended comes by later. */
@@ -636,7 +374,7 @@ static void adopt(struct message *m)
 	m->named = true;
 	stop_waiting_for_durable(m);
 	if (is_at_rest(m))
-		attempt_ended(m);
+		message_attempt_ended(m);
 }
 
 static void stop(struct message *m)
@@ -649,13 +387,13 @@ static void stop(struct message *m)
 void message_looked(struct message *m, bool is_there)
 {
 	if (!is_there) {
-		forget(m);
+		message_forget(m);
 		return;
 	}
 	m->stopped = false;
 	m->state = MESSAGE_ACTIVE;
 	m->named = m->found = true;
-	attempt_ended(m);
+	message_attempt_ended(m);
 }
 
 /* In the tables' words; M may be gone afterwards. */
@@ -687,18 +425,18 @@ static void act(struct message *m, enum owner_action action)
 		m->deleted = m->quiet = true;
 		stop(m);
 		if (is_at_rest(m))
-			remove_it(m);
+			message_remove(m);
 		return;
 	case OWNER_LEAVE:
 		intake_forget(m);
 		m->left = true;
 		stop(m);
 		if (is_at_rest(m))
-			attempt_ended(m);
+			message_attempt_ended(m);
 		return;
 	case OWNER_FORGET:
 		intake_forget(m);
-		forget(m);
+		message_forget(m);
 		return;
 	case OWNER_VIOLATION:
 		log_warning("%s: out of place in state %s", m->id, owner_state_name(m->offer));
@@ -733,11 +471,11 @@ static bool is_going(const struct message *m)
 static void begin_wish_soon(struct message *m)
 {
 	if (m->state == MESSAGE_WAITING) {
-		begin_wish(m);
+		message_begin_wish(m);
 	} else if (m->state == MESSAGE_ACTIVE) {
 		stop(m);
 		if (m->running == 0)
-			attempt_ended(m);
+			message_attempt_ended(m);
 	}
 }
 
@@ -784,5 +522,5 @@ void message_place(struct message *m)
 		return;
 	m->misplaced = true;
 	if (m->state == MESSAGE_WAITING)
-		begin_wish(m);
+		message_begin_wish(m);
 }
