@@ -143,7 +143,7 @@ class Layout:
             "maildir": f"{self.mail}/%n", "mail_owner": [MAIL_UID, MAIL_UID],
             "relay_domains": {"sink": "sink.test", "sinktls": "sinktls.test", "hold": "hold.test",
                               "many": "d%d.many.test", "lmtp": f"lm.{DOMAIN}"},
-            "pids": pids,
+            "pids": pids, "main_cf": str(self.postfix / "main.cf"),
             "cmd": dict(commands, smtp_pidfile=str(self.postfix_pid),
                         imap_pidfile=str(self.dovecot_pid)),
         }

@@ -119,13 +119,21 @@ class Held:
         self.count = int(line.split()[1]) if line.startswith("HELD") else 0
         self.first_line = line
 
-    def release(self):
-        """Returns the Load."""
+    def go(self):
+        """Lets the sessions go on."""
         try:
             self.driver.stdin.write("go\n")
             self.driver.stdin.flush()
         except OSError:
             pass
+
+    def release(self):
+        """Returns the Load."""
+        self.go()
+        return self.end()
+
+    def end(self):
+        """Waits for the sessions' end; returns the Load."""
         text = self.driver.stdout.read().strip() or self.first_line
         self.driver.stdin.close()
         self.driver.wait()

@@ -49,6 +49,7 @@ struct op {
 	enum op_code code;
 	enum reply_kind kind;
 	char *text;   /* of send; of expect untag */
+	bool is_bare; /* sent without a line end */
 	long number;  /* replies, rounds, milliseconds */
 	int other;    /* the end of a loop, the loop of an end */
 	int measured; /* index of a measure */

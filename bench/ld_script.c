@@ -165,6 +165,14 @@ static void parse_send(struct script *script, char *args)
 	add_op(script, OP_SEND)->text = copy(args);
 }
 
+static void parse_put(struct script *script, char *args)
+{
+	struct op *op = add_op(script, OP_SEND);
+
+	op->text = copy(args);
+	op->is_bare = true;
+}
+
 static void parse_cmd(struct script *script, char *args)
 {
 	char *text = split_word(args);
@@ -232,6 +240,7 @@ static const struct {
 	enum op_code code;
 } words[] = {
 	{ "send", parse_send, OP_SEND },
+	{ "put", parse_put, OP_SEND },
 	{ "cmd", parse_cmd, OP_SEND },
 	{ "expect", parse_expect, OP_EXPECT },
 	{ "loop", parse_loop, OP_LOOP },

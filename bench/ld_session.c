@@ -295,7 +295,8 @@ static bool run_send(struct driver *driver, struct session *session, const struc
 	if (session->bulk != NULL && (!flush(driver, session) || session->bulk != NULL))
 		return false;
 	output_format(driver, session, op->text);
-	output_add(&session->output, "\r\n", 2);
+	if (!op->is_bare)
+		output_add(&session->output, "\r\n", 2);
 	return true;
 }
 
