@@ -50,6 +50,7 @@ struct stream {
 	size_t step; /* size of an empty buffer; grows while a peer fills it */
 	struct strbuf out;
 	uint64_t bytes_in, bytes_out;
+	const struct transport *transport; /* of TLS */
 	struct tls_connection *tls;
 };
 
@@ -108,7 +109,8 @@ void stream_free(struct stream *s)
 	if (!s)
 		return;
 	check(s);
-	tls_connection_free(s->tls);
+	if (s->tls)
+		s->transport->free(s->tls);
 	free_input(s);
 	strbuf_release(&s->out);
 	close(s->fd);
@@ -150,7 +152,7 @@ const char *stream_error_text(const struct stream *s)
 		text = strerrordesc_np(s->errnum);
 		return text ? text : "unknown error";
 	case STREAM_TLS:
-		return s->tls ? tls_connection_text(s->tls) : "data before the TLS handshake";
+		return s->tls ? s->transport->text(s->tls) : "data before the TLS handshake";
 	}
 	return "unknown error";
 }
@@ -166,7 +168,7 @@ void stream_set_deadline(struct stream *s, int64_t deadline)
  */
 static uint64_t wire_bytes(const struct stream *s)
 {
-	return s->tls ? tls_connection_wire_bytes(s->tls) : s->bytes_in + s->bytes_out;
+	return s->tls ? s->transport->wire_bytes(s->tls) : s->bytes_in + s->bytes_out;
 }
 
 void stream_set_min_rate(struct stream *s, unsigned bytes_per_s, int64_t grace_ms)
@@ -256,18 +258,19 @@ bool stream_settle(struct stream *s, enum transport_result result)
  * The connection is the stream's from here on, whatever becomes of the handshake: once TLS was
  * begun nothing is read or written in clear.
  */
-bool stream_begin_tls(struct stream *s, struct tls_connection *c)
+bool stream_begin_tls(struct stream *s, const struct transport *transport, struct tls_connection *c)
 {
 	check(s);
 	ASSERT(!s->tls && s->out.len == 0);
 	if (s->error == STREAM_OK && s->start < s->end)
 		fail(s, STREAM_TLS, 0);
 	if (s->error != STREAM_OK) {
-		tls_connection_free(c);
+		transport->free(c);
 		return false;
 	}
 	/* The counter of bytes on the wire is another one from now on. */
 	s->rate.before -= wire_bytes(s);
+	s->transport = transport;
 	s->tls = c;
 	s->rate.before += wire_bytes(s);
 	return true;
@@ -311,7 +314,7 @@ static bool send_all(struct stream *s, struct slice data)
 	while (data.len) {
 		size_t done = 0;
 		enum transport_result result =
-		    s->tls ? tls_connection_write(s->tls, data.ptr, data.len, &done)
+		    s->tls ? s->transport->write(s->tls, data.ptr, data.len, &done)
 			   : plain_write(s, data.ptr, data.len, &done);
 
 		if (!stream_settle(s, result)) {
@@ -381,10 +384,10 @@ bool stream_finish(struct stream *s)
 
 	check(s);
 	if (s->tls)
-		tls_connection_hold(s->tls);
+		s->transport->hold(s->tls);
 	if (!stream_flush(s))
 		return false;
-	while (s->tls && (result = tls_connection_close(s->tls)) != TRANSPORT_DONE)
+	while (s->tls && (result = s->transport->close(s->tls)) != TRANSPORT_DONE)
 		if (!stream_settle(s, result))
 			return false;
 	fail(s, STREAM_EOF, 0);
@@ -417,14 +420,9 @@ static enum transport_result transport_read(struct stream *s, bool may_wait, siz
 {
 	char *to = s->in + s->end;
 	size_t room = s->alloc - s->end;
-	enum transport_result result;
 
-	if (!s->tls)
-		return plain_read(s, to, room, may_wait, done);
-	tls_connection_may_wait(s->tls, may_wait);
-	result = tls_connection_read(s->tls, to, room, done);
-	tls_connection_may_wait(s->tls, false);
-	return result;
+	return s->tls ? s->transport->read(s->tls, to, room, may_wait, done)
+		      : plain_read(s, to, room, may_wait, done);
 }
 
 /*
@@ -509,7 +507,7 @@ bool stream_read_some(struct stream *s, size_t max, struct slice *out)
 bool stream_has_input(const struct stream *s)
 {
 	check(s);
-	return s->start < s->end || (s->tls && tls_connection_pending(s->tls));
+	return s->start < s->end || (s->tls && s->transport->pending(s->tls));
 }
 
 struct slice stream_peek(const struct stream *s)

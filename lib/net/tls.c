@@ -172,7 +172,7 @@ static struct tls_connection *connection_new(const struct tls_context *ctx, int 
 	return c;
 }
 
-void tls_connection_free(struct tls_connection *c)
+static void connection_free(struct tls_connection *c)
 {
 	if (!c)
 		return;
@@ -224,25 +224,25 @@ static enum transport_result result_of(struct tls_connection *c, int ret)
 	return TRANSPORT_TLS;
 }
 
-enum transport_result tls_connection_read(
-    struct tls_connection *c, void *data, size_t size, size_t *done)
+static enum transport_result connection_read(
+    struct tls_connection *c, void *data, size_t size, bool may_wait, size_t *done)
 {
+	enum transport_result result;
+
 	ERR_clear_error();
 	c->ahead = false;
-	return result_of(c, SSL_read_ex(c->ssl, data, size, done));
-}
-
-void tls_connection_may_wait(struct tls_connection *c, bool may_wait)
-{
 	c->may_wait = may_wait;
+	result = result_of(c, SSL_read_ex(c->ssl, data, size, done));
+	c->may_wait = false;
+	return result;
 }
 
-void tls_connection_hold(struct tls_connection *c)
+static void connection_hold(struct tls_connection *c)
 {
 	c->hold = true;
 }
 
-enum transport_result tls_connection_write(
+static enum transport_result connection_write(
     struct tls_connection *c, const void *data, size_t len, size_t *done)
 {
 	ERR_clear_error();
@@ -250,7 +250,7 @@ enum transport_result tls_connection_write(
 }
 
 /* SSL_shutdown gives 0 when ours is sent and the peer's has not come: we do not wait for that. */
-enum transport_result tls_connection_close(struct tls_connection *c)
+static enum transport_result connection_close(struct tls_connection *c)
 {
 	int ret;
 
@@ -260,20 +260,29 @@ enum transport_result tls_connection_close(struct tls_connection *c)
 	return ret == 0 ? TRANSPORT_DONE : result_of(c, ret);
 }
 
-bool tls_connection_pending(const struct tls_connection *c)
+static bool connection_pending(const struct tls_connection *c)
 {
 	return c->ssl && (c->ahead || SSL_pending(c->ssl) > 0);
 }
 
-uint64_t tls_connection_wire_bytes(const struct tls_connection *c)
+static uint64_t connection_wire_bytes(const struct tls_connection *c)
 {
 	return c->wire_bytes;
 }
 
-const char *tls_connection_text(const struct tls_connection *c)
+static const char *connection_text(const struct tls_connection *c)
 {
 	return c->text ? c->text : "TLS failure";
 }
+
+static const struct transport transport = { .read = connection_read,
+	.write = connection_write,
+	.hold = connection_hold,
+	.close = connection_close,
+	.pending = connection_pending,
+	.wire_bytes = connection_wire_bytes,
+	.text = connection_text,
+	.free = connection_free };
 
 static void note_key_exchange(struct tls_connection *c)
 {
@@ -384,7 +393,7 @@ bool tls_accept(struct stream *s, const struct tls_context *ctx)
 {
 	struct tls_connection *c = connection_new(ctx, stream_fd(s));
 
-	if (!stream_begin_tls(s, c))
+	if (!stream_begin_tls(s, &transport, c))
 		return false;
 	if (!c->ssl)
 		return stream_settle(s, TRANSPORT_TLS);
@@ -426,7 +435,7 @@ bool tls_accept_logged(struct stream *s, const struct tls_context *ctx, const st
 	struct tls_connection *c = connection_new(ctx, stream_fd(s));
 	bool accepted;
 
-	if (!stream_begin_tls(s, c)) {
+	if (!stream_begin_tls(s, &transport, c)) {
 		log_failure(s, peer);
 		return false;
 	}

@@ -12,35 +12,38 @@
 
 #include "net/stream.h"
 
-/* One attempt to move bytes, which never waits (but see tls_connection_may_wait). */
+/* One attempt to move bytes, which never waits but where it says so. */
 enum transport_result {
 	TRANSPORT_DONE,
 	TRANSPORT_WANT_READ,
 	TRANSPORT_WANT_WRITE,
 	TRANSPORT_EOF,
 	TRANSPORT_ERRNO, /* errno tells */
-	TRANSPORT_TLS	 /* tls_connection_text tells */
+	TRANSPORT_TLS	 /* TEXT tells */
 };
 
-enum transport_result tls_connection_read(
-    struct tls_connection *c, void *data, size_t size, size_t *done);
-/* A read may wait as long as the socket lets it. */
-void tls_connection_may_wait(struct tls_connection *c, bool may_wait);
-enum transport_result tls_connection_write(
-    struct tls_connection *c, const void *data, size_t len, size_t *done);
-/* What is written from now on may wait for tls_connection_close, to go out with it. */
-void tls_connection_hold(struct tls_connection *c);
-/* close_notify. */
-enum transport_result tls_connection_close(struct tls_connection *c);
-/* Decrypted bytes that nobody read. */
-bool tls_connection_pending(const struct tls_connection *c);
-/* Bytes on the wire, both directions. */
-uint64_t tls_connection_wire_bytes(const struct tls_connection *c);
-const char *tls_connection_text(const struct tls_connection *c);
-void tls_connection_free(struct tls_connection *c);
+/* A table, so that programs that never speak TLS need not load its library. */
+struct transport {
+	/* MAY_WAIT: as long as the socket lets it. */
+	enum transport_result (*read)(
+	    struct tls_connection *c, void *data, size_t size, bool may_wait, size_t *done);
+	enum transport_result (*write)(
+	    struct tls_connection *c, const void *data, size_t len, size_t *done);
+	/* What is written from now on may wait for CLOSE, to go out with it. */
+	void (*hold)(struct tls_connection *c);
+	/* close_notify. */
+	enum transport_result (*close)(struct tls_connection *c);
+	/* Are there decrypted bytes that nobody read? */
+	bool (*pending)(const struct tls_connection *c);
+	/* Bytes on the wire, both directions. */
+	uint64_t (*wire_bytes)(const struct tls_connection *c);
+	const char *(*text)(const struct tls_connection *c);
+	void (*free)(struct tls_connection *c);
+};
 
 /* True when S can start a handshake; otherwise S has failed. */
-bool stream_begin_tls(struct stream *s, struct tls_connection *c);
+bool stream_begin_tls(
+    struct stream *s, const struct transport *transport, struct tls_connection *c);
 /* Waits as RESULT wants, or makes S fail with it. */
 bool stream_settle(struct stream *s, enum transport_result result);
 
