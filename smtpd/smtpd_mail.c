@@ -18,7 +18,8 @@
 #include "smtpd/smtpd_xclient.h"
 #include "table/table.h"
 
-#define SPACE_EVERY_MS 1000
+#define SPACE_EVERY_MS	 1000
+#define REFRESH_EVERY_MS 10
 
 static bool refuse(struct smtpd *s, unsigned code, const char *dsn, const char *text)
 {
@@ -243,7 +244,12 @@ static bool mail_is_acceptable(struct smtpd *s, struct slice sender, struct slic
 static void refresh_tables(void)
 {
 	static atomic_bool told;
+	static _Atomic int64_t next;
+	int64_t now = clock_ms(), due = atomic_load(&next);
 
+	/* Under load one session looks for all that begin within these milliseconds. */
+	if (now < due || !atomic_compare_exchange_strong(&next, &due, now + REFRESH_EVERY_MS))
+		return;
 	if (!table_refresh_all() && !atomic_exchange(&told, true))
 		(void)kill(getpid(), SIGTERM);
 }

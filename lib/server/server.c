@@ -28,6 +28,8 @@
 
 /* How often a client's own process looks whether it still has a session. */
 #define QUARANTINE_IDLE_MS 10000
+/* Fewer make threads wait for each other, more keep memory that nobody uses. */
+#define ARENAS 4
 /* The sessions with which a process for each core begins to pay. */
 #define BUSY_SESSIONS 16
 
@@ -224,7 +226,7 @@ static void set_limits(void)
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
-	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_ARENA_MAX, ARENAS);
 	umask(077);
 }
 
