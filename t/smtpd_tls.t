@@ -325,12 +325,7 @@ def test_injection():
         with instance.Instance(main=main_cf(smtpd_forbid_unauth_pipelining=forbid)) as mail:
             c = Client(mail.smtp_port, steps=["EHLO x"])
             c.plain.send("STARTTLS\r\nMAIL FROM:<x@example.test>\r\n")
-            reply = "\n".join(c.plain.reply())
-            if forbid == "yes":
-                tap.like(reply, "^554 5.5.0 Error: SMTP protocol synchronization", "refused")
-                tap.equal(c.plain.reply(), [], "and closed")
-                continue
-            tap.like(reply, "^220", "STARTTLS")
+            tap.like("\n".join(c.plain.reply()), "^220", f"STARTTLS, forbidden pipelining: {forbid}")
             c.handshake()
             tap.like(c.ask("RCPT TO:<bob@example.test>"), "^503 5.5.1 Error: need MAIL",
                      "what was sent in clear was never heard")

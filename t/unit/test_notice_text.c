@@ -40,6 +40,7 @@ bool intake_line(struct intake *in, struct slice line, bool complete, struct rea
 static const struct postfix_params params = {
 	.myhostname = "mail.example.com",
 	.myorigin = "example.com",
+	.header_from_format = "standard",
 	.bounce_size_limit = 1000,
 	.maximal_queue_lifetime = 5 * 86400,
 };
