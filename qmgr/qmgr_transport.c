@@ -30,6 +30,8 @@
 #define DESTINATIONS_MAX 10000
 /* A new duration counts this part of the mean. */
 #define MEAN_WEIGHT 8
+/* With those that are stored so many times the limit's deliveries run. */
+#define STORED_TIMES 4
 
 enum transport_kind { TRANSPORT_AGENT, TRANSPORT_ERROR, TRANSPORT_RETRY, TRANSPORT_DISCARD };
 
@@ -39,7 +41,7 @@ struct transport {
 	struct list ready; /* destinations with a batch and room for it */
 	struct map destinations;
 	struct list running; /* batches */
-	unsigned running_count, limit, destination_limit, recipient_limit;
+	unsigned running_count, stored_count, limit, destination_limit, recipient_limit;
 	bool runs_suspect; /* alone */
 	struct channel *channel;
 	struct loop_watch watch;
@@ -54,7 +56,7 @@ struct destination {
 	char *nexthop;
 	struct list node; /* in transport->ready */
 	struct list batches;
-	unsigned running;
+	unsigned running, stored;
 	int64_t mean_us; /* of recent deliveries; 0: none yet */
 	int64_t dead_until;
 	struct reason dead;
@@ -66,6 +68,7 @@ struct batch {
 	struct message *message;
 	struct destination *destination;
 	bool is_running;
+	bool is_stored; /* it waits for a sync that is shared, and takes nobody's place */
 	uint64_t number;
 	int64_t started_us;
 	bool has_site_failure;
@@ -233,10 +236,17 @@ static void batch_unlink(struct batch *b)
 	free(b);
 }
 
+/* Those that are stored do not count, but there is an end to it. */
+static bool has_room(unsigned running, unsigned stored, unsigned limit)
+{
+	return running - stored < limit && running / STORED_TIMES < limit;
+}
+
 static void update_ready(struct destination *d)
 {
 	struct transport *t = d->transport;
-	bool can_run = !list_is_empty(&d->batches) && d->running < t->destination_limit;
+	bool can_run =
+	    !list_is_empty(&d->batches) && has_room(d->running, d->stored, t->destination_limit);
 
 	if (!can_run)
 		list_del(&d->node);
@@ -414,7 +424,8 @@ static void pump(struct transport *t)
 			return;
 		disconnect(t);
 	}
-	while (!qm.draining && !list_is_empty(&t->ready) && t->running_count < t->limit) {
+	while (!qm.draining && !list_is_empty(&t->ready) &&
+	       has_room(t->running_count, t->stored_count, t->limit)) {
 		struct destination *d = list_entry(t->ready.next, struct destination, node);
 		struct batch *b = list_entry(d->batches.next, struct batch, node);
 
@@ -491,6 +502,8 @@ static void end_batch(struct transport *t, struct batch *b, const struct reason 
 		note_duration(d, clock_wall_us() - b->started_us);
 	d->running--;
 	t->running_count--;
+	d->stored -= b->is_stored;
+	t->stored_count -= b->is_stored;
 	qm.deliveries--;
 	batch_unlink(b);
 	update_ready(d);
@@ -498,6 +511,16 @@ static void end_batch(struct transport *t, struct batch *b, const struct reason 
 	if (site_failed)
 		note_site_failure(d, &cause);
 	qmgr_check_drained();
+}
+
+static void note_stored(struct transport *t, struct batch *b)
+{
+	if (b->is_stored)
+		return;
+	b->is_stored = true;
+	b->destination->stored++;
+	t->stored_count++;
+	update_ready(b->destination);
 }
 
 static bool take_report(struct transport *t, const struct msg *m, struct arena *arena)
@@ -520,6 +543,8 @@ static bool take_report(struct transport *t, const struct msg *m, struct arena *
 		b->has_site_failure = true;
 		b->site_failure = report.site_failure;
 	}
+	if (report.stored && !report.end)
+		note_stored(t, b);
 	if (report.end)
 		end_batch(t, b, &unavailable);
 	return true;

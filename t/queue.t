@@ -450,13 +450,32 @@ def test_commands_while_running(q):
               "postsuper: Deleted: 2 messages\n", "-d ALL maildrop")
 
 
+def test_stored():
+    """What only waits for a shared sync leaves its place to others, up to a limit."""
+    with Queue(test_destination_concurrency_limit="2") as q:
+        def begun():
+            return len([l for l in q.lines("test") if " begins " in l])
+        children = [q.inject("a@x.test", f"stored{i}@y.test", options=["-w", "50"], wait=False)
+                    for i in range(11)]
+        idents = [ident for ident, _ in children]
+        tap.equal([child.communicate(timeout=60)[0].strip() for _, child in children],
+                  ["SPOOLED"] * 11, "nobody waits for them")
+        wait_until(lambda: begun() >= 8, "four times the limit run")
+        time.sleep(0.3)
+        tap.equal(begun(), 8, "and no more")
+        with open(q.path("log/test.txt.go"), "w", encoding="ascii"):
+            pass
+        wait_until(lambda: all(q.is_removed(ident) for ident in idents), "all are delivered")
+        tap.equal(begun(), 11, "each once")
+
+
 def main():
     with Queue() as q:
         tap.run(lambda: test_direct(q), lambda: test_failures(q), lambda: test_folded(q),
                 lambda: test_overrides(q), lambda: test_offer(q),
                 lambda: test_commands_while_running(q), lambda: test_reload(q),
                 lambda: test_crashes(q), lambda: test_deadly(q), lambda: test_found(q),
-                lambda: test_commands(q))
+                lambda: test_commands(q), test_stored)
 
 
 main()

@@ -7,9 +7,9 @@
  *hold, -F, -R: with a filter or redirect record, -x: dies after "offer", "spooling" or "link", or
  *gives it up ("abandon") queue_tool agent SOCKET LOG delivers as the recipient's local part says:
  *ok..., defer..., bounce..., slow... (500 ms; slow-... gets a line when it begins), once... (defers
- *the first time), site... (the whole destination fails), never... (dies); LOG gets a line for each
- *queue_tool bounce SOCKET LOG LOG gets a line for each notice; refuses those for a sender
- *no-notice@...
+ *the first time), site... (the whole destination fails), stored... (gets a line, gives its place
+ *up, and ends when LOG.go is there), never... (dies); LOG gets a line for each queue_tool bounce
+ *SOCKET LOG LOG gets a line for each notice; refuses those for a sender no-notice@...
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -161,6 +161,8 @@ static void note(const char *id, const char *what, const char *whom)
 	pthread_mutex_unlock(&record_lock);
 }
 
+static char *go_path;
+
 static bool seen_before(const char *whom)
 {
 	static char *seen[100];
@@ -189,6 +191,12 @@ static void deliver_one(struct delivery *d, size_t i)
 		if (whom[4] == '-')
 			note(d->request->id, "begins", whom);
 		usleep(500000);
+	}
+	if (strncmp(whom, "stored", 6) == 0) {
+		note(d->request->id, "begins", whom);
+		delivery_stored(d);
+		while (access(go_path, F_OK) == -1)
+			usleep(10000);
 	}
 	reason_set(&o.why, "2.0.0", "delivered");
 	if (strncmp(whom, "bounce", 6) == 0) {
@@ -250,6 +258,7 @@ static int serve(const char *path, const char *log, void (*fn)(void *))
 	int listener = socket_unix_listen(path, 0666, (uid_t)-1, (gid_t)-1, 100);
 
 	record = fopen(log, "ae");
+	go_path = xasprintf("%s.go", log);
 	if (listener == -1 || !record)
 		fatal("%s: %s", path, strerror(errno));
 	for (;;) {

@@ -5,8 +5,8 @@
  * added what the administrator set, when the link was made; a worker delivers.
  *
  * A call has the read-only queue file as its descriptor.  The worker answers with one struct
- * virtual_result per recipient: what has none when the worker is gone was not delivered, as far as
- * we know.
+ * virtual_result per recipient, perhaps with another one before it: what has none when the worker
+ * is gone was not delivered, as far as we know.
  */
 #ifndef PC_VIRTUAL_VIRTUAL_H
 #define PC_VIRTUAL_VIRTUAL_H
@@ -30,9 +30,15 @@
 #define VIRTUAL_PATH_MAX 4096
 #define VIRTUAL_HEAD_MAX 8000
 
+enum virtual_state {
+	VIRTUAL_FAILED,
+	VIRTUAL_SENT,  /* durable */
+	VIRTUAL_STORED /* no result yet: only a slow sync is missing, which deliveries share */
+};
+
 struct virtual_result {
 	uint32_t index; /* of the recipient in the request */
-	uint32_t sent;	/* 1: durable */
+	uint32_t state;
 	struct reason why;
 };
 

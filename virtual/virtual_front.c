@@ -53,7 +53,8 @@ struct job {
 	struct delivery *d;
 	struct destination *list;
 	pthread_mutex_t lock;
-	unsigned users; /* groups, and the thread that began */
+	size_t unstored; /* recipients that neither have a result nor wait for a shared sync */
+	unsigned users;	 /* groups, and the thread that began */
 };
 
 /* Recipients of one call. */
@@ -61,7 +62,7 @@ struct group {
 	struct uid_call call; /* first */
 	struct job *job;
 	size_t members[VIRTUAL_GROUP_MAX];
-	bool reported[VIRTUAL_GROUP_MAX];
+	bool reported[VIRTUAL_GROUP_MAX], stored[VIRTUAL_GROUP_MAX];
 	size_t count, reported_count;
 };
 
@@ -293,6 +294,19 @@ static void report_rest(struct group *g, const struct reason *why)
 			delivery_result(g->job->d, g->members[i], &o);
 }
 
+/* True when that was the last one that kept the delivery's place. */
+static bool note_stored(struct job *job, bool *stored)
+{
+	bool last;
+
+	pthread_mutex_lock(&job->lock);
+	job->unstored -= !*stored;
+	last = !*stored && job->unstored == 0;
+	pthread_mutex_unlock(&job->lock);
+	*stored = true;
+	return last;
+}
+
 /* The worker runs under a user's rights: what it says is checked, and concerns its group alone. */
 static bool take_result(struct group *g, struct virtual_result *result)
 {
@@ -300,10 +314,15 @@ static bool take_result(struct group *g, struct virtual_result *result)
 
 	result->why.dsn[sizeof(result->why.dsn) - 1] = '\0';
 	result->why.text[sizeof(result->why.text) - 1] = '\0';
-	if (result->index >= g->count || g->reported[result->index] ||
-	    !dsn_is_valid(result->why.dsn))
+	if (result->index >= g->count || g->reported[result->index])
 		return false;
-	if (!result->sent)
+	if (note_stored(g->job, &g->stored[result->index]) && result->state == VIRTUAL_STORED)
+		delivery_stored(g->job->d);
+	if (result->state == VIRTUAL_STORED)
+		return true;
+	if (!dsn_is_valid(result->why.dsn))
+		return false;
+	if (result->state != VIRTUAL_SENT)
 		o.status = result->why.dsn[0] == '5' ? DELIVERY_BOUNCED : DELIVERY_DEFERRED;
 	reason_set(&o.why, result->why.dsn, "%s", result->why.text);
 	g->reported[result->index] = true;
@@ -423,7 +442,7 @@ void virtual_front_deliver(struct delivery *d)
 	size_t count = d->request->recipient_count;
 	struct job *job = xcalloc(1, sizeof(*job));
 
-	*job = (struct job){ .d = d, .users = 1 };
+	*job = (struct job){ .d = d, .users = 1, .unstored = count };
 	job->list = xcalloc(count + 1, sizeof(*job->list));
 	pthread_mutex_init(&job->lock, NULL);
 	delivery_keep(d);
@@ -433,8 +452,10 @@ void virtual_front_deliver(struct delivery *d)
 		struct delivery_outcome o = { .relay = "virtual" };
 
 		job->list[i].waits = look_up(d, i, &job->list[i], &o);
-		if (!job->list[i].waits)
-			delivery_result(d, i, &o);
+		if (job->list[i].waits)
+			continue;
+		job->unstored--;
+		delivery_result(d, i, &o);
 	}
 	if (has_link(job))
 		start_all(job);

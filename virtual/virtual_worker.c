@@ -78,6 +78,8 @@ struct content {
 	struct content_reader reader;
 	bool newline;  /* the line that was given last wants its end */
 	bool open_end; /* the piece that was given last is no whole line */
+	struct uid_work *work;
+	uint32_t index; /* of the recipient */
 };
 
 static bool next_piece(void *arg, struct slice *piece, struct reason *why)
@@ -114,18 +116,39 @@ static bool next_piece(void *arg, struct slice *piece, struct reason *why)
 		}
 }
 
-static bool deliver(const struct store_location *location, int fd, off_t data_offset,
-    struct slice head, uint64_t limit, struct reason *why)
+static void say_stored(void *arg)
 {
-	struct content content = { .newline = false };
+	const struct content *c = arg;
+	struct virtual_result result;
+
+	memset(&result, 0, sizeof(result));
+	result.index = c->index;
+	result.state = VIRTUAL_STORED;
+	(void)uid_work_answer(c->work, &result, sizeof(result));
+}
+
+/* What is the same for the recipients of a call. */
+struct work {
+	struct uid_work *call;
+	const char *base;
+	uint64_t limit;
+	int64_t data_offset;
+	int fd;
+};
+
+static bool deliver(const struct store_location *location, const struct work *work, uint32_t index,
+    struct slice head, struct reason *why)
+{
+	struct content content = { .work = work->call, .index = index };
 	struct store_source source = { .next = next_piece,
+		.stored = say_stored,
 		.arg = &content,
 		.head = head,
-		.limit = limit,
+		.limit = work->limit,
 		.proc_fd = server_context()->proc_fd };
 	bool ok;
 
-	content_reader_init(&content.reader, fd, data_offset);
+	content_reader_init(&content.reader, work->fd, (off_t)work->data_offset);
 	ok = store_deliver(location, &source, why);
 	content_reader_release(&content.reader);
 	return ok;
@@ -138,17 +161,9 @@ static void warn_about_access(const struct reason *why)
 	log_warning("perhaps you need to create the maildirs in advance");
 }
 
-/* What is the same for the recipients of a call. */
-struct work {
-	const char *base;
-	uint64_t limit;
-	int64_t data_offset;
-	int fd;
-};
-
 static bool read_call(const struct msg *how, struct uid_work *w, struct work *work)
 {
-	*work = (struct work){ .fd = w->fd_count == 1 ? w->fds[0] : -1 };
+	*work = (struct work){ .call = w, .fd = w->fd_count == 1 ? w->fds[0] : -1 };
 	return work->fd >= 0 && msg_get_str(how, VIRTUAL_BASE, &w->arena, &work->base) &&
 	       msg_get_u64(how, VIRTUAL_LIMIT, &work->limit) &&
 	       msg_get_i64(&w->msg, VIRTUAL_DATA, &work->data_offset);
@@ -167,10 +182,9 @@ static void serve_one(
 	path_text[path.len] = '\0';
 	if (!store_location_virtual(&location, work->base, path_text, &result->why))
 		return;
-	if (deliver(
-		&location, work->fd, (off_t)work->data_offset, head, work->limit, &result->why)) {
+	if (deliver(&location, work, result->index, head, &result->why)) {
 		reason_set(&result->why, "2.0.0", "delivered to maildir");
-		result->sent = 1;
+		result->state = VIRTUAL_SENT;
 	} else if (errno == EACCES) {
 		warn_about_access(&result->why);
 	}

@@ -8,7 +8,8 @@
  *   qmgr -> agent   DELIVER  one message to some recipients with one next hop, and a read-only
  *                            descriptor of its queue file
  *                   CANCEL   start no further recipient of that delivery
- *   agent -> qmgr   RESULT   of one or more recipients; the last one of a delivery says end
+ *   agent -> qmgr   RESULT   of one or more recipients; the last one of a delivery says end; one
+ *                            without recipients may say stored, see delivery_stored
  *                   LEAVE    this process is being replaced: it serves what was sent, and qmgr
  *                            sends what comes next over a new connection, and ends this one
  *
@@ -121,6 +122,12 @@ void delivery_result_rest(struct delivery *d, const struct delivery_outcome *out
  * destination.  Beside the results, before the end.
  */
 void delivery_site_failed(struct delivery *d, const struct reason *why);
+/*
+ * All that this delivery does in parallel with others is done: what is left is to wait for a sync
+ * that it shares with them.  qmgr gives its place under the concurrency limits to another one (the
+ * peer's deliveries end there); the results follow.  Once, for deliveries that take long.
+ */
+void delivery_stored(struct delivery *d);
 /* qmgr is gone or has cancelled: start no further recipient (they stay without result). */
 bool delivery_should_stop(const struct delivery *d);
 /* In deliver(): it will end later, by delivery_end.  Without this the end is deliver's return. */
@@ -157,6 +164,7 @@ struct delivery_report {
 	struct delivery_report_item *items;
 	size_t item_count;
 	bool end;
+	bool stored; /* delivery_stored */
 	bool has_site_failure;
 	struct reason site_failure;
 };
@@ -164,6 +172,7 @@ void delivery_report_begin(struct msg_out *m, uint64_t number);
 void delivery_report_add(
     struct msg_out *m, size_t index, const struct delivery_outcome *outcome, int64_t end_us);
 void delivery_report_site(struct msg_out *m, const struct reason *why);
+void delivery_report_stored(struct msg_out *m);
 void delivery_report_end(struct msg_out *m);
 bool delivery_report_parse(
     const struct msg *m, struct arena *arena, struct delivery_report *report);

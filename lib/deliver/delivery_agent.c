@@ -144,6 +144,17 @@ void delivery_site_failed(struct delivery *d, const struct reason *why)
 	pthread_mutex_unlock(&r->lock);
 }
 
+void delivery_stored(struct delivery *d)
+{
+	struct running *r = running_of(d);
+
+	pthread_mutex_lock(&r->lock);
+	begin_report(r);
+	delivery_report_stored(&r->report);
+	send_report(r);
+	pthread_mutex_unlock(&r->lock);
+}
+
 bool delivery_should_stop(const struct delivery *d)
 {
 	const struct running *r = running_of(d);

@@ -194,6 +194,11 @@ void delivery_report_site(struct msg_out *m, const struct reason *why)
 	msg_add_str(m, "site_text", why->text);
 }
 
+void delivery_report_stored(struct msg_out *m)
+{
+	msg_add_u64(m, "stored", 1);
+}
+
 void delivery_report_end(struct msg_out *m)
 {
 	msg_add_u64(m, "end", 1);
@@ -268,12 +273,13 @@ static bool parse_items(const struct msg *m, struct arena *arena, struct deliver
 bool delivery_report_parse(const struct msg *m, struct arena *arena, struct delivery_report *report)
 {
 	const char *dsn = NULL, *text = NULL;
-	uint64_t end;
+	uint64_t end, stored;
 
 	*report = (struct delivery_report){ .number = 0 };
 	if (!msg_is(m, "RESULT") || !msg_get_u64(m, "number", &report->number))
 		return false;
 	report->end = msg_get_u64(m, "end", &end) && end == 1;
+	report->stored = msg_get_u64(m, "stored", &stored) && stored == 1;
 	if (msg_get_str(m, "site_dsn", arena, &dsn)) {
 		report->has_site_failure = true;
 		if (!msg_get_str(m, "site_text", arena, &text) ||

@@ -16,11 +16,14 @@
 #include "sys/file.h"
 
 #define BUFFER_BYTES 65536
+/* A disk that took so long for the message will do so for its directory. */
+#define SLOW_SYNC_MS 20
 
 struct writing {
 	int fd;
 	struct strbuf buf;
 	uint64_t size, vsize, limit;
+	bool is_slow; /* the disk */
 	char last;
 };
 
@@ -69,12 +72,15 @@ static bool write_message(struct writing *w, const struct store_source *source, 
 {
 	struct slice piece = SLICE_NULL;
 	bool ok = put(w, source->head, why);
+	int64_t before;
 
 	while (ok && (ok = source->next(source->arg, &piece, why)) && piece.len > 0)
 		ok = put(w, piece, why);
 	ok = ok && flush(w, why);
+	before = clock_ms();
 	if (ok && file_sync(w->fd) < 0)
 		ok = fail(why, "4.3.0", "error writing message");
+	w->is_slow = clock_ms() - before >= SLOW_SYNC_MS;
 	return ok;
 }
 
@@ -102,15 +108,18 @@ static bool link_message(struct maildir_target *t, struct tmpfile *tmp, const st
 }
 
 static bool link_durably(const struct store_location *location, struct maildir_target *t,
-    struct tmpfile *tmp, const struct writing *w, int proc_fd, struct reason *why)
+    struct tmpfile *tmp, const struct writing *w, const struct store_source *source,
+    struct reason *why)
 {
 	char name[256], what[1200];
 	int saved;
 
-	if (!link_message(t, tmp, w, proc_fd, name)) {
+	if (!link_message(t, tmp, w, source->proc_fd, name)) {
 		(void)snprintf(what, sizeof(what), "create maildir file %s/new", t->path);
 		return fail(why, "4.2.0", what);
 	}
+	if (w->is_slow && source->stored != NULL)
+		source->stored(source->arg);
 	if (dirsync_wait(t->new_dir) == 0 && maildir_target_durable(t, location->base_len) == 0)
 		return true;
 	saved = errno;
@@ -134,8 +143,7 @@ static bool deliver_to(const struct store_location *location, struct maildir_tar
 	}
 	w.fd = tmp.fd;
 	strbuf_init(&w.buf, BUFFER_BYTES);
-	ok = write_message(&w, source, why) &&
-	     link_durably(location, t, &tmp, &w, source->proc_fd, why);
+	ok = write_message(&w, source, why) && link_durably(location, t, &tmp, &w, source, why);
 	saved = errno;
 	strbuf_release(&w.buf);
 	tmpfile_close(&tmp);

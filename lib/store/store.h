@@ -60,6 +60,11 @@ struct store_source {
 	 * the message cannot be read, and the delivery fails with that.
 	 */
 	bool (*next)(void *arg, struct slice *piece, struct reason *why);
+	/*
+	 * The message has its name, and a slow disk's sync of the directory is waited for, which
+	 * deliveries share.  Not called where that takes no time.  May be NULL.
+	 */
+	void (*stored)(void *arg);
 	void *arg;
 	struct slice head; /* lines in front of the message */
 	uint64_t limit;	   /* bytes that the stored message may have, its head included; 0: any */

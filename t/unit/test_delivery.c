@@ -110,6 +110,26 @@ static void test_request(void **state)
 	arena_release(&arena);
 }
 
+static void test_stored(void **state)
+{
+	struct arena arena = ARENA_INIT;
+	struct msg_out out = { 0 };
+	struct delivery_report got;
+	struct msg m;
+
+	(void)state;
+	delivery_report_begin(&out, 9);
+	delivery_report_stored(&out);
+	m = parsed(&out, &arena);
+	assert_true(delivery_report_parse(&m, &arena, &got));
+	want_int("number", got.number, 9);
+	want_int("stored", got.stored, true);
+	want_int("end", got.end, false);
+	want_int("results", got.item_count, 0);
+	msg_release(&out);
+	arena_release(&arena);
+}
+
 static void test_notice(void **state)
 {
 	struct notice_recipient to = { .action = "failed",
@@ -285,6 +305,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_delays),
 		cmocka_unit_test(test_request),
+		cmocka_unit_test(test_stored),
 		cmocka_unit_test(test_notice),
 		cmocka_unit_test(test_agent),
 		cmocka_unit_test(test_agent_wants_a_file),
