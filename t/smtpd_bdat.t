@@ -86,7 +86,10 @@ def test_tiny_chunks():
                 before = memory()
         tap.equal(reply, "250 2.0.0 Ok: 1 bytes", f"{count} chunks of a byte")
         grown = memory() - before
-        tap.ok(grown < 100, "memory does not grow with them", f"{grown} pages")
+        if os.environ.get("PC_SANITIZERS", "no") == "no":
+            tap.ok(grown < 100, "memory does not grow with them", f"{grown} pages")
+        else:
+            tap.skip("sanitizers keep what is freed for a while", "memory does not grow with them")
         tap.like(d.ask(b"BDAT 0 LAST\r\n"), "^250 ", "and the message is whole")
     body = contents("tiny")
     tap.equal(body.count(b"x"), count, "with each of them in it")

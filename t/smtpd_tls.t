@@ -268,7 +268,11 @@ def test_hostile_names():
                 d.sock.recv(100)
             if i == 200:
                 before = memory(mail)
-        tap.ok(memory(mail) - before < 4096, "names that nobody knows leave nothing behind")
+        if os.environ.get("PC_SANITIZERS", "no") == "no":
+            tap.ok(memory(mail) - before < 4096, "names that nobody knows leave nothing behind")
+        else:
+            tap.skip("sanitizers keep what is freed for a while",
+                     "names that nobody knows leave nothing behind")
         tap.ok(shown(mail.smtp_port, "a.example") == CA.der("a"), "and the next client is served")
 
 
