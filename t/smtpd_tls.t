@@ -276,6 +276,14 @@ def test_hostile_names():
         tap.ok(shown(mail.smtp_port, "a.example") == CA.der("a"), "and the next client is served")
 
 
+def shows(mail, name):
+    """A process that leaves at the reload may say 421 to the connection that it took last."""
+    try:
+        return shown(mail.smtp_port) == CA.der(name)
+    except OSError:
+        return False
+
+
 def test_reload():
     with instance.Instance(main=main_cf(smtpd_tls_chain_files=f"{DIR}/live.pem")) as mail:
         shutil.copy(CA.path("a.chain"), CA.path("live.new"))
@@ -286,7 +294,7 @@ def test_reload():
                 tap.like(old.ask(step), "^250", f"before the reload: {step}")
             os.rename(CA.path("live.new"), CA.path("live.pem"))
             tap.equal(mail.command("postfix", "-c", mail.path("etc/postfix"), "reload").returncode, 0, "reload")
-            instance.wait_until(lambda: shown(mail.smtp_port) == CA.der("a"), "the new certificate")
+            instance.wait_until(lambda: shows(mail, "a"), "the new certificate")
             tap.ok(True, "the new certificate is shown")
             tap.like(old.ask("DATA"), "^354", "the old session goes on")
             tap.like(old.ask("Subject: x\r\n\r\nx\r\n."), "^250", "to the end of its message")
