@@ -23,7 +23,15 @@
 #define RESOLV_CONF "/etc/resolv.conf"
 
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
-static ares_channel kept[2]; /* resolv.conf as dns_open saw it, without and with search list */
+
+/* resolv.conf as dns_open saw it, without and with search list; a channel would be 70 KiB each. */
+static struct kept {
+	bool known;
+	struct ares_options options;
+	int mask;
+	struct ares_addr_port_node *servers;
+} kept[2];
+
 static char *test_server;
 
 static void start_library(void)
@@ -44,13 +52,33 @@ static bool channel_new(ares_channel *channel, bool search)
 	return ares_init_options(channel, &options, mask) == ARES_SUCCESS;
 }
 
+static void forget_kept(struct kept *k)
+{
+	if (!k->known)
+		return;
+	ares_destroy_options(&k->options);
+	ares_free_data(k->servers);
+	k->known = false;
+}
+
+static void keep(struct kept *k, bool search)
+{
+	ares_channel channel;
+
+	if (!channel_new(&channel, search))
+		return;
+	k->known = ares_save_options(channel, &k->options, &k->mask) == ARES_SUCCESS;
+	k->servers = NULL;
+	if (k->known && ares_get_servers_ports(channel, &k->servers) != ARES_SUCCESS)
+		forget_kept(k);
+	ares_destroy(channel);
+}
+
 void dns_open(void)
 {
 	for (int search = 0; search < 2; search++) {
-		if (kept[search])
-			ares_destroy(kept[search]);
-		if (!channel_new(&kept[search], search))
-			kept[search] = NULL;
+		forget_kept(&kept[search]);
+		keep(&kept[search], search);
 	}
 }
 
@@ -61,15 +89,25 @@ void dns_use_server(const char *server)
 	dns_files_changed();
 }
 
-/* Copying a channel only reads it, so threads may share the kept ones. */
+/* As what was kept says. */
+static bool channel_again(ares_channel *channel, struct kept *k)
+{
+	if (ares_init_options(channel, &k->options, k->mask) != ARES_SUCCESS)
+		return false;
+	if (ares_set_servers_ports(*channel, k->servers) == ARES_SUCCESS)
+		return true;
+	ares_destroy(*channel);
+	return false;
+}
+
 static bool channel_make(ares_channel *channel, bool search)
 {
-	if (kept[search] && access(RESOLV_CONF, R_OK) == -1) {
-		if (ares_dup(channel, kept[search]) != ARES_SUCCESS)
-			return false;
-	} else if (!channel_new(channel, search)) {
+	bool made = kept[search].known && access(RESOLV_CONF, R_OK) == -1
+			? channel_again(channel, &kept[search])
+			: channel_new(channel, search);
+
+	if (!made)
 		return false;
-	}
 	if (!test_server || ares_set_servers_ports_csv(*channel, test_server) == ARES_SUCCESS)
 		return true;
 	ares_destroy(*channel);

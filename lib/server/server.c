@@ -353,6 +353,9 @@ static void serve(struct server_process *p)
 		quarantine_start(p);
 	/* What master said meanwhile may have been read together with START. */
 	master_ready(&master_watch, EPOLLIN);
+	/* What was needed to get ready only: the configuration's text, the filter of system calls.
+	 */
+	(void)malloc_trim(0);
 	loop_run(p->ctx.loop);
 }
 

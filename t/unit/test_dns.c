@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -449,6 +450,34 @@ static void test_threads(void **state)
 		pthread_join(threads[i], NULL);
 }
 
+/* Where there is no resolv.conf any more. */
+static void test_jail(void **state)
+{
+	int status = -1;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("# chroot(2) is root's\n");
+		skip();
+	}
+	pid = fork();
+	assert_int_not_equal(pid, -1);
+	if (pid == 0) {
+		struct net_addr addrs[3];
+		enum dns_result result;
+		size_t count = 0;
+
+		dns_open();
+		dns_files_changed(); /* no channel from before */
+		if (chroot("/proc/self/fdinfo") == 0 && chdir("/") == 0)
+			count = dns_addresses_of("both.test", AF_UNSPEC, SOON, addrs, 3, &result);
+		_exit(count == 3 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	want_int("found", status, 0);
+}
+
 /* What was kept holds as long as the files do. */
 static void test_shared(void **state)
 {
@@ -484,6 +513,7 @@ int main(void)
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_jail),
 		cmocka_unit_test(test_shared),
 	};
 
