@@ -39,6 +39,7 @@ int main(int argc, char **argv)
 		    strerror(errno));
 		log_warning("Cannot contact class %s service %s - perhaps the mail system is down",
 		    argv[optind], argv[optind + 1]);
+		free(name);
 		return 1;
 	}
 	free(name);
