@@ -264,6 +264,34 @@ static struct intake *intake_new(struct intake_service *service, const struct in
 	return in;
 }
 
+/* doc/QUEUE.md 2.4: what qmgr cannot know better is decided here. */
+static unsigned offer_flags(const struct intake *in)
+{
+	const struct postfix_params *params = in->service->config.params;
+
+	if (in->hold)
+		return OFFER_HOLD;
+	if (in->never_wait || in->recipient_count > params->postcote_deliver_recipient_limit ||
+	    in->size > params->postcote_deliver_size_limit)
+		return OFFER_NEVER_WAIT;
+	return 0;
+}
+
+/*
+ * What is small and will be delivered at once, as far as we know, touches no disk on its way to the
+ * recipients' (doc/QUEUE.md 3, D0).
+ */
+static int open_file(void *arg, bool whole)
+{
+	struct intake *in = arg;
+	int dirfd = dirsync_fd(in->service->incoming);
+
+	if (whole && offer_flags(in) == 0)
+		return tmpfile_open_memory(&in->file, dirfd, QUEUE_FILE_MODE) < 0 ? -1
+										  : in->file.fd;
+	return tmpfile_open(&in->file, dirfd, QUEUE_FILE_MODE) < 0 ? -1 : in->file.fd;
+}
+
 static bool begin_file(
     struct intake *in, const struct intake_origin *origin, struct slice sender, struct reason *why)
 {
@@ -273,12 +301,7 @@ static bool begin_file(
 	in->sender = strbuf_detach(&mapped);
 	if (!ok)
 		return false;
-	if (tmpfile_open(&in->file, dirsync_fd(in->service->incoming), QUEUE_FILE_MODE) < 0) {
-		log_as(in->service->log_name, LOG_LEVEL_WARNING, "create file in incoming: %s",
-		    strerror(errno));
-		return intake_fail(in, why, "4.3.0", INTAKE_WRITE_ERROR);
-	}
-	queue_writer_init(&in->writer, in->file.fd);
+	queue_writer_init_late(&in->writer, open_file, in);
 	queue_writer_begin(&in->writer, in->arrival_us, slice_of(in->sender));
 	write_origin(in, origin);
 	write_warn_time(in);
@@ -409,20 +432,9 @@ static bool finish_file(struct intake *in, struct reason *why)
 		write_attribute(in, "message_id", in->message_id);
 	queue_writer_finish(&in->writer, (in->smtputf8 ? QUEUE_SENDOPT_SMTPUTF8 : 0U) |
 					     (in->require_tls ? QUEUE_SENDOPT_REQUIRETLS : 0U));
+	if (in->writer.error == 0 && tmpfile_seal(&in->file) == -1)
+		in->writer.error = errno;
 	return intake_check_writer(in, why);
-}
-
-/* doc/QUEUE.md 2.4: what qmgr cannot know better is decided here. */
-static unsigned offer_flags(const struct intake *in)
-{
-	const struct postfix_params *params = in->service->config.params;
-
-	if (in->hold)
-		return OFFER_HOLD;
-	if (in->never_wait || in->recipient_count > params->postcote_deliver_recipient_limit ||
-	    in->size > params->postcote_deliver_size_limit)
-		return OFFER_NEVER_WAIT;
-	return 0;
 }
 
 bool intake_commit(struct intake *in, struct reason *why)

@@ -25,6 +25,13 @@ void queue_writer_init(struct queue_writer *w, int fd)
 	strbuf_init(&w->buf, BUFFER_FULL + 2 * QUEUE_RECORD_MAX);
 }
 
+void queue_writer_init_late(struct queue_writer *w, int (*open)(void *arg, bool whole), void *arg)
+{
+	queue_writer_init(w, -1);
+	w->open = open;
+	w->open_arg = arg;
+}
+
 void queue_writer_release(struct queue_writer *w)
 {
 	strbuf_release(&w->buf);
@@ -37,6 +44,10 @@ static off_t position(const struct queue_writer *w)
 
 static void flush(struct queue_writer *w)
 {
+	if (!w->error && w->fd == -1) {
+		w->fd = w->open(w->open_arg, w->whole);
+		w->error = w->fd == -1 ? errno : 0;
+	}
 	if (!w->error && file_pwrite_all(w->fd, strbuf_slice(&w->buf), w->written) == -1)
 		w->error = errno;
 	w->written += (off_t)w->buf.len;
@@ -190,6 +201,7 @@ int queue_writer_finish(struct queue_writer *w, unsigned sendopts)
 	put(w, QR_END, SLICE_NULL);
 	if (!w->error)
 		patch_size(w, sendopts);
+	w->whole = w->written == 0;
 	flush(w);
 	return w->error;
 }

@@ -24,7 +24,7 @@
 enum queue_sendopts { QUEUE_SENDOPT_SMTPUTF8 = 1, QUEUE_SENDOPT_REQUIRETLS = 32 };
 
 struct queue_writer {
-	int fd; /* borrowed, at offset 0 */
+	int fd; /* borrowed, at offset 0; -1: not opened yet */
 	struct strbuf buf;
 	off_t written;	   /* bytes of the file before buf */
 	off_t data_offset; /* of the first content record; 0 before queue_writer_content */
@@ -32,8 +32,16 @@ struct queue_writer {
 	unsigned long recipient_count;
 	uint32_t crc;
 	int error; /* errno of the first failure */
+	bool whole;
+	int (*open)(void *arg, bool whole);
+	void *open_arg;
 };
 void queue_writer_init(struct queue_writer *w, int fd);
+/*
+ * The file is opened when there is something to write: OPEN returns its descriptor, or -1 with
+ * errno.  WHOLE: all of it is written at once now, and it has less than 64 KiB.
+ */
+void queue_writer_init_late(struct queue_writer *w, int (*open)(void *arg, bool whole), void *arg);
 void queue_writer_release(struct queue_writer *w);
 
 /*

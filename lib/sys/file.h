@@ -45,8 +45,17 @@ struct tmpfile {
 	int fd;
 	int dirfd;     /* borrowed */
 	char name[64]; /* "" when unnamed */
+	bool memory;   /* tmpfile_open_memory */
+	mode_t mode;
 };
 int tmpfile_open(struct tmpfile *tmp, int dirfd, mode_t mode);
+/*
+ * The same, but the file is in memory alone until tmpfile_link copies it into DIRFD's file system:
+ * for small files most of which never get a name.  FD is another one afterwards.
+ */
+int tmpfile_open_memory(struct tmpfile *tmp, int dirfd, mode_t mode);
+/* What is in memory is never written to again, by whoever holds a descriptor.  0, or -1. */
+int tmpfile_seal(struct tmpfile *tmp);
 /*
  * Gives the file the name NAME in DIRFD; EEXIST when that exists (never replaces).  Goes through
  * PROC_FD, a descriptor of /proc/self/fd taken before any jail by this very process (a parent's

@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,13 +48,83 @@ static int open_named(struct tmpfile *tmp, mode_t mode)
 
 int tmpfile_open(struct tmpfile *tmp, int dirfd, mode_t mode)
 {
-	tmp->dirfd = dirfd;
-	tmp->name[0] = '\0';
+	*tmp = (struct tmpfile){ .dirfd = dirfd, .mode = mode };
 	tmp->fd = open_unnamed(dirfd, mode);
 	/* EISDIR is what kernels without O_TMPFILE make of the flags. */
 	if (tmp->fd == -1 && (errno == EOPNOTSUPP || errno == EISDIR))
 		open_named(tmp, mode);
 	return tmp->fd == -1 ? -1 : 0;
+}
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
+#endif
+
+/* Kernels that know the flag want to hear that nobody will execute it. */
+static int open_memory(void)
+{
+	static const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	static atomic_bool refused;
+	int fd = -1;
+
+	if (!atomic_load_explicit(&refused, memory_order_relaxed)) {
+		fd = memfd_create("tmpfile", flags | MFD_NOEXEC_SEAL);
+		if (fd != -1 || errno != EINVAL)
+			return fd;
+		atomic_store_explicit(&refused, true, memory_order_relaxed);
+	}
+	return memfd_create("tmpfile", flags);
+}
+
+int tmpfile_open_memory(struct tmpfile *tmp, int dirfd, mode_t mode)
+{
+	*tmp = (struct tmpfile){ .dirfd = dirfd, .mode = mode, .memory = true };
+	tmp->fd = open_memory();
+	return tmp->fd == -1 ? tmpfile_open(tmp, dirfd, mode) : 0;
+}
+
+int tmpfile_seal(struct tmpfile *tmp)
+{
+	if (!tmp->memory)
+		return 0;
+	return fcntl(
+	    tmp->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+}
+
+static int copy_all(int from, int to)
+{
+	off_t at = 0;
+	struct stat st;
+
+	if (fstat(from, &st) == -1)
+		return -1;
+	while (at < st.st_size) {
+		ssize_t n = sendfile(to, from, &at, (size_t)(st.st_size - at));
+
+		if (n == 0)
+			errno = EIO;
+		if (n <= 0 && errno != EINTR)
+			return -1;
+	}
+	return 0;
+}
+
+static int move_to_disk(struct tmpfile *tmp)
+{
+	struct tmpfile disk;
+
+	if (tmpfile_open(&disk, tmp->dirfd, tmp->mode) == -1)
+		return -1;
+	if (copy_all(tmp->fd, disk.fd) == -1) {
+		int saved = errno;
+
+		tmpfile_close(&disk);
+		errno = saved;
+		return -1;
+	}
+	close(tmp->fd);
+	*tmp = disk;
+	return 0;
 }
 
 /*
@@ -95,6 +167,8 @@ static int link_unnamed(int fd, int proc_fd, int dirfd, const char *name)
 
 int tmpfile_link(struct tmpfile *tmp, int proc_fd, int dirfd, const char *name)
 {
+	if (tmp->memory && move_to_disk(tmp) == -1)
+		return -1;
 	if (tmp->name[0]) {
 		if (rename_no_replace(tmp, dirfd, name) == -1)
 			return -1;

@@ -90,6 +90,42 @@ static void test_fallback(void **state)
 	tmpfile_force_fallback(false);
 }
 
+/* In memory until it has a name; a reader's descriptor goes on showing the same. */
+static void test_memory(void **state)
+{
+	int from = make_dir("memory"), fd;
+	struct strbuf out = STRBUF_INIT(100);
+	struct tmpfile tmp;
+
+	(void)state;
+	assert_int_equal(tmpfile_open_memory(&tmp, from, 0640), 0);
+	want_int("in memory", tmp.memory, true);
+	assert_int_equal(file_write_all(tmp.fd, SLICE_LIT("one")), 0);
+	fd = file_reopen_readonly(scratch_proc_fd(), tmp.fd);
+	assert_true(fd != -1);
+	assert_true(file_is_read_only(fd));
+	assert_int_equal(tmpfile_seal(&tmp), 0);
+	want_int("sealed", pwrite(tmp.fd, "x", 1, 0), -1);
+	want_int("sealed", ftruncate(tmp.fd, 0), -1);
+	want_int("nothing yet", count_entries(from), 0);
+	assert_int_equal(tmpfile_link(&tmp, scratch_proc_fd(), from, "message"), 0);
+	want_int("on disk", tmp.memory, false);
+	assert_int_equal(file_sync(tmp.fd), 0);
+	want_content("linked", from, "message", "one");
+	assert_int_equal(file_read_fd(fd, &out), 0);
+	want_str("the reader's", out.ptr, "one");
+	tmpfile_close(&tmp);
+
+	assert_int_equal(tmpfile_open_memory(&tmp, from, 0640), 0);
+	want_int("taken", tmpfile_link(&tmp, scratch_proc_fd(), from, "message"), -1);
+	want_int("taken", errno, EEXIST);
+	tmpfile_close(&tmp);
+	want_int("nothing left over", count_entries(from), 1);
+	strbuf_release(&out);
+	close(fd);
+	close(from);
+}
+
 static void test_reopen(void **state)
 {
 	struct tmpfile tmp;
@@ -114,6 +150,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unnamed),
 		cmocka_unit_test(test_fallback),
+		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_reopen),
 	};
 
