@@ -4,6 +4,7 @@
  * time: who does not find a file under its name looks for its base name again, a few times.
  */
 #include "store/maildir_box.h"
+#include "store/maildir_snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,6 +45,7 @@ static void close_box(struct store_box *box)
 	free(box->messages);
 	free(m->files);
 	arena_release(&m->arena);
+	maildir_snapshot_put(m->snapshot);
 	free(m);
 }
 

@@ -34,7 +34,8 @@ struct maildir_box {
 	bool session_lock; /* store_lock */
 	bool touched;	   /* something to sync */
 	struct arena arena;
-	struct maildir_file *files; /* of box.messages, in its order */
+	struct maildir_snapshot *snapshot; /* which some texts belong to, or NULL */
+	struct maildir_file *files;	   /* of box.messages, in its order */
 };
 
 #define MAILDIR_LOCK	   MAILDIR_UIDLIST ".lock"

@@ -22,6 +22,7 @@
 #include "base/digest.h"
 #include "log/log.h"
 #include "store/maildir_box.h"
+#include "store/maildir_snapshot.h"
 #include "sys/file.h"
 
 #define TRIES	    10
@@ -386,9 +387,13 @@ bool maildir_load(struct maildir_box *m, int64_t deadline, struct reason *why)
 {
 	struct maildir_scan scan = { .arena = ARENA_INIT };
 	struct loaded l = { .missing = false };
-	bool ok, enough = false;
+	bool ok, enough = false, is_old;
+	struct maildir_stamp stamp;
 	size_t dead;
 
+	is_old = maildir_stamp(m, &stamp);
+	if (is_old && maildir_snapshot_show(m, &stamp))
+		return true;
 	uidlist_init(&l.list);
 	/* The list first: a file that comes in between is unknown, and that is seen. */
 	ok = read_list(m, &l, why) && scan_or_say(m, &scan, why);
@@ -400,6 +405,8 @@ bool maildir_load(struct maildir_box *m, int64_t deadline, struct reason *why)
 	}
 	if (enough)
 		show(m, &l.list, &scan);
+	if (enough && is_old && !m->read_only)
+		maildir_snapshot_keep(m, &stamp);
 	maildir_scan_release(&scan);
 	unload(&l);
 	if (!ok || enough)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "store/maildir_snapshot.h"
 #include "store/store.h"
 #include "sys/file.h"
 
@@ -338,6 +339,99 @@ static void first_session(void **state)
 	store_close(box);
 }
 
+static const struct maildir_snapshot *snapshot_of(const struct store_box *box)
+{
+	return ((const struct maildir_box *)(const void *)box)->snapshot;
+}
+
+/* After a moment, so that what was done before is older than what comes now. */
+static struct store_box *open_later(const char *path)
+{
+	struct store_box *box;
+	struct reason why;
+
+	usleep(30000);
+	box = open_box(path, 0, &why);
+	assert_non_null(box);
+	return box;
+}
+
+/* What the last session saw is shown again as long as nothing has changed. */
+static void sessions_in_a_row(void **state)
+{
+	static const char *const message[] = { "x\n", NULL };
+	const struct maildir_snapshot *first;
+	struct store_box *box, *other;
+	char name[256], from[600], to[600];
+	struct reason why;
+
+	(void)state;
+	maildir_snapshot_set_age(0);
+	make_maildir("row");
+	put_file("row/cur/1.h,S=1,W=1:2,", "1");
+	put_file("row/cur/2.h,S=1,W=1:2,", "2");
+	box = open_later("row");
+	store_close(box);
+	box = open_later("row");
+	first = snapshot_of(box);
+	assert_non_null(first);
+	other = open_later("row");
+	assert_ptr_equal(snapshot_of(other), first);
+	want_int("count", store_count(other), 2);
+	want_str("name", store_message(other, 1)->name, "2.h,S=1,W=1");
+	store_close(box);
+
+	/* A flag that another program sets. */
+	path_of(from, "row/cur/1.h,S=1,W=1:2,");
+	path_of(to, "row/cur/1.h,S=1,W=1:2,S");
+	assert_int_equal(rename(from, to), 0);
+	box = open_later("row");
+	assert_true(snapshot_of(box) != first);
+	want_int("flags", store_message(box, 0)->flags, STORE_SEEN);
+	want_int("flags before", store_message(other, 0)->flags, 0);
+	store_close(box);
+
+	/* New mail. */
+	assert_true(deliver("row/", message, 0, &why));
+	box = open_later("row");
+	want_int("count", store_count(box), 3);
+	store_close(box);
+
+	/* What a session that shows a snapshot does itself. */
+	store_close(open_later("row"));
+	box = open_later("row");
+	assert_non_null(snapshot_of(box));
+	assert_true(store_expunge(box, 1, &why));
+	assert_true(store_change_flags(box, 2, STORE_FLAGGED, 0, &why));
+	assert_true(store_sync(box, &why));
+	store_close(box);
+	box = open_later("row");
+	want_int("count", store_count(box), 2);
+	want_int("uid", store_message(box, 1)->uid, 3);
+	want_int("flags", store_message(box, 1)->flags, STORE_FLAGGED);
+	store_close(box);
+	store_close(other);
+
+	/* Another mailbox in its place. */
+	store_close(open_later("row"));
+	path_of(from, "row");
+	path_of(to, "row.old");
+	assert_int_equal(rename(from, to), 0);
+	make_maildir("row");
+	box = open_later("row");
+	want_int("count", store_count(box), 0);
+	store_close(box);
+	assert_int_equal(count_files("row.old/cur", name), 2);
+
+	/* Times of now tell nothing. */
+	maildir_snapshot_set_age(1000);
+	store_close(open_later("row"));
+	box = open_later("row");
+	assert_null(snapshot_of(box));
+	store_close(box);
+	maildir_snapshot_set_age(2);
+}
+
 static void foreign_list(void **state)
 {
 	struct store_box *box;
@@ -515,6 +609,7 @@ int main(void)
 		cmocka_unit_test(many_mailboxes),
 		cmocka_unit_test(deliveries_at_a_time),
 		cmocka_unit_test(first_session),
+		cmocka_unit_test(sessions_in_a_row),
 		cmocka_unit_test(foreign_list),
 		cmocka_unit_test(broken_list),
 		cmocka_unit_test(dead_records),
