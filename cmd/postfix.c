@@ -77,7 +77,8 @@ static void need_sound_configuration(struct postfix_command *pf, const char *wha
  * Defaults may name a table, too.  Names come sorted, so alias_database, which says of /etc/aliases
  * what it is, comes before all others that name the same file.
  */
-static void build_tables_of(const struct postfix_params *params)
+static void build_tables_of(
+    const struct postfix_source *source, const struct postfix_params *params)
 {
 	for (size_t i = 0; i < postfix_param_count(); i++) {
 		const char *name = postfix_param_row(i)->name;
@@ -86,12 +87,20 @@ static void build_tables_of(const struct postfix_params *params)
 		if (value != NULL)
 			table_build_missing(value, strncmp(name, "alias_", 6) == 0);
 	}
+	/* Restriction classes are no parameters of ours. */
+	for (size_t i = 0; i < postfix_source_set_count(source); i++) {
+		const char *name = postfix_source_set_name(source, i);
+		const char *value = postfix_param_lookup(params, name);
+
+		if (value != NULL && postfix_param_find(name) == NULL)
+			table_build_missing(value, false);
+	}
 }
 
 /* An entry of master.cf may have tables of its own. */
 static void build_tables(const struct postfix_command *pf)
 {
-	build_tables_of(pf->params);
+	build_tables_of(pf->source, pf->params);
 	for (size_t i = 0; i < postfix_service_count(pf->source); i++) {
 		const struct postfix_service *entry = postfix_service_at(pf->source, i);
 		struct postfix_params *role;
@@ -99,7 +108,7 @@ static void build_tables(const struct postfix_command *pf)
 		if (entry->override_count == 0)
 			continue;
 		role = postfix_params_new(pf->source, entry, NULL);
-		build_tables_of(role);
+		build_tables_of(pf->source, role);
 		postfix_params_free(role);
 	}
 }

@@ -21,5 +21,7 @@ struct postfix_command {
  * its files and of the spool.  Silent when all is well.  1 when there is an error.
  */
 int postfix_check(struct postfix_command *pf);
+/* Its part about tables: adds to the errors of PF what cannot be opened. */
+void postfix_check_tables(struct postfix_command *pf);
 
 #endif

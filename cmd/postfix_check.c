@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "cmd/postfix.h"
+#include "conf/postfix_programs.h"
 #include "log/log.h"
 #include "server/spool_layout.h"
 #include "sys/priv.h"
@@ -97,8 +98,11 @@ static void look_at_spool_dir(const struct check *check, const struct spool_dire
 			log_warning("not owned by root: %s", path);
 		if (d->of_drop_group && st.st_gid != check->drop)
 			log_warning("not owned by group %s: %s", params->setgid_group, path);
-		/* More than it should be is what matters: who may enter may use the sockets. */
-		if (st.st_mode & 07777 & ~d->mode)
+		/*
+		 * More than it should be is what matters: who may enter may use the sockets.
+		 * Set-gid and sticky directories, as Debian's Postfix has them, give nobody more.
+		 */
+		if (st.st_mode & 0777 & ~d->mode)
 			log_warning("mode %04o instead of %04o: %s", (unsigned)(st.st_mode & 07777),
 			    (unsigned)d->mode, path);
 	} else if (errno != ENOENT) {
@@ -184,16 +188,32 @@ static void print_walls(void)
 	print_programs(status);
 }
 
+/* Those that stand in every master.cf, so that nobody is warned of them. */
+static void print_absent(const struct postfix_source *source)
+{
+	for (size_t i = 0; i < postfix_service_count(source); i++) {
+		const struct postfix_service *service = postfix_service_at(source, i);
+		const struct postfix_program *program = postfix_program_find(service->program);
+
+		if (program && program->kind == PROGRAM_ABSENT)
+			log_info("service %s %s: program %s is not supported yet: %s",
+			    service->name, service->type, service->program, program->does);
+	}
+}
+
 int postfix_check(struct postfix_command *pf)
 {
 	struct check check = { .pf = pf };
 
 	postfix_conf_check(pf->source, &pf->errors);
+	postfix_check_tables(pf);
 	conf_errors_each(&pf->errors, print_finding, &check);
 	/* A private instance belongs to whoever runs it, from top to bottom. */
 	if (geteuid() == 0)
 		look_at_files(&check);
-	if (pf->verbose)
+	if (pf->verbose) {
+		print_absent(pf->source);
 		print_walls();
+	}
 	return check.errors > 0;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "conf/postfix_restrictions.h"
 #include "log/log.h"
 #include "smtpd/restrict_eval.h"
 
@@ -79,6 +80,19 @@ static void read_number(struct rule *rule, struct slice word)
 	rule->number = (unsigned)number;
 }
 
+/* A restriction of the peer's that we cannot do yet, with its argument. */
+static bool is_unsupported(struct slice word, struct slice *rest)
+{
+	const struct postfix_restriction *known = postfix_restriction_find(word);
+	struct slice argument;
+
+	if (!known || known->works)
+		return false;
+	if (known->has_argument)
+		table_list_next(rest, &argument);
+	return true;
+}
+
 /* Names that the peer has given up, and what it tells who still has them. */
 static const struct {
 	const char *name, *instead;
@@ -119,6 +133,10 @@ static void read_word(struct reader *reader, struct rule_list *list, struct slic
 	rule->class = find_class(reader->r, word);
 	if (rule->class)
 		return;
+	if (is_unsupported(word, rest)) {
+		rule->problem = xasprintf("restriction %.*s is not supported yet", SLICE_ARG(word));
+		return;
+	}
 	if (slice_find(word, ':') > 0) {
 		rule->row = reader->bare_access ? find_row(slice_of(reader->bare_access))
 						: &restrict_bare_row;

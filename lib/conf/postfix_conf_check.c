@@ -7,6 +7,7 @@
 #include "base/strbuf.h"
 #include "conf/postfix_param_list.h"
 #include "conf/postfix_programs.h"
+#include "conf/postfix_restrictions.h"
 #include "conf/postfix_source.h"
 #include "conf/postfix_usage.h"
 
@@ -65,8 +66,8 @@ static bool is_read_by_absent_only(const struct postfix_param_row *row)
 static void check_support(struct check *c, const char *file, unsigned line,
     const struct postfix_param_row *row, const char *value)
 {
-	/* Another value that uses it gives it its effect, or has a finding of its own. */
-	if (map_get_str(&c->usage.from_set, row->name) ||
+	/* Another value that uses it gives it its effect. */
+	if (map_get_str(&c->usage.from_working, row->name) ||
 	    (row->is_old && map_get_str(&c->usage.from_defaults, row->name)))
 		return;
 	char *def = postfix_source_default(c->source, row->name);
@@ -82,12 +83,15 @@ static void check_support(struct check *c, const char *file, unsigned line,
 	free(def);
 }
 
-static void check_name(
-    struct check *c, const char *file, unsigned line, const char *name, const char *value)
+static void check_name(struct check *c, const struct postfix_params *params, const char *file,
+    unsigned line, const char *name)
 {
+	const char *value = postfix_param_lookup(params, name);
 	const struct postfix_param_row *row = postfix_param_find(name);
 	if (row && !row->works)
-		check_support(c, file, line, row, value);
+		check_support(c, file, line, row, value ? value : "");
+	else if (value && postfix_is_restriction_list(params, name))
+		postfix_restrictions_check(params, name, value, file, line, c->errors);
 	else if (!row && !postfix_name_is_known(c->source, name) &&
 		 !postfix_usage_has(&c->usage, name))
 		report_unknown(c, file, line, name);
@@ -97,8 +101,7 @@ static void check_main_names(struct check *c, const struct postfix_params *param
 {
 	for (size_t i = 0; i < c->source->set_count; i++) {
 		const struct postfix_assignment *set = &c->source->set[i];
-		const char *value = postfix_param_lookup(params, set->name);
-		check_name(c, c->source->main_path, set->line, set->name, value ? value : "");
+		check_name(c, params, c->source->main_path, set->line, set->name);
 	}
 }
 
@@ -112,17 +115,6 @@ static bool is_required(struct slice word)
 		if (slice_caseeq_str(word, required[i]))
 			return true;
 	return false;
-}
-
-static bool is_class(const struct postfix_params *params, struct slice word)
-{
-	const char *list = params->smtpd_restriction_classes;
-	struct strbuf name = STRBUF_INIT(1000);
-	bool found = false;
-	while (!found && postfix_list_next(&list, &name))
-		found = slice_eq(strbuf_slice(&name), word);
-	strbuf_release(&name);
-	return found;
 }
 
 /*
@@ -141,7 +133,7 @@ static bool has_required(const struct postfix_params *params, const char *list, 
 			skip = !skip;
 		else if (is_required(s))
 			found = true;
-		else if (depth < CLASS_DEPTH && is_class(params, s)) {
+		else if (depth < CLASS_DEPTH && postfix_is_restriction_class(params, s)) {
 			const char *inside = postfix_param_lookup(params, word.ptr);
 			found = inside && has_required(params, inside, depth + 1);
 		}
@@ -178,12 +170,10 @@ static void check_service_values(struct check *c, const struct postfix_service *
 		own = postfix_params_new(c->source, service, c->errors);
 	const struct postfix_params *params = own ? own : main_params;
 	for (size_t i = 0; i < service->override_count; i++) {
-		const char *name = service->overrides[i].name;
-		const char *value = postfix_param_lookup(params, name);
 		/* An absent program has a finding of its own, where somebody would miss it. */
 		if (program && program->kind != PROGRAM_ABSENT)
-			check_name(
-			    c, c->source->master_path, service->line, name, value ? value : "");
+			check_name(c, params, c->source->master_path, service->line,
+			    service->overrides[i].name);
 	}
 	if (strcmp(service->program, "smtpd") == 0 && strcmp(service->type, "unix-dgram") != 0)
 		check_relay(c, service, params);
@@ -214,6 +204,12 @@ static const char *const transport_params[] = {
 	"virtual_transport",
 };
 
+/* These need no entry. */
+static bool is_done_by_qmgr(struct slice name)
+{
+	return slice_eq_str(name, "error") || slice_eq_str(name, "retry");
+}
+
 static void check_transport(
     struct check *c, const char *param, unsigned line, const char *transport)
 {
@@ -232,6 +228,10 @@ static void check_transport(
 			    service->name, service->program, program->does);
 		return;
 	}
+	if (name.len > 0 && !is_done_by_qmgr(name))
+		conf_report(c->errors, CONF_WARNING, c->source->main_path, line,
+		    "%s: there is no service %.*s in master.cf: mail for it is deferred", param,
+		    SLICE_ARG(name));
 }
 
 static void check_transports(struct check *c, const struct postfix_params *params)

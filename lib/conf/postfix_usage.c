@@ -40,6 +40,8 @@ static void note_value(struct postfix_usage *usage, const char *name, const char
 	const struct postfix_param_row *row = postfix_param_find(name);
 	if (!row || row->type != PARAM_RAW)
 		postfix_expand_references(value, note_reference, &usage->from_set);
+	if (!row || (row->type != PARAM_RAW && row->works))
+		postfix_expand_references(value, note_reference, &usage->from_working);
 	if (strcmp(name, "smtpd_restriction_classes") == 0)
 		note_classes(usage, value);
 	note_tables(usage, value);
@@ -47,7 +49,7 @@ static void note_value(struct postfix_usage *usage, const char *name, const char
 
 void postfix_usage_init(struct postfix_usage *usage, const struct postfix_source *source)
 {
-	*usage = (struct postfix_usage){ MAP_INIT, MAP_INIT, MAP_INIT };
+	*usage = (struct postfix_usage){ MAP_INIT, MAP_INIT, MAP_INIT, MAP_INIT };
 	for (size_t i = 0; i < postfix_source_set_count(source); i++) {
 		const char *name = postfix_source_set_name(source, i);
 		note_value(usage, name, postfix_source_raw(source, name, NULL));
@@ -67,6 +69,7 @@ void postfix_usage_init(struct postfix_usage *usage, const struct postfix_source
 void postfix_usage_release(struct postfix_usage *usage)
 {
 	map_release(&usage->from_set, NULL);
+	map_release(&usage->from_working, NULL);
 	map_release(&usage->from_defaults, NULL);
 	map_release(&usage->tables, NULL);
 }

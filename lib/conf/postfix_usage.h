@@ -11,6 +11,7 @@
 
 struct postfix_usage {
 	struct map from_set;	  /* names that values in main.cf and master.cf refer to */
+	struct map from_working;  /* the same, without values that have no effect themselves */
 	struct map from_defaults; /* names that default values refer to */
 	struct map tables;	  /* X of type:X, whose settings are called X_something */
 };

@@ -3,6 +3,7 @@
  * Tables of a host that comes from Berkeley files, or whose text was edited: compiled at start.
  */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/check.h"
@@ -47,30 +48,50 @@ static bool build_one(const char *type, const char *path, bool aliases)
 	return true;
 }
 
-size_t table_build_missing(const char *value, bool aliases)
+static bool is_built(struct slice type)
 {
-	static const char *const types[] = { "hash", "btree", "lmdb" };
-	struct slice rest = slice_of(value), word;
+	return slice_eq_str(type, "hash") || slice_eq_str(type, "btree") ||
+	       slice_eq_str(type, "lmdb");
+}
+
+static size_t build_missing(struct slice list, bool aliases);
+
+/* "hash:FILE"; tables that are made of others are looked into. */
+static size_t build_word(struct slice word, bool aliases)
+{
+	char *type, *path;
+	ptrdiff_t colon;
 	size_t count = 0;
 
-	while (table_list_next(&rest, &word)) {
-		ptrdiff_t colon;
-
-		if (slice_starts(word, "proxy:"))
-			word = slice_from(word, 6);
-		colon = slice_find(word, ':');
-		for (size_t i = 0; colon > 0 && i < ARRAY_LEN(types); i++) {
-			char *path;
-
-			if (!slice_eq_str(slice_first(word, (size_t)colon), types[i]) ||
-			    (size_t)colon + 1 >= word.len)
-				continue;
-			word = slice_from(word, (size_t)colon + 1);
-			path = xstrndup(word.ptr, word.len);
-			count += build_one(types[i], path, aliases);
-			free(path);
-			break;
-		}
-	}
+	if (slice_starts(word, "proxy:"))
+		word = slice_from(word, 6);
+	colon = slice_find(word, ':');
+	if (colon <= 0 || (size_t)colon + 1 >= word.len)
+		return 0;
+	type = xstrndup(word.ptr, (size_t)colon);
+	word = slice_from(word, (size_t)colon + 1);
+	path = xstrndup(word.ptr, word.len);
+	if (is_built(slice_of(type)))
+		count = build_one(type, path, aliases);
+	else if ((strcmp(type, "pipemap") == 0 || strcmp(type, "unionmap") == 0) &&
+		 slice_starts(word, "{") && table_unbrace(&word))
+		count = build_missing(word, aliases);
+	free(path);
+	free(type);
 	return count;
+}
+
+static size_t build_missing(struct slice list, bool aliases)
+{
+	struct slice word;
+	size_t count = 0;
+
+	while (table_list_next(&list, &word))
+		count += build_word(word, aliases);
+	return count;
+}
+
+size_t table_build_missing(const char *value, bool aliases)
+{
+	return build_missing(slice_of(value), aliases);
 }

@@ -3,8 +3,10 @@
  * Each case is a configuration, what is known of the session, and the reply: "CODE DSN TEXT", or
  * "ok".  A last part behind '|' is what else was found, or what the log has to say.
  */
+#include "conf/postfix_restrictions.h"
 #include "config.h"
 #include "smtpd/restrict.h"
+#include "smtpd/restrict_eval.h"
 
 /* A host with one class of each kind; the relay list is the peer's at level 1. */
 static const char base_cf[] = "compatibility_level = 3.11\n"
@@ -661,6 +663,27 @@ static void test_header_context(void **state)
 	}
 }
 
+/* "postfix check" says of the right ones that they work. */
+static void test_known_names(void **state)
+{
+	const struct postfix_restriction *known;
+
+	(void)state;
+	for (size_t i = 0; i < restrict_row_count; i++) {
+		known = postfix_restriction_find(slice_of(restrict_rows[i].name));
+		assert_non_null(known);
+		want_int(known->name, known->works, true);
+		want_int(known->name, known->has_argument, restrict_rows[i].argument != ARG_NONE);
+	}
+	for (size_t i = 0; (known = postfix_restriction_at(i)) != NULL; i++) {
+		bool has_row = strcmp(known->name, "warn_if_reject") == 0;
+
+		for (size_t k = 0; k < restrict_row_count; k++)
+			has_row |= strcmp(known->name, restrict_rows[k].name) == 0;
+		want_int(known->name, has_row, known->works);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -673,6 +696,7 @@ int main(void)
 		cmocka_unit_test(test_not_delayed),
 		cmocka_unit_test(test_log),
 		cmocka_unit_test(test_header_context),
+		cmocka_unit_test(test_known_names),
 	};
 
 	return cmocka_run_group_tests_name("restrict", tests, NULL, NULL);

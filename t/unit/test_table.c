@@ -292,6 +292,11 @@ static void test_missing(void **state)
 	want_int("the newer", table_build_missing(value, false), 1);
 	free(path);
 	free(value);
+	config_write(&dir, "m3", "a b\n");
+	value = xasprintf(
+	    "x unionmap:{static:x, pipemap:{hash:%s/m3,inline:{b=c}}} unionmap:{", dir.dir);
+	want_int("inside of others", table_build_missing(value, false), 1);
+	free(value);
 }
 
 static void test_empty(void **state)
