@@ -83,4 +83,43 @@ def test_settings_are_read():
               "what is looked at is said to work")
 
 
-tap.run(test_pages, test_parameters, test_settings, test_settings_are_read)
+def names_in(path, pattern):
+    with open(os.path.join(TREE, path), encoding="utf-8") as f:
+        return re.findall(pattern, f.read(), re.M)
+
+
+def test_rows():
+    """What stands in the tables of the code stands in the pages."""
+    restrictions = names_in("lib/conf/postfix_restrictions.c", r'^\t\{ "(\w+)", \w+, (\w+) \}')
+    with open(TREE + "/doc/restrictions.5", encoding="utf-8") as f:
+        works, missing = f.read().split(".Ss Not supported yet")
+    tap.ok(len(restrictions) > 70, "the list of restrictions is read", len(restrictions))
+    tap.equal([name for name, does in restrictions
+               if not re.search(rf"\b{name}\b", works if does == "true" else missing)], [],
+              "restrictions are described, or said to be missing")
+    for path, pattern, page in (
+            ("lib/table/table.c", r"^\t&table_type_(\w+),$", "tables.5"),
+            ("smtpd/restrict_access.c", r'^\t\{ "([A-Z_]+)", \w+, \w+, do_', "access.5"),
+            ("lib/intake/intake_action.c", r'^\t\{ "([A-Z]+)", on_', "header_checks.5")):
+        names = names_in(path, pattern)
+        text = "\n".join(names_in("doc/" + page, r"^\.(?:It Cm|Dq) (.*)$"))
+        tap.ok(len(names) > 10, f"the list in {path} is read", len(names))
+        tap.equal([name for name in names if not re.search(rf"\b{name}\b", text)], [],
+                  f"{page} has them")
+
+
+def test_references():
+    """Pages that others point to are there, or are the system's."""
+    ours = {os.path.basename(page) for page in PAGES}
+    for page in PAGES:
+        with open(page, encoding="utf-8") as f:
+            ours.update(f"{name.split()[0]}.{page[-1]}" for name in
+                        re.findall(r"^\.Nm (\S+ ?,?)$", f.read().split(".Sh DESC")[0], re.M))
+    for page in PAGES:
+        with open(page, encoding="utf-8") as f:
+            found = re.findall(r"^\.Xr (\S+) (\d)", f.read(), re.M)
+        tap.equal([f"{n}({s})" for n, s in found if f"{n}.{s}" not in ours and n != "pcre2pattern"],
+                  [], f"{os.path.basename(page)} points to pages that are there")
+
+
+tap.run(test_rows, test_references, test_pages, test_parameters, test_settings, test_settings_are_read)
