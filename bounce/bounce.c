@@ -110,7 +110,7 @@ static bool serve(
 
 	if (in == NULL)
 		return false;
-	bool ok = add_recipient(in, request->sender, why) && add_received(in, why) &&
+	bool ok = add_recipient(in, notice_address(request), why) && add_received(in, why) &&
 		  notice_write(in, bounce.ctx->params, request, fd, why) && intake_commit(in, why);
 
 	if (ok) {

@@ -106,7 +106,7 @@ static void write_header(struct notice *n)
 	else
 		line(n, "From: Mail Delivery System <MAILER-DAEMON@%s>", n->params->myorigin);
 	line(n, "Subject: %s", kinds[r->kind].subject);
-	line(n, "To: %s", r->sender);
+	line(n, "To: %s", notice_address(r));
 	line(n, "Auto-Submitted: auto-replied");
 	line(n, "MIME-Version: 1.0");
 	line(n, "Content-Type: multipart/report; report-type=delivery-status;");
@@ -252,6 +252,8 @@ static bool write_original(struct notice *n, int fd)
 		begin_part(n,
 		    r->kind == NOTICE_SENT ? "Message Headers" : "Undelivered Message Headers",
 		    "text/rfc822-headers");
+	/* The envelope's sender, which the header of a message under way does not have. */
+	line(n, "Return-Path: <%s>", r->sender);
 	if (!copy_original(n, fd, headers_only))
 		return false;
 	line(n, "%s", "");

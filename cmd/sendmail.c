@@ -19,6 +19,7 @@
 #include "cmd/sendmail.h"
 #include "log/log.h"
 #include "mail/dsn.h"
+#include "mail/verp.h"
 #include "queue/queue_file.h"
 
 enum mode { MODE_SUBMIT, MODE_LIST, MODE_ALIASES, MODE_START, MODE_FLUSH, MODE_SMTP, MODE_NOTHING };
@@ -170,6 +171,18 @@ static void take_named_option(struct run *run, const char *value)
 	}
 }
 
+static void check_verp(struct run *run)
+{
+	const char *given = run->sm.verp;
+
+	if (given == NULL)
+		return;
+	if (given[0] == '\0')
+		run->sm.verp = params->default_verp_delimiters;
+	else if (!verp_is_valid(slice_of(given), params->verp_delimiter_filter))
+		sendmail_die("-V requires two characters from %s", params->verp_delimiter_filter);
+}
+
 /* What the configuration does not allow is not asked for. */
 static void check_named_options(struct run *run)
 {
@@ -208,9 +221,8 @@ static void take_queue(struct run *run, const char *value)
 
 static void take_x(struct run *run, const char *value)
 {
-	(void)run;
 	if (value[0] == 'V')
-		sendmail_die("-X%s: VERP is not supported yet", value);
+		run->sm.verp = value + 1;
 }
 
 static void take_verbose(struct run *run, const char *value)
@@ -292,11 +304,27 @@ static int take_word(struct run *run, const char *word, const char *next)
 	return 1;
 }
 
+/*
+ * -V was VERP once, and not the envelope id: "-V" before a word of two characters, which is a
+ * recipient then, and "-V" with two characters.
+ */
+static void use_new_form(char **word)
+{
+	char *old = *word;
+
+	if (old[1] != 'V' ||
+	    !(old[2] == '\0' ? word[1] != NULL && strlen(word[1]) == 2 : strlen(old) == 4))
+		return;
+	*word = xasprintf("-X%s", old + 1);
+	log_warning("option %s is deprecated with Postfix 2.3; specify %s instead", old, *word);
+}
+
 static void take_options(struct run *run, int argc, char **argv)
 {
 	int i = 1;
 
 	while (i < argc && argv[i][0] == '-' && argv[i][1] != '\0') {
+		use_new_form(&argv[i]);
 		if (strcmp(argv[i], "--") == 0) {
 			i++;
 			break;
@@ -428,6 +456,7 @@ int main(int argc, char **argv)
 	read_configuration();
 	run.sm.params = params;
 	check_named_options(&run);
+	check_verp(&run);
 	sendmail_submit(&run.sm);
 	free_configuration();
 	return 0;

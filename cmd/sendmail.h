@@ -15,6 +15,7 @@ struct sendmail {
 	const char *sender, *full_name; /* NULL: the user's */
 	const char *encoding;		/* "7bit", "8bit", or NULL */
 	const char *envelope_id;
+	const char *verp;     /* delimiters of VERP, "" for the default ones, or NULL */
 	unsigned notify, ret; /* enum dsn_notify, dsn_ret */
 	unsigned sendopts;    /* enum queue_sendopts */
 	bool extract;	      /* -t */

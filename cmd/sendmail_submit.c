@@ -143,6 +143,9 @@ static void put_sender(struct submission *sub)
 			sendmail_die("bad sender address syntax: %s", given);
 		}
 	}
+	if (sub->sm->verp != NULL && external.len == 0)
+		sendmail_die("%s(%lu): -V option requires non-null sender address", user_name(),
+		    (unsigned long)getuid());
 	put(sub, QR_SENDER, strbuf_slice(&external));
 	strbuf_release(&external);
 }
@@ -194,6 +197,8 @@ static void put_envelope(struct submission *sub)
 	}
 	if (sub->sm->envelope_id != NULL)
 		put(sub, QR_DSN_ENVID, slice_of(sub->sm->envelope_id));
+	if (sub->sm->verp != NULL)
+		put(sub, QR_VERP, slice_of(sub->sm->verp));
 	fwrite(sub->recipients.ptr, 1, sub->recipients.len, sub->out);
 	put(sub, QR_MESSAGE, SLICE_NULL);
 }

@@ -18,6 +18,7 @@
 #include "mail/address.h"
 #include "mail/date.h"
 #include "mail/dsn.h"
+#include "mail/verp.h"
 #include "pickup/pickup.h"
 #include "queue/maildrop.h"
 #include "queue/queue_file.h"
@@ -114,6 +115,9 @@ static bool take_record(struct submission *sub, const struct queue_record *recor
 		return record->data.len <= MAILDROP_ENVELOPE_ID_MAX;
 	case QR_DSN_NOTIFY:
 		return take_number(record->data, 15, &sub->notify);
+	case QR_VERP:
+		sub->verp = arena_slicedup(&sub->arena, record->data);
+		return true;
 	case QR_MESSAGE:
 		sub->content = record->next;
 		return true;
@@ -226,6 +230,7 @@ static struct intake *begin(
 		.smtputf8 = (sub->sendopts & QUEUE_SENDOPT_SMTPUTF8) != 0,
 		.require_tls = (sub->sendopts & QUEUE_SENDOPT_REQUIRETLS) != 0,
 		.overrides = intake_overrides(pickup->params->receive_override_options),
+		.verp = sub->verp,
 		.full_name = sub->full_name,
 		.arrival_us = sub->arrival_us,
 	};
@@ -339,11 +344,20 @@ static bool is_requeued(const struct submission *sub)
 	return sub->uid == geteuid() && requeue_is_one(sub->fd);
 }
 
+static bool has_good_verp(const struct pickup *pickup, const struct submission *sub)
+{
+	return sub->verp == NULL ||
+	       (sub->sender.len > 0 &&
+		   verp_is_valid(slice_of(sub->verp), pickup->params->verp_delimiter_filter));
+}
+
 static void take_in(struct pickup *pickup, struct submission *sub)
 {
 	enum submission_verdict verdict =
 	    is_requeued(sub) ? requeue_read(sub) : submission_read(sub);
 
+	if (verdict == SUBMISSION_GOOD && !sub->requeued && !has_good_verp(pickup, sub))
+		verdict = SUBMISSION_BAD;
 	/* Of a message that was put back all recipients may be done. */
 	if (verdict == SUBMISSION_GOOD && sub->recipient_count > 0)
 		verdict = submit(pickup, sub);

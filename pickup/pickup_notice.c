@@ -15,6 +15,7 @@
 #include "log/log.h"
 #include "mail/address.h"
 #include "mail/dsn.h"
+#include "mail/verp.h"
 #include "pickup/pickup.h"
 
 #define ASK_LIMIT_MS	   100000
@@ -28,6 +29,7 @@ struct refusal {
 	struct arena arena;
 	const char *sender; /* external form, rewritten */
 	struct notice_recipient *recipients;
+	struct slice *recipients_from; /* of them: as the sender gave them */
 	size_t count;
 };
 
@@ -64,11 +66,14 @@ static void log_recipients(struct refusal *r)
 static void collect(struct refusal *r)
 {
 	r->recipients = xcalloc(r->sub->recipient_count, sizeof(*r->recipients));
+	r->recipients_from = xcalloc(r->sub->recipient_count, sizeof(*r->recipients_from));
 	for (size_t i = 0; i < r->sub->recipient_count; i++) {
 		const struct submission_recipient *from = &r->sub->recipients[i];
 
 		if (from->notify != 0 && !(from->notify & DSN_NOTIFY_FAILURE))
 			continue;
+		r->recipients_from[r->count] =
+		    from->original.len > 0 ? from->original : from->address;
 		r->recipients[r->count++] = (struct notice_recipient){
 			.action = "failed",
 			.address = external(r, from->address, true),
@@ -92,12 +97,33 @@ static bool is_double_bounce(const struct refusal *r)
 	       (r->sender[len] == '@' || r->sender[len] == '\0');
 }
 
+/* As qmgr does: notices of failures go to VERP's address. */
+static bool has_verp(const struct refusal *r)
+{
+	return r->sub->verp != NULL && !r->pickup->params->disable_verp_bounces;
+}
+
+static const char *verp_address(struct refusal *r, size_t index)
+{
+	struct strbuf sender = STRBUF_INIT(2 * ADDRESS_MAX), address = STRBUF_INIT(4 * ADDRESS_MAX);
+	const char *text;
+
+	if (!has_verp(r))
+		return "";
+	rewrite_address(r->pickup->rewriter, REWRITE_LOCAL, r->sub->sender, &sender);
+	verp_sender(r->sub->verp, strbuf_slice(&sender), r->recipients_from[index], &address);
+	text = external(r, strbuf_slice(&address), false);
+	strbuf_release(&sender);
+	strbuf_release(&address);
+	return text;
+}
+
 /* As many as one record and one notice hold. */
 static size_t fitting(const struct refusal *r, size_t first)
 {
-	size_t count = 0, bytes = 0;
+	size_t count = 0, bytes = 0, max = has_verp(r) ? 1 : NOTICE_MAX_RECIPIENTS;
 
-	while (first + count < r->count && count < NOTICE_MAX_RECIPIENTS) {
+	while (first + count < r->count && count < max) {
 		const struct notice_recipient *next = &r->recipients[first + count];
 
 		bytes += strlen(next->address) + strlen(next->original) + RECIPIENT_OVERHEAD;
@@ -115,6 +141,7 @@ static bool ask(struct channel *channel, struct refusal *r, size_t first, size_t
 		.number = first,
 		.kind = NOTICE_FAILED,
 		.sender = r->sender,
+		.to = verp_address(r, first),
 		.envelope_id = arena_slicedup(&r->arena, sub->envelope_id),
 		.ret = sub->ret,
 		.encoding = sub->encoding != NULL ? sub->encoding : "",
@@ -179,6 +206,7 @@ enum submission_verdict pickup_tell_sender(const struct pickup *pickup,
 	else if (verdict == SUBMISSION_LATER)
 		log_warning("maildrop/%s: the sender cannot be told now", sub->name);
 	free(r.recipients);
+	free(r.recipients_from);
 	arena_release(&r.arena);
 	return verdict;
 }

@@ -62,6 +62,7 @@ enum submission_verdict requeue_read(struct submission *sub)
 	sub->encoding = envelope_attribute(env, "encoding");
 	sub->envelope_id = slice_of(env->envelope_id);
 	sub->ret = env->ret;
+	sub->verp = *env->verp ? env->verp : NULL;
 	sub->sendopts = env->sendopts;
 	sub->arrival_us = env->arrival_us;
 	sub->content = env->data_offset;

@@ -127,6 +127,7 @@ struct message {
 	int fd;
 	struct arena arena;
 	const char *sender;		   /* external form */
+	const char *verp;		   /* delimiters, or NULL: no VERP */
 	struct qmgr_recipient *recipients; /* as many as the envelope has */
 	struct list batches;
 	unsigned queued, running; /* batches waiting for a slot, and with agents */
@@ -169,6 +170,11 @@ void message_notified(struct message *m, bool durable, const struct reason *why)
 
 /* RFC 5321's form of an address; in ARENA. */
 const char *external_form(struct arena *arena, const char *internal);
+/*
+ * The sender of the copy for recipient INDEX, external form: the message's, or with VERP one in M's
+ * arena.
+ */
+const char *message_sender_for(struct message *m, size_t index);
 /* The request's part that is the same for all agents. */
 void message_fill_request(const struct message *m, struct delivery_request *request);
 

@@ -14,6 +14,7 @@
 #include "log/log.h"
 #include "mail/address.h"
 #include "mail/dsn.h"
+#include "mail/verp.h"
 #include "qmgr/qmgr_message.h"
 
 #define MESSAGE_MAGIC 0x6d736721
@@ -208,6 +209,38 @@ const char *external_form(struct arena *arena, const char *internal)
 	return copy;
 }
 
+/* What was checked on its way in may have been written by another suite, or allowed then. */
+static const char *verp_of(const struct message *m)
+{
+	const char *delimiters = m->env->verp;
+
+	if (!*delimiters)
+		return NULL;
+	if (!*m->env->sender)
+		log_warning("%s: ignoring VERP request for null sender", m->id);
+	else if (!verp_is_valid(slice_of(delimiters), qm.params->verp_delimiter_filter))
+		log_warning("%s: ignoring bad VERP request: \"%.100s\"", m->id, delimiters);
+	else
+		return delimiters;
+	return NULL;
+}
+
+/* The recipient as the sender of the message knew him. */
+const char *message_sender_for(struct message *m, size_t index)
+{
+	const struct envelope_recipient *r = &m->env->recipients[index];
+	struct strbuf internal = STRBUF_INIT(4 * ADDRESS_MAX);
+	const char *sender;
+
+	if (!m->verp)
+		return m->sender;
+	verp_sender(m->verp, slice_of(m->env->sender),
+	    slice_of(*r->original ? r->original : r->address), &internal);
+	sender = external_form(&m->arena, internal.ptr);
+	strbuf_release(&internal);
+	return sender;
+}
+
 static void log_active(struct message *m)
 {
 	log_info("%s: from=<%s>, size=%lld, nrcpt=%zu (queue active)", m->id, m->sender,
@@ -289,6 +322,7 @@ void message_loaded(struct message *m, struct loaded *loaded)
 	m->arena = loaded->arena;
 	m->recipients = loaded->recipients;
 	m->sender = external_form(&m->arena, m->env->sender);
+	m->verp = verp_of(m);
 	m->has_bounce_log = loaded->has_bounce_log;
 	m->has_trace_log = loaded->has_trace_log;
 	m->forced |= loaded->forced;

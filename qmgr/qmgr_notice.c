@@ -155,12 +155,18 @@ static size_t record_bytes(const struct notice_recipient *r)
 	       strlen(r->remote_mta) + strlen(r->diagnostic) + 256;
 }
 
-/* The next request's recipients, from *NEXT on: as many as a record holds. */
-static size_t fill(struct message *m, size_t *next, struct notice_recipient *out)
+/* Each notice of a failure goes to an address of its own, which says who it is about. */
+static bool has_verp(const struct message *m)
 {
-	size_t count = 0, bytes = 0;
+	return m->verp && m->notice == NOTICE_FAILED && !qm.params->disable_verp_bounces;
+}
 
-	for (; *next < m->env->recipient_count && count < NOTICE_MAX_RECIPIENTS; (*next)++) {
+/* The next request's recipients, from *NEXT on: as many as a record holds. */
+static size_t fill(struct message *m, size_t *next, struct notice_recipient *out, const char **to)
+{
+	size_t count = 0, bytes = 0, max = has_verp(m) ? 1 : NOTICE_MAX_RECIPIENTS;
+
+	for (; *next < m->env->recipient_count && count < max; (*next)++) {
 		const struct envelope_recipient *from = &m->env->recipients[*next];
 		const struct qmgr_recipient *r = &m->recipients[*next];
 
@@ -177,18 +183,21 @@ static size_t fill(struct message *m, size_t *next, struct notice_recipient *out
 		bytes += record_bytes(&out[count]);
 		if (count > 0 && bytes > MSG_MAX / 2)
 			break;
+		*to = has_verp(m) ? message_sender_for(m, *next) : "";
 		count++;
 	}
 	return count;
 }
 
-static bool send_request(struct message *m, struct notice_recipient *recipients, size_t count)
+static bool send_request(
+    struct message *m, const char *to, struct notice_recipient *recipients, size_t count)
 {
 	const struct envelope *env = m->env;
 	const char *encoding = envelope_attribute(env, "encoding");
 	struct notice_request request = { .number = bounce.next_number++,
 		.kind = m->notice,
 		.sender = m->sender,
+		.to = to,
 		.envelope_id = env->envelope_id,
 		.ret = env->ret,
 		.sendopts = env->sendopts,
@@ -214,14 +223,15 @@ static void send_all(struct message *m)
 	struct notice_recipient *recipients = xcalloc(NOTICE_MAX_RECIPIENTS, sizeof(*recipients));
 	struct pending *p = xcalloc(1, sizeof(*p));
 	size_t next = 0, count;
+	const char *to = "";
 
 	p->message = m;
 	p->first = bounce.next_number;
 	list_add_tail(&bounce.pending, &p->node);
-	while ((count = fill(m, &next, recipients)) > 0) {
+	while ((count = fill(m, &next, recipients, &to)) > 0) {
 		p->missing++;
 		/* When it fails the channel is shut down, and on_bounce cleans up. */
-		if (!send_request(m, recipients, count))
+		if (!send_request(m, to, recipients, count))
 			break;
 	}
 	p->end = bounce.next_number;

@@ -260,7 +260,8 @@ static void batch_add(struct destination *d, struct message *m, size_t index)
 
 	if (!list_is_empty(&d->batches))
 		b = list_entry(d->batches.prev, struct batch, node);
-	if (!b || b->message != m || b->count >= d->transport->recipient_limit) {
+	/* With VERP each recipient has a sender of its own. */
+	if (!b || b->message != m || m->verp || b->count >= d->transport->recipient_limit) {
 		b = xcalloc(1, sizeof(*b));
 		b->message = m;
 		b->destination = d;
@@ -346,6 +347,8 @@ static bool send_batch(struct transport *t, struct batch *b)
 	bool sent;
 
 	message_fill_request(b->message, &request);
+	if (b->message->verp)
+		request.sender = message_sender_for(b->message, b->indices[0]);
 	add_recipients(b, &request);
 	request.attributes = pick_attributes(b->message->env);
 	delivery_request_write(&out, &request);

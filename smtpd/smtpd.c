@@ -112,6 +112,7 @@ static void prepare(struct server_context *ctx)
 	smtpd_server.discard_maps = tables_open("smtpd_discard_ehlo_keyword_address_maps",
 	    p->smtpd_discard_ehlo_keyword_address_maps, 0);
 	smtpd_server.xclient_hosts = list(p, "smtpd_authorized_xclient_hosts");
+	smtpd_server.verp_clients = list(p, "smtpd_authorized_verp_clients");
 	smtpd_server.debug_peers = list(p, "debug_peer_list");
 	smtpd_server.xforward_hosts = list(p, "smtpd_authorized_xforward_hosts");
 	smtpd_limits_open(ctx);

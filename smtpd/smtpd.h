@@ -61,7 +61,7 @@ struct smtpd_server {
 	struct auth_client *auth; /* NULL: no SASL here */
 	struct match_list *forbidden_commands;
 	struct match_list *bare_newline_exclusions;
-	struct match_list *xclient_hosts, *xforward_hosts, *debug_peers;
+	struct match_list *xclient_hosts, *xforward_hosts, *debug_peers, *verp_clients;
 	struct match_list *sasl_filter;	    /* smtpd_sasl_mechanism_filter */
 	struct match_list *sasl_exceptions; /* smtpd_sasl_exceptions_networks */
 	struct tables *discard_maps;	    /* smtpd_discard_ehlo_keyword_address_maps */
@@ -98,6 +98,7 @@ struct smtpd_transaction {
 	unsigned ret;			     /* RET=, enum dsn_ret; 0: none */
 	const char *envid;		     /* ENVID=, decoded, or NULL */
 	bool smtputf8;			     /* RFC 6531 */
+	const char *verp;		     /* delimiters of XVERP, or NULL */
 	unsigned recipient_count, overshoot; /* accepted; refused only for their number */
 	struct slice only_recipient;	     /* of the first one, for Received: */
 	struct intake *intake;		     /* from the first accepted recipient on */
@@ -124,7 +125,7 @@ struct smtpd {
 	char *name_addr; /* "NAME[ADDRESS]" as logs have it */
 	/* The name is "unknown" because a name server did not answer. */
 	bool client_name_failed, reverse_name_failed;
-	bool may_xclient, may_xforward;
+	bool may_xclient, may_xforward, may_xverp;
 	bool debugged;			   /* debug_peer_list: its dialogue is logged */
 	bool unlimited;			   /* no limits of smtpd_limits.h */
 	struct anvil_client anvil;	   /* the connection, as it is counted */

@@ -222,6 +222,13 @@ enum smtpd_option smtpd_args_mail_option(struct slice option, struct smtpd_optio
 		return OPTION_BODY_7BIT;
 	if (slice_caseeq_str(option, "SMTPUTF8"))
 		return OPTION_SMTPUTF8;
+	if (take_name(&arg, "XVERP")) {
+		value->number = 1;
+		strbuf_addslice(&value->text, arg);
+		return OPTION_XVERP;
+	}
+	if (slice_caseeq_str(option, "XVERP"))
+		return OPTION_XVERP;
 	return OPTION_UNKNOWN;
 }
 

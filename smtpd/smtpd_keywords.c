@@ -122,6 +122,12 @@ static void add_auth(const struct smtpd *s, struct strbuf *out)
 	strbuf_release(&mechanisms);
 }
 
+static void add_xverp(const struct smtpd *s, struct strbuf *out)
+{
+	if (s->may_xverp)
+		strbuf_addstr(out, "\nXVERP");
+}
+
 static void add_xclient(const struct smtpd *s, struct strbuf *out)
 {
 	if (s->may_xclient)
@@ -147,6 +153,7 @@ static const struct {
 	{ KEYWORD_ETRN, "ETRN", NULL },
 	{ KEYWORD_STARTTLS, NULL, add_starttls },
 	{ KEYWORD_AUTH, NULL, add_auth },
+	{ KEYWORD_XVERP, NULL, add_xverp },
 	{ KEYWORD_XCLIENT, NULL, add_xclient },
 	{ KEYWORD_XFORWARD, NULL, add_xforward },
 	{ KEYWORD_ENHANCED, "ENHANCEDSTATUSCODES", NULL },

@@ -12,6 +12,7 @@
 #include "base/codec.h"
 #include "log/log.h"
 #include "mail/address.h"
+#include "mail/verp.h"
 #include "smtpd/smtpd_args.h"
 #include "smtpd/smtpd_keywords.h"
 #include "smtpd/smtpd_limits.h"
@@ -156,6 +157,27 @@ static bool take_auth(struct smtpd *s, struct smtpd_transaction *t, struct slice
 	return true;
 }
 
+/* XVERP of a client that may; without characters of its own the default ones, whatever they are. */
+static bool take_verp(struct smtpd *s, struct smtpd_transaction *t, struct slice option,
+    const struct smtpd_option_value *value)
+{
+	const struct postfix_params *p = smtpd_server.params;
+
+	if (!s->may_xverp)
+		return refuse_unsupported(s, option);
+	if (value->number == 0) {
+		t->verp = p->default_verp_delimiters;
+		return true;
+	}
+	if (!verp_is_valid(strbuf_slice(&value->text), p->verp_delimiter_filter)) {
+		smtpd_reply(s, 501, "5.5.4", "Error: XVERP needs two characters from %s",
+		    p->verp_delimiter_filter);
+		return false;
+	}
+	t->verp = arena_slicedup(&t->arena, strbuf_slice(&value->text));
+	return true;
+}
+
 /* False when the refusal was sent. */
 static bool take_mail_option(struct smtpd *s, struct smtpd_transaction *t, struct slice option,
     struct smtpd_option_value *value)
@@ -181,6 +203,8 @@ static bool take_mail_option(struct smtpd *s, struct smtpd_transaction *t, struc
 			return refuse_unsupported(s, option);
 		t->smtputf8 = true;
 		return true;
+	case OPTION_XVERP:
+		return take_verp(s, t, option, value);
 	case OPTION_BAD_SIZE:
 		return refuse(s, 501, "5.5.4", "Bad message size syntax");
 	case OPTION_HUGE_SIZE:
@@ -203,6 +227,8 @@ static bool take_mail_options(struct smtpd *s, struct slice options)
 	while (ok && slice_token(&options, " \t", &option))
 		ok = take_mail_option(s, s->transaction, option, &value);
 	strbuf_release(&value.text);
+	if (ok && s->transaction->verp != NULL && s->transaction->sender.len == 0)
+		return refuse(s, 503, "5.5.4", "Error: XVERP requires non-null sender");
 	return ok;
 }
 
@@ -306,6 +332,7 @@ static bool open_intake(struct smtpd *s, struct reason *why)
 		.local_rewrite = local,
 		.add_missing_headers = local,
 		.smtputf8 = t->smtputf8,
+		.verp = t->verp,
 		.overrides = intake_overrides(smtpd_server.params->receive_override_options),
 		.arrival_us = t->arrival_us,
 	};

@@ -115,7 +115,7 @@ def test_refused(mail):
         (["-bv", "bob"], "not supported yet"), (["-bz"], "unsupported: -bz"),
         (["-qR"], "specify: -qRsitename"), (["-qI"], "specify: -qIqueueid"),
         (["-n", "bob"], "-n option not supported"),
-        (["-XV", "bob"], "VERP is not supported yet"), (["-qSx"], "-qS is not implemented"),
+        (["-XVab", "bob"], "-V requires two characters from -=+"), (["-qSx"], "-qS is not implemented"),
         (["-Z"], "unknown option -Z"), (["-f"], "requires a value"),
         ([], "Recipient addresses must be specified"),
         (["-t", "bob"], "cannot handle command-line recipients with -t"),

@@ -22,6 +22,7 @@ void notice_request_write(struct msg_out *m, const struct notice_request *q)
 	msg_add_u64(m, "kind", q->kind);
 	msg_add_str(m, "id", q->id);
 	msg_add_str(m, "sender", q->sender);
+	msg_add_str(m, "to", q->to ? q->to : "");
 	msg_add_str(m, "envid", q->envelope_id);
 	msg_add_u64(m, "ret", q->ret);
 	msg_add_u64(m, "sendopts", q->sendopts);
@@ -162,6 +163,9 @@ bool notice_request_parse(const struct msg *m, struct arena *arena, struct notic
 	q->size = (off_t)size;
 	q->data_offset = (off_t)data_offset;
 	q->expired = expired != 0;
+	/* A qmgr of before an upgrade says nothing of it. */
+	if (!msg_get_str(m, "to", arena, &q->to))
+		q->to = "";
 	return parse_recipients(m, arena, q);
 }
 

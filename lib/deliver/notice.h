@@ -48,7 +48,8 @@ struct notice_request {
 	uint64_t number;
 	enum notice_kind kind;
 	char id[QUEUE_ID_SIZE]; /* of the original */
-	const char *sender;	/* external form, never empty: the notice goes there */
+	const char *sender;	/* external form, never empty */
+	const char *to;		/* what VERP makes of it; "" or NULL: nothing */
 	const char *envelope_id;
 	unsigned ret; /* enum dsn_ret */
 	unsigned sendopts;
@@ -66,6 +67,12 @@ struct notice_answer {
 	char notice_id[QUEUE_ID_SIZE]; /* "" when none was due */
 	struct reason why;	       /* when not ok: 4.x.y */
 };
+
+/* Where the notice goes, in external form. */
+static inline const char *notice_address(const struct notice_request *request)
+{
+	return request->to && *request->to ? request->to : request->sender;
+}
 
 void notice_request_write(struct msg_out *m, const struct notice_request *request);
 bool notice_request_parse(const struct msg *m, struct arena *arena, struct notice_request *request);

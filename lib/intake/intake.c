@@ -305,6 +305,8 @@ static bool begin_file(
 	queue_writer_begin(&in->writer, in->arrival_us, slice_of(in->sender));
 	write_origin(in, origin);
 	write_warn_time(in);
+	if (origin->verp != NULL && origin->verp[0] != '\0' && *in->sender)
+		write_text(in, QR_VERP, slice_of(origin->verp));
 	return intake_copy_sender(in, why);
 }
 

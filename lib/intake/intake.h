@@ -112,6 +112,8 @@ struct intake_origin {
 	bool add_missing_headers;
 	bool smtputf8;
 	bool require_tls; /* REQUIRETLS (RFC 8689) */
+	/* Delimiters of VERP, or NULL; without effect where the sender is empty. */
+	const char *verp;
 	/* Spooled at once: the submitter does not wait for a delivery anyway (commands). */
 	bool never_wait;
 	unsigned overrides;    /* enum intake_override */

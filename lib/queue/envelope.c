@@ -250,6 +250,8 @@ static bool on_envelope_record(struct reading *rd, const struct queue_record *re
 		return take_into(rd, record->data, &env->filter);
 	case QR_REDIRECT:
 		return take_into(rd, record->data, &env->redirect);
+	case QR_VERP:
+		return env->verp[0] != '\0' || take_into(rd, record->data, &env->verp);
 	case QR_SENDER:
 		rd->has_sender = true;
 		return take_into(rd, record->data, &env->sender);
@@ -362,7 +364,7 @@ struct envelope *envelope_read(
 	*rd.env = (struct envelope){ .arena = ARENA_INIT };
 	strcpy(rd.env->id, id);
 	rd.env->sender = rd.env->full_name = rd.env->envelope_id = "";
-	rd.env->filter = rd.env->redirect = "";
+	rd.env->filter = rd.env->redirect = rd.env->verp = "";
 	queue_reader_init(&rd.records, fd, 0);
 	ok = read_all(&rd);
 	queue_reader_release(&rd.records);

@@ -47,6 +47,7 @@ struct envelope {
 	off_t size;	   /* of the content as logged (records with their heads) */
 	off_t data_offset; /* of the first content record */
 	unsigned sendopts;
+	const char *verp;     /* delimiters, as they are there, or "" (mail/verp.h) */
 	const char *filter;   /* content filter, "transport:destination", or "" */
 	const char *redirect; /* all recipients become this one, or "" */
 	int64_t warn_s;	      /* when the sender is told of a delay; 0: never, or he was */

@@ -93,6 +93,8 @@ static bool check_record(struct check *c, const struct queue_record *record)
 		c->has_recipient = is_address(record->data, 0);
 		if (!c->has_recipient)
 			return bad(c, "bad recipient address syntax");
+	} else if (record->type == QR_VERP && record->data.len != 2) {
+		return bad(c, "bad VERP delimiters");
 	} else if (!is_dsn_option(record)) {
 		return bad(c, "bad delivery status notification option");
 	}

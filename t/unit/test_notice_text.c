@@ -138,7 +138,7 @@ static const struct row rows[] = {
 		"Content-Description: Delivery report\n"
 		"Content-Type: message/delivery-status\n\n",
 		"Content-Description: Undelivered Message\nContent-Type: message/rfc822\n\n",
-		"Subject: x\nFrom: s\n\nbody\n\n--4Notice." },
+		"Return-Path: <s@example.com>\nSubject: x\nFrom: s\n\nbody\n\n--4Notice." },
 	    { NULL } },
 	{ "report of the message", { .envelope_id = "env+1" }, { { 0 } }, MESSAGE,
 	    { "\n\nReporting-MTA: dns; mail.example.com\nOriginal-Envelope-Id: env+1\n"
@@ -186,15 +186,19 @@ static const struct row rows[] = {
 	    { "Content-Transfer-Encoding: 8bit\n\nThis is", "b\303\266se\n" }, { "us-ascii" } },
 	{ "headers asked for", { .ret = DSN_RET_HDRS }, { { 0 } }, MESSAGE,
 	    { "Content-Description: Undelivered Message Headers\n"
-	      "Content-Type: text/rfc822-headers\n\nSubject: x\nFrom: s\n\n--4Notice." },
+	      "Content-Type: text/rfc822-headers\n\n"
+	      "Return-Path: <s@example.com>\nSubject: x\nFrom: s\n\n--4Notice." },
 	    { "message/rfc822", "body" } },
 	{ "as large as may be", { .size = 1000 }, { { 0 } }, MESSAGE,
 	    { "message/rfc822\n", "\nbody\n" }, { "rfc822-headers" } },
 	{ "too large", { .size = 1001 }, { { 0 } }, MESSAGE,
-	    { "text/rfc822-headers\n\nSubject: x\nFrom: s\n\n--" }, { "body" } },
+	    { "text/rfc822-headers\n\nReturn-Path: <s@example.com>\nSubject: x\nFrom: s\n\n--" },
+	    { "body" } },
 	{ "a header without a body", { .ret = DSN_RET_HDRS }, { { 0 } }, "Subject: x\n",
-	    { "text/rfc822-headers\n\nSubject: x\n\n--4Notice." }, { NULL } },
-	{ "nothing", { 0 }, { { 0 } }, "", { "message/rfc822\n\n\n--4Notice." }, { NULL } },
+	    { "text/rfc822-headers\n\nReturn-Path: <s@example.com>\nSubject: x\n\n--4Notice." },
+	    { NULL } },
+	{ "nothing", { 0 }, { { 0 } }, "",
+	    { "message/rfc822\n\nReturn-Path: <s@example.com>\n\n--4Notice." }, { NULL } },
 	{ "long lines stay", { 0 }, { { 0 } }, "Subject: x\n\nlong\\\n and\\\n longer\nlast\n",
 	    { "\n\nlong and longer\nlast\n\n--" }, { NULL } },
 	{ "a last line without end", { 0 }, { { 0 } }, "Subject: x\n\nopen\\\n",
