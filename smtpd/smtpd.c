@@ -90,7 +90,7 @@ static void prepare(struct server_context *ctx)
 	smtpd_server.ctx = ctx;
 	smtpd_server.params = p;
 	smtpd_server.line_max =
-	    (size_t)(p->line_length_limit < 65536 ? p->line_length_limit : 65536);
+	    (size_t)(p->line_length_limit < 65534 ? p->line_length_limit : 65534);
 	if (p->postcote_smtpd_processes > 0)
 		ctx->processes = (unsigned)p->postcote_smtpd_processes;
 	smtpd_tls_open(ctx);			    /* before all else of OpenSSL */

@@ -207,6 +207,7 @@ void smtpd_bdat(struct smtpd *s, struct slice args)
 	/* smtpd_per_request_deadline counts a chunk with its command. */
 	smtpd_set_deadline(s);
 	if (!is_acceptable(s, &chunk, &why)) {
+		s->data_bytes = -1; /* what was kept goes, too */
 		skip(s, &chunk, &why);
 		return;
 	}

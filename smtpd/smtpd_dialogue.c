@@ -238,7 +238,7 @@ static bool read_command(struct smtpd *s, struct slice *line)
 	struct stream *stream = s->session.stream;
 
 	smtpd_set_deadline(s);
-	switch (stream_read_line(stream, smtpd_server.line_max, line)) {
+	switch (stream_read_line(stream, smtpd_server.line_max + 2, line)) { /* CR LF */
 	case STREAM_READ_FAILED:
 		return false;
 	case STREAM_READ_PARTIAL:

@@ -21,12 +21,13 @@ static bool take_helo(struct smtpd *s, struct slice args, bool esmtp)
 	char *name = arena_slicedup(&s->helo_arena, args);
 
 	s->helo = name;
-	s->esmtp = esmtp;
 	if (!smtpd_check(s, RESTRICT_HELO, SLICE_NULL, &verdict)) {
 		smtpd_reply_verdict(s, &verdict);
 		smtpd_helo_reset(s);
 		return false;
 	}
+	/* Neither a later HELO nor STARTTLS takes that back: the client may have pipelined. */
+	s->esmtp |= esmtp;
 	smtpd_neuter(name, NEUTER);
 	if (!smtpd_server.params->smtputf8_enable)
 		for (char *at = name; *at != '\0'; at++)

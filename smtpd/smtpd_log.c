@@ -17,7 +17,7 @@ void smtpd_log_connection_end(struct smtpd *s)
 	if (error == STREAM_OK || s->where == NULL ||
 	    (error != STREAM_TIMEOUT && strcmp(s->where, "END-OF-MESSAGE") == 0))
 		return;
-	if (s->data_bytes >= 0 && (strcmp(s->where, "DATA") == 0 || strcmp(s->where, "BDAT") == 0))
+	if (s->data_bytes >= 0 && strcmp(s->where, s->bdat == BDAT_NONE ? "DATA" : "BDAT") == 0)
 		snprintf(bytes, sizeof(bytes), " (%lld bytes)", (long long)s->data_bytes);
 	log_info("%s: %s after %s%s from %s", id != NULL ? id : "NOQUEUE",
 	    error == STREAM_TIMEOUT ? "timeout" : "lost connection", s->where, bytes, s->name_addr);

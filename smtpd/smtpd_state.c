@@ -46,7 +46,7 @@ static bool check(struct smtpd *s, enum restrict_stage stage, const char *comman
 		.client_name_failed = s->client_name_failed,
 		.reverse_name_failed = s->reverse_name_failed,
 		/* It is ESMTP once EHLO is accepted. */
-		.protocol = s->esmtp && stage != RESTRICT_HELO ? "ESMTP" : "SMTP",
+		.protocol = s->esmtp ? "ESMTP" : "SMTP",
 		.helo = s->helo,
 		.sender = t != NULL ? t->sender : SLICE_NULL,
 		.recipient = address,
@@ -71,9 +71,8 @@ bool smtpd_check(struct smtpd *s, enum restrict_stage stage, struct slice addres
 {
 	const char *command = NULL;
 
-	if (stage == RESTRICT_HELO)
-		command = s->esmtp ? "EHLO" : "HELO";
-	if (stage == RESTRICT_CONNECT && strcmp(s->where, "XCLIENT") == 0)
+	if (stage == RESTRICT_HELO ||
+	    (stage == RESTRICT_CONNECT && strcmp(s->where, "XCLIENT") == 0))
 		command = s->where;
 	if (stage == RESTRICT_END_OF_DATA)
 		return smtpd_check_command(s, stage, command, verdict);
@@ -141,7 +140,6 @@ void smtpd_helo_reset(struct smtpd *s)
 {
 	smtpd_transaction_end(s);
 	s->helo = NULL;
-	s->esmtp = false;
 	s->findings = s->connect_findings;
 	cut_after(&s->findings.prepend, s->connect_prepends);
 	cut_after(&s->findings.bcc, s->connect_bccs);
