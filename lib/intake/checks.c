@@ -60,6 +60,9 @@ struct checks *checks_new(const struct postfix_params *p)
 	c->nested = tables_open("nested_header_checks", p->nested_header_checks, 0);
 	c->body = tables_open("body_checks", p->body_checks, 0);
 	c->body_limit = p->body_checks_size_limit;
+	if (!opaque &&
+	    !(tables_is_empty(c->header) && tables_is_empty(c->mime) && tables_is_empty(c->nested)))
+		errors |= MIME_ERROR_NESTING;
 	c->any = !tables_is_empty(c->header) || !tables_is_empty(c->mime) ||
 		 !tables_is_empty(c->nested) || !tables_is_empty(c->body);
 	c->need_walk = errors != 0 || !tables_is_empty(c->body) ||
