@@ -18,7 +18,7 @@ import tap  # noqa: E402
 from smtp_dialogue import Dialogue  # noqa: E402
 
 LIMIT = 6
-COUNT_PORT, TLS_PORT, WRAPPER_PORT, RATE_PORT, PREFIX_PORT = instance.free_ports(5)
+COUNT_PORT, TLS_PORT, WRAPPER_PORT, RATE_PORT, PREFIX_PORT, BURST_PORT = instance.free_ports(6)
 MASTER = f"""
 127.0.0.1:{COUNT_PORT} inet n - n - - smtpd
   -o smtpd_client_connection_count_limit={LIMIT}
@@ -32,6 +32,7 @@ MASTER = f"""
 127.0.0.1:{PREFIX_PORT} inet n - n - - smtpd
   -o smtpd_client_connection_count_limit=1 -o smtpd_authorized_xclient_hosts=127.0.0.1
   -o smtpd_client_ipv4_prefix_length=24 -o smtpd_client_ipv6_prefix_length=56
+127.0.0.1:{BURST_PORT} inet n - n - 100 smtpd
 """
 TOO_MANY = ["421 4.7.0 mail.example.test Error: too many connections from 127.0.0.1"]
 
@@ -222,11 +223,20 @@ def test_statistics():
     tap.ok(max(counts) > LIMIT, "the highest count is among them", counts)
 
 
+def test_burst():
+    """Other processes of the service begin when the first has sessions: no reason for a warning"""
+    made = opened(80, BURST_PORT)
+    tap.equal(sum(accepted(d) for d in made), 80, "all are served")
+    tap.unlike(the_mail.log(), "has reached its process limit", "without a word of a limit")
+    for d in made:
+        d.close()
+
+
 with instance.Instance(master=MASTER, main={
         "smtpd_client_event_limit_exceptions": "", "smtpd_client_connection_count_limit": "0",
         "anvil_rate_time_unit": "20s", "max_idle": "3s", "smtpd_tls_security_level": "may",
         "smtpd_peername_lookup": "yes"}) as the_mail:
     # The reload is last: it ends idle sessions of all services, some time.
-    tap.run(test_count, test_killed, test_new_tls, test_wrapper, test_prefixes, test_rate,
+    tap.run(test_burst, test_count, test_killed, test_new_tls, test_wrapper, test_prefixes, test_rate,
             test_reload, test_statistics)
 tap.done()

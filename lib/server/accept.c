@@ -28,6 +28,7 @@
 #define ACCEPT_REST_MS	     200
 #define ACCEPT_WARN_EVERY_MS 60000
 #define HAND_OVER_MS	     1000
+#define OTHERS_BEGIN_MS	     2000
 /* So long a service counts as stressed once its sessions were all taken (as with the peer). */
 #define STRESS_MS (1000 * 1000)
 
@@ -45,6 +46,7 @@ static struct {
 	unsigned long accepted;
 	struct loop_timer rest;
 	int64_t warned_full, warned_error; /* clock_ms, 0: never */
+	int64_t others_begin;		   /* until then other processes may be starting */
 } acceptors;
 
 static _Atomic int64_t stressed_until; /* clock_ms */
@@ -114,6 +116,9 @@ bool server_is_stressed(void)
 /* What the peers' administrators look for. */
 static void warn_full(const struct server_process *p)
 {
+	/* A burst that fills the first process finds the others a moment later. */
+	if (clock_ms() < acceptors.others_begin)
+		return;
 	atomic_store(&stressed_until, clock_ms() + STRESS_MS);
 	if (!may_warn(&acceptors.warned_full))
 		return;
@@ -214,6 +219,7 @@ static void look_whether_busy(struct server_process *p)
 	if (p->busy_sessions == 0 || sessions_count() < p->busy_sessions)
 		return;
 	p->busy_sessions = 0;
+	acceptors.others_begin = deadline_in(OTHERS_BEGIN_MS);
 	msg_begin(&m, CONTRACT_BUSY);
 	(void)channel_send(p->master, &m, NULL, 0, deadline_in(1000));
 	msg_release(&m);

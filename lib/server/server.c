@@ -287,13 +287,12 @@ static void share_out(struct server_process *p)
 	/* Those that serve a few sessions and go are replaced one by one. */
 	if (p->serve_count > 0)
 		n = 1;
-	if (p->ctx.processes == 0 && n > 1)
+	/* One that is full soon must not wait for the others to begin. */
+	if (p->ctx.processes == 0 && n > 1 && (limit == 0 || limit / n >= 2 * BUSY_SESSIONS))
 		p->busy_sessions = BUSY_SESSIONS;
 	p->ctx.processes = (unsigned)n;
 	if (limit > 0)
 		p->session_limit = limit / n + (p->ctx.process < limit % n);
-	if (p->session_limit > 0 && p->busy_sessions > p->session_limit)
-		p->busy_sessions = p->session_limit;
 	if (p->serve_count > 0 && (p->session_limit == 0 || p->session_limit > p->serve_count))
 		p->session_limit = p->serve_count;
 }
