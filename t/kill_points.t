@@ -24,7 +24,7 @@ MAIN = {"transport_maps": "inline:{ {late@example.test = late:} }",
         "virtual_alias_maps": "inline:{ {all@example.test = carol@example.test, dave@example.test} }",
         "smtpd_reject_unlisted_recipient": "no", "postcote_quarantine_time": "1s",
         "minimal_backoff_time": "1s", "maximal_backoff_time": "1s", "queue_run_delay": "1s",
-        "transport_retry_time": "1s"}
+        "transport_retry_time": "1s", "service_throttle_time": "1s"}
 
 # Processes, calls of their protocols and of the disk, and how many of each.
 POINTS = (

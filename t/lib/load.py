@@ -27,6 +27,8 @@ MAIN = {
     "maximal_backoff_time": "2s",
     "queue_run_delay": "1s",
     "transport_retry_time": "1s",
+    # Who is killed before his first work looks as if he could not start.
+    "service_throttle_time": "1s",
 }
 
 
