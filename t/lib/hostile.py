@@ -46,7 +46,11 @@ class Hostile:
         with Dialogue(self.mail.smtp_port) as d:
             tap.equal(d.ask("NOOP"), "250 2.0.0 Ok", f"{name}: the server still answers")
         grown = self.memory() - before
-        tap.ok(grown <= growth, f"{name}: memory stays within bounds", f"{grown} bytes more")
+        within = f"{name}: memory stays within bounds"
+        if os.environ.get("PC_SANITIZERS", "no") == "no":
+            tap.ok(grown <= growth, within, f"{grown} bytes more")
+        else:
+            tap.skip("sanitizers keep what is freed for a while", within)
         gone = self.pids - set(self.mail.pids())
         found = DIED.search(self.mail.log())
         tap.ok(not gone and not found, f"{name}: no process died",
