@@ -452,7 +452,7 @@ int main(int argc, char **argv)
 	parse_options(&pc, argc, argv);
 	char **args = argv + optind;
 	bool selects = pc.defaults || pc.non_default;
-	if (pc.action == POSTCONF_LIST && pc.subject == POSTCONF_MAIN && !selects &&
+	if (pc.action == POSTCONF_LIST && pc.subject != POSTCONF_TABLE_TYPES && !selects &&
 	    has_assignment(args))
 		pc.action = POSTCONF_EDIT;
 	int rc;

@@ -219,6 +219,18 @@ static void release(struct postfix_command *pf)
 	conf_errors_release(&pf->errors);
 }
 
+/* What the peer's command can do, and we cannot yet. */
+static bool is_absent_verb(const char *verb)
+{
+	static const char *const absent[] = { "logrotate", "non-bdb", "post-install",
+		"set-permissions", "tls", "upgrade-configuration" };
+
+	for (size_t i = 0; i < ARRAY_LEN(absent); i++)
+		if (strcmp(absent[i], verb) == 0)
+			return true;
+	return false;
+}
+
 static int run_verb(struct postfix_command *pf, const char *verb)
 {
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
@@ -233,6 +245,8 @@ static int run_verb(struct postfix_command *pf, const char *verb)
 		return rc;
 	}
 	log_command(LOG_NAME);
+	if (is_absent_verb(verb))
+		fatal("%s: not supported yet", verb);
 	log_error("unknown command: '%s'", verb);
 	fatal("usage: postfix start (or stop, reload, abort, flush, check, status, start-fg)");
 }

@@ -153,6 +153,10 @@ submission/inet/syslog_name = postfix/submission
     got = run(OURS, "-M", "nosuch")
     tap.equal(got.returncode, 0, "-M of what is not there: status")
     tap.like(got.stderr, 'unmatched request: "nosuch"', "-M of what is not there")
+    for args in (("-M", "x/inet=x inet n - n - - smtpd"), ("-P", "submission/inet/foo=bar")):
+        got = run(OURS, *args)
+        tap.equal(got.returncode, 1, f"{args[0]} with an equals sign is an edit, and refused")
+        tap.like(got.stderr, "editing anything but main.cf .* is not supported", "is told")
 
 
 def test_edit():
