@@ -241,7 +241,8 @@ static struct intake *begin(
 	if (in != NULL) {
 		struct strbuf external = STRBUF_INIT(2 * ADDRESS_MAX);
 
-		address_external(strbuf_slice(&sender), &external);
+		/* As it was submitted. */
+		address_external(sub->sender, &external);
 		log_info("%s: uid=%lu from=<%s>%s%s", intake_id(in), (unsigned long)sub->uid,
 		    external.ptr ? external.ptr : "", sub->requeued ? " orig_id=" : "",
 		    sub->requeued ? sub->requeued->id : "");

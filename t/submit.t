@@ -86,6 +86,11 @@ def test_running(mail):
     tap.like(got, r'^From: "Joe \(the\) User" <joe@example\.test>$', "-F is a quoted name")
     tap.unlike(got, r"From someone|>From other", "mailbox separators are left out")
     tap.ok(got.endswith("\n\nend without newline\n"), "the last line is ended", got)
+    send("-f", "joe", "bob@example.test", input="Subject: incomplete\n\nx\n")
+    got = by_subject(mail, "bob", "incomplete").decode()
+    tap.like(got, r"^Return-Path: <joe@(mail\.)?example\.test>$", "an incomplete sender is completed")
+    tap.ok(mail.wait_for_log(r"postfix/pickup\[\d+\]: \w+: uid=\d+ from=<joe>$"),
+           "and logged by pickup as it was submitted")
     send("-f", "", "bob@example.test", input="Subject: null\n\nx\n")
     tap.like(by_subject(mail, "bob", "null").decode(), "^Return-Path: <>$", "-f '' is the null sender")
 
