@@ -93,7 +93,7 @@ static bool is_offered(const struct smtpd *s, const char *name, struct reason *w
 	for (size_t i = 0; i < count; i++)
 		if (strcasecmp(list[i].name, name) == 0 && is_permitted(s, &list[i]))
 			return true;
-	reason_set(why, "5.7.8", "Invalid authentication mechanism");
+	reason_set(why, "5.7.8", "Invalid authentication mechanism: '%s'", name);
 	return false;
 }
 
@@ -111,7 +111,7 @@ static void say_failed(
 }
 
 /* The client's next line; false when there is none or it gave up (said already). */
-static bool read_response(struct smtpd *s, struct strbuf *response)
+static bool read_response(struct smtpd *s, const char *mechanism, struct strbuf *response)
 {
 	const struct postfix_params *p = smtpd_server.params;
 	size_t limit = (size_t)p->smtpd_sasl_response_limit;
@@ -123,6 +123,8 @@ static bool read_response(struct smtpd *s, struct strbuf *response)
 	case STREAM_READ_FAILED:
 		return false;
 	case STREAM_READ_PARTIAL:
+		log_warning("%s: request longer than %zu: %.*s...", s->name_addr, limit,
+		    SLICE_ARG(slice_first(line, 30)));
 		smtpd_reply(s, 500, "5.5.6", "SASL response limit exceeded");
 		s->closing = true;
 		return false;
@@ -132,12 +134,14 @@ static bool read_response(struct smtpd *s, struct strbuf *response)
 	strbuf_addslice(response, slice_trim(line, " \t\r\n"));
 	if (!slice_eq_str(strbuf_slice(response), "*"))
 		return true;
+	log_warning("%s: SASL %s authentication aborted", s->name_addr, mechanism);
 	smtpd_reply(s, 501, "5.7.0", "Authentication aborted");
 	return false;
 }
 
 /* Challenges and responses until the server has decided; false when the client is done with. */
-static bool converse(struct smtpd *s, struct auth_request *request, enum auth_status *status)
+static bool converse(
+    struct smtpd *s, const char *mechanism, struct auth_request *request, enum auth_status *status)
 {
 	struct strbuf response = STRBUF_INIT(65536);
 	bool alive = true;
@@ -148,7 +152,7 @@ static bool converse(struct smtpd *s, struct auth_request *request, enum auth_st
 		strbuf_addf(&challenge, "334 %.*s\r\n", SLICE_ARG(auth_request_challenge(request)));
 		stream_write(s->session.stream, strbuf_slice(&challenge));
 		strbuf_release(&challenge);
-		alive = read_response(s, &response);
+		alive = read_response(s, mechanism, &response);
 		if (alive)
 			*status = auth_request_continue(
 			    request, strbuf_slice(&response), deadline_in(AUTH_SERVER_TIMEOUT_MS));
@@ -172,7 +176,7 @@ static void authenticate(struct smtpd *s, const char *mechanism, struct slice in
 	struct auth_request *request = auth_request_start(
 	    smtpd_server.auth, &params, deadline_in(AUTH_SERVER_TIMEOUT_MS), &status);
 
-	if (!converse(s, request, &status)) {
+	if (!converse(s, mechanism, request, &status)) {
 		/* said already */
 	} else if (status == AUTH_OK) {
 		s->sasl_method = arena_strdup(&s->arena, mechanism);
@@ -194,9 +198,19 @@ static void authenticate(struct smtpd *s, const char *mechanism, struct slice in
 	auth_request_free(request);
 }
 
+/* A mechanism, and an initial response or nothing. */
+static bool take_words(struct slice args, struct slice *mechanism, struct slice *initial)
+{
+	if (!slice_token(&args, " \t", mechanism))
+		return false;
+	if (!slice_token(&args, " \t", initial))
+		*initial = SLICE_NULL;
+	return slice_trim(args, " \t").len == 0;
+}
+
 void smtpd_auth(struct smtpd *s, struct slice args)
 {
-	struct slice mechanism;
+	struct slice mechanism, initial;
 	struct reason why;
 	struct strbuf name = STRBUF_INIT(31);
 
@@ -214,17 +228,13 @@ void smtpd_auth(struct smtpd *s, struct slice args)
 		    s, 504, "5.5.4", "Encryption required for requested authentication mechanism");
 	} else if (!smtpd_auth_allowed(s)) {
 		smtpd_reply(s, 503, "5.5.1", "Error: authentication not enabled");
-	} else if (!slice_token(&args, " \t", &mechanism)) {
+	} else if (!take_words(args, &mechanism, &initial)) {
 		smtpd_reply(s, 501, "5.5.4", "Syntax: AUTH mechanism");
 	} else {
 		strbuf_addslice(&name, mechanism);
 		for (size_t i = 0; i < name.len; i++)
 			name.ptr[i] = ascii_upper(name.ptr[i]);
-		struct slice initial = slice_trim(args, " \t");
-
-		if (initial.len == 0)
-			initial = SLICE_NULL;
-		else if (slice_eq_str(initial, "=")) /* RFC 4954 4: an empty initial response */
+		if (slice_eq_str(initial, "=")) /* RFC 4954 4: an empty initial response */
 			initial = (struct slice){ "", 0 };
 		if (name.overflow || !is_offered(s, name.ptr, &why))
 			say_failed(s, name.overflow ? "?" : name.ptr,

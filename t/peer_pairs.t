@@ -39,9 +39,18 @@ MAIN = {
     "mailbox_size_limit": "5000", "virtual_mailbox_limit": "5000", "hopcount_limit": "5",
     "smtpd_forbidden_commands": "CONNECT GET POST", "smtpd_forbid_bare_newline": "normalize",
     "smtpd_forbid_unauth_pipelining": "yes", "smtpd_tls_security_level": "may",
-    "smtpd_tls_loglevel": "1", "smtpd_sasl_auth_enable": "no",
+    "smtpd_tls_loglevel": "1", "smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot",
+    "smtpd_tls_auth_only": "no",
     "smtpd_client_connection_count_limit": "0", "smtputf8_enable": "yes", "in_flow_delay": "0",
 }
+AUTH = """
+auth_failure_delay = 0
+service auth {
+  unix_listener %s/auth {
+    mode = 0666
+  }
+}
+"""
 ENDS = re.compile(r": disconnect from unknown\[127\.[1-9]")
 LOOKS = "127.0.0.1"  # whether the port is open
 SIZE, CHUNK = "MAIL with a big SIZE", "BDAT, too big"
@@ -63,17 +72,21 @@ def is_old():
 
 
 def lines_of(log, address):
-    """Before 3.10 these have no prefix."""
+    """Before 3.10 some have no prefix, and no login at their end."""
     lines = log.get(address, [])
-    return [re.sub("^(NOQUEUE|ID): (?=lost)", "", line) for line in lines] if is_old() else lines
+    if is_old():
+        lines = [re.sub("^(NOQUEUE|ID): (?=lost)|(?<!,) sasl_method=.*", "", line) for line in lines]
+    return lines
 
 
 def is_new(sequence):
-    """Before 3.11 a chunk behind a refused one ends Postfix's process, and there is no HELP in 3.7."""
+    """Before 3.11 a chunk behind a refused one ends Postfix's process; 3.7 has no HELP, and tells no
+    client its mechanism."""
     state, *names = sequence
     chunks = [n for n in names if "BDAT" in n or n == "pipelined chunks"]
     return (state == "a refused chunk" or "pipelined chunks" in chunks or "BDAT 0" in chunks
-            or any("too big" in n for n in chunks) or len(chunks) > 1 or "HELP" in names)
+            or any("too big" in n for n in chunks) or len(chunks) > 1 or "HELP" in names
+            or names[0] in ("login: FOO", "login: *"))
 
 
 def chains():
@@ -87,7 +100,8 @@ def every_chain():
     found = [[(state, a, b) for b in pairs.COMMANDS] for state in pairs.STATES for a in names]
     dice = random.Random(SEED)
     triples = [(dice.choice(list(pairs.STATES)), *dice.choices(names, k=3)) for _ in range(TRIPLES)]
-    return found + [triples[i:i + 25] for i in range(0, TRIPLES, 25)]
+    found += [triples[i:i + 25] for i in range(0, TRIPLES, 25)]
+    return found + [[("EHLO", name) for name in pairs.ALL if name.startswith("login:")]]
 
 
 def certificate(directory):
@@ -101,7 +115,7 @@ def certificate(directory):
 
 def main_cf(directory):
     return {**MAIN, "smtpd_tls_cert_file": f"{directory}/cert.pem",
-            "smtpd_tls_key_file": f"{directory}/key.pem"}
+            "smtpd_tls_key_file": f"{directory}/key.pem", "smtpd_sasl_path": f"{directory}/auth"}
 
 
 def log_of(side):
@@ -116,8 +130,9 @@ def run(sequences):
     """Replies, lines by client, and number of connections: of ours, and of the peer."""
     with tempfile.TemporaryDirectory(dir=peer_postfix.ROOT + "/tmp", prefix="postcote-t-") as made:
         certificate(made)
-        with peer_postfix.PeerPostfix(main_cf(made.removeprefix(peer_postfix.ROOT))) as peer, \
-             instance.Instance(main=main_cf(made)) as ours:
+        os.chmod(made, 0o777)  # both ask the same server there
+        with instance.Instance(main=main_cf(made), dovecot=AUTH % made) as ours, \
+             peer_postfix.PeerPostfix(main_cf(made.removeprefix(peer_postfix.ROOT))) as peer:
             answers, counts = pairs.talk_all((ours.smtp_port, peer.port), sequences, different)
             logs = []
             for side, count in zip((ours, peer), counts):

@@ -421,10 +421,10 @@ static bool is_base64(struct slice text)
 	return good;
 }
 
-static enum auth_status refuse_base64(struct auth_request *request)
+static enum auth_status refuse_base64(struct auth_request *request, const char *where)
 {
 	request->code = "invalid_base64";
-	reason_set(&request->why, "5.5.2", "Invalid base64 data");
+	reason_set(&request->why, "5.5.2", "Invalid base64 data in %s response", where);
 	return AUTH_FAILED;
 }
 
@@ -451,7 +451,7 @@ struct auth_request *auth_request_start(struct auth_client *client,
 	request->user = "";
 	request->code = "";
 	if (params->initial.len && !is_base64(params->initial)) {
-		*status = refuse_base64(request);
+		*status = refuse_base64(request, "initial");
 		return request;
 	}
 	c = take_idle(client);
@@ -475,7 +475,7 @@ enum auth_status auth_request_continue(
 	if (!request->connection)
 		return AUTH_TEMPORARY;
 	if (!is_base64(response))
-		return refuse_base64(request);
+		return refuse_base64(request, "continued");
 	stream_set_deadline(request->connection->stream, deadline);
 	stream_printf(request->connection->stream, "CONT\t%u\t", request->id);
 	stream_write(request->connection->stream, response);

@@ -7,6 +7,7 @@ up.  Sequences of one state share a connection while it lives.  Each connection 
 address of its own, by which its log lines are found.
 """
 
+import base64
 import concurrent.futures
 import multiprocessing
 import re
@@ -29,7 +30,8 @@ def content(data):
     return [(b"DATA\r\n", 1), (data + b".\r\n", 354)]
 
 
-# Name: a list of (bytes, number of replies to them), or (bytes, 354): if that was the last reply.
+# Name: a list of (bytes, number of replies to them), or (bytes, 334) or (bytes, 354): if that
+# was the last reply.
 COMMANDS = {
     "EHLO": line("EHLO client.example.net"),
     "HELO": line("HELO client.example.net"),
@@ -62,7 +64,9 @@ COMMANDS = {
     "ETRN": line("ETRN example.org"),
     "HELP": line("HELP"),
     "EXPN": line("EXPN bob"),
-    "AUTH": line("AUTH PLAIN AGEAYg=="),
+    "AUTH": line("AUTH PLAIN AGJvYkBleGFtcGxlLnRlc3QAYm9i"),
+    "AUTH, wrong": line("AUTH PLAIN AGJvYkBleGFtcGxlLnRlc3QAeA=="),
+    "AUTH, aborted": line("AUTH LOGIN") + [(b"*\r\n", 334)],
     "STARTTLS": [(b"STARTTLS\r\n", 1)],
     "XCLIENT": line("XCLIENT NAME=x"),
     "XFORWARD": line("XFORWARD NAME=x"),
@@ -75,6 +79,33 @@ COMMANDS = {
     "QUIT": line("QUIT"),
     "gone": None,  # the client's end
 }
+
+
+def say(*lines):
+    """AUTH and what follows its challenges."""
+    return line(lines[0]) + [(text.encode() + b"\r\n", 334) for text in lines[1:]]
+
+
+def b64(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+BOB = "bob@example.test"
+# Not in pairs.
+LOGINS = {
+    "AUTH": line("AUTH"), "PLAIN *": say("AUTH PLAIN", "*"), "LOGIN, *": say("AUTH LOGIN", b64(BOB), "*"),
+    "PLAIN, %": say("AUTH PLAIN", "%%%"), "PLAIN %": line("AUTH PLAIN %%%"), "PLAIN =": line("AUTH PLAIN ="),
+    "PLAIN, no NUL": line("AUTH PLAIN " + b64("x")), "FOO": line("AUTH FOO"), "*": line("AUTH *"),
+    "PLAIN, QUIT": say("AUTH PLAIN", "QUIT"),
+    "PLAIN, nothing": say("AUTH PLAIN", ""), "PLAIN, more": line("AUTH PLAIN x y"),
+    "PLAIN, tab": line("AUTH PLAIN\tx\ty"), "plain": line("auth plain " + b64(f"\0{BOB}\0bob")),
+    "PLAIN, one NUL": line("AUTH PLAIN " + b64(f"{BOB}\0bob")),
+    "PLAIN, three NULs": line("AUTH PLAIN " + b64(f"\0{BOB}\0bob\0")),
+    "PLAIN, authzid": line("AUTH PLAIN " + b64(f"alice@example.test\0{BOB}\0bob")),
+    "LOGIN, wrong": say("AUTH LOGIN " + b64(BOB), b64("bad")),
+    "LOGIN": say("AUTH LOGIN", b64(BOB), b64("bob")), "PLAIN, odd": line("AUTH PLAIN AGJ"),
+}
+ALL = {**COMMANDS, **{"login: " + name: steps for name, steps in LOGINS.items()}}
 
 EHLO, RSET = COMMANDS["EHLO"], b"RSET\r\n"
 # What leads to a state, and the number of replies to it, after EHLO; None: a new connection.
@@ -110,7 +141,7 @@ class Connection:
     def __init__(self, port, address):
         self.sock = socket.create_connection(("127.0.0.1", port), TIMEOUT_S, (address, 0))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffer, self.open, self.encrypted = b"", True, False
+        self.buffer, self.open, self.changed = b"", True, False
         self.greeting = self.reply()
 
     def line(self):
@@ -139,8 +170,8 @@ class Connection:
         """The replies to the steps; "" is the connection's end."""
         replies = []
         for data, count in steps:
-            if count == 354:
-                if not replies or not replies[-1].startswith("354"):
+            if count in (334, 354):
+                if not replies or not replies[-1].startswith(str(count)):
                     continue
                 count = 1
             if not self.open:
@@ -154,6 +185,7 @@ class Connection:
                     replies.append(self.reply())
                 if LAST_WORDS.match(replies[-1]) and self.open:
                     replies.append(self.reply())
+            self.changed |= replies[-1].startswith("235")
             if data == b"STARTTLS\r\n" and replies[-1].startswith("220"):
                 self.start_tls()
         if hang_up and self.open:
@@ -164,7 +196,7 @@ class Connection:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         self.sock = context.wrap_socket(self.sock)
-        self.encrypted = True
+        self.changed = True
 
     def close(self):
         self.sock.close()
@@ -187,7 +219,7 @@ def talk(port, number, sequences, alone):
     answers, connections, d = [], 0, None
     for i, sequence in enumerate(sequences):
         state, *names = sequence
-        if d is not None and (not d.open or d.encrypted or STATES[state] is None or alone(sequence)
+        if d is not None and (not d.open or d.changed or STATES[state] is None or alone(sequence)
                               or alone(sequences[i - 1])):
             d.close()
             d = None
@@ -197,10 +229,10 @@ def talk(port, number, sequences, alone):
             d = Connection(port, address_of(number, i))
         replies = [d.run(way_to(state, again))]
         for name in names:
-            if COMMANDS[name] is None:
+            if ALL[name] is None:
                 d.open = False
             if d.open:
-                replies.append(d.run(COMMANDS[name], name in HANG_UP))
+                replies.append(d.run(ALL[name], name in HANG_UP))
         answers.append([[neutral(r) for r in step] for step in replies])
     d.close()
     return answers, connections
