@@ -74,8 +74,8 @@ void smtpd_log_reject(const struct smtpd *s, const char *where, const char *text
 	if (s->helo != NULL)
 		strbuf_addf(&line, " helo=<%s>", s->helo);
 	if (s->sasl_username != NULL)
-		strbuf_addf(&line, " sasl_method=%s sasl_username=%s", s->sasl_method,
-		    s->sasl_username);
+		strbuf_addf(
+		    &line, " sasl_method=%s sasl_username=%s", s->sasl_method, s->sasl_username);
 	log_info("%s", line.ptr);
 	strbuf_release(&line);
 }
