@@ -90,6 +90,7 @@ static const char *kind_name(enum notice_kind kind)
 	case NOTICE_DELAYED:
 		return "sender delay notification";
 	case NOTICE_SENT:
+	case NOTICE_TRACE:
 		break;
 	}
 	return "sender delivery status notification";

@@ -42,6 +42,9 @@ static const struct {
 	[NOTICE_SENT] = { "Successful Mail Delivery Report",
 	    "Your message was delivered to the recipients below, which is what you asked\n"
 	    "to be told.\n" },
+	[NOTICE_TRACE] = { "Mail Delivery Status Report",
+	    "This is the report on the delivery of your message, or on a test of its\n"
+	    "recipients, that you asked for.\n" },
 };
 
 static void line(struct notice *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -170,6 +173,19 @@ static void write_notification(struct notice *n)
 	}
 }
 
+/* Folded, as it may be long (RFC 3464 2.1.1). */
+static void write_diagnostic(struct notice *n, const struct notice_recipient *rcpt)
+{
+	struct strbuf text = STRBUF_INIT(2 * MSG_MAX);
+
+	if (rcpt->diagnostic[0] != '\0')
+		strbuf_addf(&text, "Diagnostic-Code: smtp; %s", rcpt->diagnostic);
+	else
+		strbuf_addf(&text, "Diagnostic-Code: X-Postfix; %s", rcpt->why.text);
+	write_wrapped(n, strbuf_slice(&text));
+	strbuf_release(&text);
+}
+
 /* RFC 3464 2.3. */
 static void write_recipient(struct notice *n, const struct notice_recipient *rcpt)
 {
@@ -187,10 +203,7 @@ static void write_recipient(struct notice *n, const struct notice_recipient *rcp
 	line(n, "Status: %s", dsn[0] != '\0' ? dsn : "5.0.0");
 	if (rcpt->remote_mta[0] != '\0')
 		line(n, "Remote-MTA: dns; %s", rcpt->remote_mta);
-	if (rcpt->diagnostic[0] != '\0')
-		line(n, "Diagnostic-Code: smtp; %s", rcpt->diagnostic);
-	else
-		line(n, "Diagnostic-Code: X-Postfix; %s", rcpt->why.text);
+	write_diagnostic(n, rcpt);
 	if (r->kind == NOTICE_DELAYED)
 		line(n, "Will-Retry-Until: %s",
 		    date_rfc5322(
@@ -250,7 +263,9 @@ static bool write_original(struct notice *n, int fd)
 		begin_part(n, "Undelivered Message", "message/rfc822");
 	else
 		begin_part(n,
-		    r->kind == NOTICE_SENT ? "Message Headers" : "Undelivered Message Headers",
+		    r->kind == NOTICE_SENT || r->kind == NOTICE_TRACE
+			? "Message Headers"
+			: "Undelivered Message Headers",
 		    "text/rfc822-headers");
 	/* The envelope's sender, which the header of a message under way does not have. */
 	line(n, "Return-Path: <%s>", r->sender);

@@ -20,6 +20,7 @@
 #include "log/log.h"
 #include "mail/dsn.h"
 #include "mail/verp.h"
+#include "queue/envelope.h"
 #include "queue/queue_file.h"
 
 enum mode { MODE_SUBMIT, MODE_LIST, MODE_ALIASES, MODE_START, MODE_FLUSH, MODE_SMTP, MODE_NOTHING };
@@ -27,6 +28,7 @@ enum mode { MODE_SUBMIT, MODE_LIST, MODE_ALIASES, MODE_START, MODE_FLUSH, MODE_S
 struct run {
 	struct sendmail sm;
 	enum mode mode;
+	bool verbose; /* -v */
 	const char *config, *flush_id, *flush_site;
 	char **rest; /* the command line without options */
 };
@@ -80,7 +82,9 @@ static void take_mode(struct run *run, const char *value)
 		run->mode = MODE_SMTP;
 		break;
 	case 'v':
-		sendmail_die("-bv: address verification is not supported yet");
+		run->mode = MODE_SUBMIT;
+		run->sm.trace = ENVELOPE_TRACE_USER_PROBE;
+		break;
 	default:
 		sendmail_die("unsupported: -b%c", value[0]);
 	}
@@ -171,6 +175,24 @@ static void take_named_option(struct run *run, const char *value)
 	}
 }
 
+/* A probe has no content of its own, and one report in any case. */
+static void check_trace(struct run *run)
+{
+	struct sendmail *sm = &run->sm;
+
+	if (sm->trace == 0) {
+		sm->trace = run->verbose ? ENVELOPE_TRACE_RECORD : 0;
+		return;
+	}
+	const char *option = sm->extract       ? "-t"
+			     : sm->notify != 0 ? "-N"
+			     : sm->ret != 0    ? "-R"
+			     : run->verbose    ? "-v"
+					       : NULL;
+	if (option)
+		sendmail_die("%s option cannot be used with -bv", option);
+}
+
 static void check_verp(struct run *run)
 {
 	const char *given = run->sm.verp;
@@ -227,9 +249,8 @@ static void take_x(struct run *run, const char *value)
 
 static void take_verbose(struct run *run, const char *value)
 {
-	(void)run;
 	(void)value;
-	log_warning("-v: a report on the delivery is not supported yet, and will not be mailed");
+	run->verbose = true;
 }
 
 static void take_none(struct run *run, const char *value)
@@ -457,6 +478,7 @@ int main(int argc, char **argv)
 	run.sm.params = params;
 	check_named_options(&run);
 	check_verp(&run);
+	check_trace(&run);
 	sendmail_submit(&run.sm);
 	free_configuration();
 	return 0;

@@ -18,6 +18,7 @@ struct sendmail {
 	const char *verp;     /* delimiters of VERP, "" for the default ones, or NULL */
 	unsigned notify, ret; /* enum dsn_notify, dsn_ret */
 	unsigned sendopts;    /* enum queue_sendopts */
+	unsigned trace;	      /* enum envelope_trace: -bv or -v; 0: no report */
 	bool extract;	      /* -t */
 	bool ignore_dots;     /* -i */
 	bool remote;	      /* -G */

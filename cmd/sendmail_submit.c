@@ -22,6 +22,7 @@
 #include "log/log.h"
 #include "mail/address.h"
 #include "mail/header.h"
+#include "queue/envelope.h"
 #include "queue/queue_record.h"
 
 #define PIECE	       2048
@@ -36,6 +37,7 @@ struct submission {
 	size_t recipient_count, resent_count;
 	bool seen_resent; /* a Resent- header for recipients: the others do not count */
 	bool in_header, mid_line, began, first_crlf;
+	char *sender;	      /* external form */
 	struct strbuf header; /* the one being read, for -t */
 };
 
@@ -147,7 +149,7 @@ static void put_sender(struct submission *sub)
 		sendmail_die("%s(%lu): -V option requires non-null sender address", user_name(),
 		    (unsigned long)getuid());
 	put(sub, QR_SENDER, strbuf_slice(&external));
-	strbuf_release(&external);
+	sub->sender = strbuf_detach(&external);
 }
 
 /* -F, $NAME, or what the accounts say; "&" there is the user's name with a capital. */
@@ -197,6 +199,10 @@ static void put_envelope(struct submission *sub)
 	}
 	if (sub->sm->envelope_id != NULL)
 		put(sub, QR_DSN_ENVID, slice_of(sub->sm->envelope_id));
+	if (sub->sm->trace != 0) {
+		snprintf(sizes, sizeof(sizes), "%u", sub->sm->trace);
+		put_attribute(sub, "trace_flags", sizes);
+	}
 	if (sub->sm->verp != NULL)
 		put(sub, QR_VERP, slice_of(sub->sm->verp));
 	fwrite(sub->recipients.ptr, 1, sub->recipients.len, sub->out);
@@ -284,6 +290,24 @@ static void copy_content(struct submission *sub)
 		end_header(sub);
 }
 
+/* A message for agents to look at: who it is for is all that counts. */
+static void put_probe(struct submission *sub)
+{
+	struct strbuf text = STRBUF_INIT(QUEUE_RECORD_MAX);
+	char **p = sub->sm->recipients;
+
+	strbuf_addf(&text, "From: %s", sub->sender);
+	put(sub, QR_LINE, strbuf_slice(&text));
+	put(sub, QR_LINE, SLICE_LIT("Subject: probe"));
+	for (const char *before = "To:\t"; *p != NULL; p++, before = "\t") {
+		strbuf_reset(&text);
+		strbuf_addf(&text, "%s%s%s", before, *p, p[1] != NULL ? "," : "");
+		put(sub, QR_LINE, strbuf_slice(&text));
+	}
+	put(sub, QR_LINE, SLICE_NULL);
+	strbuf_release(&text);
+}
+
 static void put_extracted(struct submission *sub)
 {
 	const struct strbuf *list = sub->seen_resent ? &sub->resent : &sub->recipients;
@@ -364,9 +388,15 @@ void sendmail_submit(const struct sendmail *sm)
 			     "-t option");
 	start_postdrop(&sub);
 	put_envelope(&sub);
-	copy_content(&sub);
+	if (sm->trace & ENVELOPE_TRACE_PROBE)
+		put_probe(&sub);
+	else
+		copy_content(&sub);
 	put_extracted(&sub);
 	end_postdrop(&sub);
+	if (sm->trace != 0)
+		printf("Mail Delivery Status Report will be mailed to <%s>.\n", sub.sender);
+	free(sub.sender);
 	strbuf_release(&sub.recipients);
 	strbuf_release(&sub.resent);
 	strbuf_release(&sub.header);

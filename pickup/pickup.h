@@ -47,6 +47,7 @@ struct submission {
 	const char *full_name, *encoding;
 	struct slice envelope_id;
 	unsigned sendopts;    /* enum queue_sendopts */
+	unsigned trace;	      /* enum envelope_trace */
 	const char *verp;     /* delimiters of VERP, or NULL */
 	unsigned ret, notify; /* enum dsn_ret; NOTIFY of the recipient that follows */
 	struct submission_recipient *recipients;

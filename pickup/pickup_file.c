@@ -76,6 +76,10 @@ static bool take_attribute(struct submission *sub, struct slice data)
 		sub->encoding = "7bit";
 	else if (slice_eq_str(data, "rewrite_context=remote"))
 		sub->remote_rewrite = true;
+	else if (slice_eq_str(data, "trace_flags=512"))
+		sub->trace = ENVELOPE_TRACE_USER_PROBE;
+	else if (slice_eq_str(data, "trace_flags=1024"))
+		sub->trace = ENVELOPE_TRACE_RECORD;
 	else if (slice_starts(data, "ret_flags="))
 		return take_number(
 		    slice_from(data, strlen("ret_flags=")), DSN_RET_FULL | DSN_RET_HDRS, &sub->ret);
@@ -218,6 +222,14 @@ static bool add_received(const struct pickup *pickup, const struct submission *s
 	return ok;
 }
 
+static void set_trace(struct intake *in, unsigned flags)
+{
+	char text[16];
+
+	(void)snprintf(text, sizeof(text), "%u", flags);
+	intake_set_attribute(in, "trace_flags", slice_of(text));
+}
+
 static struct intake *begin(
     const struct pickup *pickup, const struct submission *sub, struct reason *why)
 {
@@ -255,6 +267,8 @@ static struct intake *begin(
 			intake_set_envelope_id(in, sub->envelope_id);
 		if (sub->ret != 0)
 			intake_set_ret(in, sub->ret);
+		if (sub->trace != 0)
+			set_trace(in, sub->trace);
 		if (sub->requeued)
 			requeue_attributes(sub, in);
 	}

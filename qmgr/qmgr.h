@@ -69,7 +69,10 @@ struct qmgr_recipient {
 	const char *transport, *nexthop, *address; /* as resolved; in the message's arena */
 	/* Why it is deferred or bounced, or what is reported; in the message's arena, or NULL. */
 	struct reason *why;
-	const char *action; /* of a report: "delivered", "relayed", "expanded" */
+	const char
+	    *action; /* of a report: "delivered", "relayed", "expanded", "deliverable", ... */
+	/* What this attempt came to, where that is to be told and it is no report; or NULL. */
+	struct reason *traced;
 	const char *remote_mta, *diagnostic;
 };
 
@@ -98,6 +101,7 @@ struct message {
 	bool due_again;		 /* flushed while it ran */
 	bool expired;		 /* in this attempt */
 	bool warned;		 /* in this attempt: the sender knows of the delay */
+	bool traced;		 /* in this attempt: the sender has the report on it */
 	enum notice_kind notice; /* while it is NOTIFYING: which one is asked for */
 	unsigned notices_asked;	 /* kinds of them, in this attempt */
 	/* What is to become of it as soon as no job and no delivery is out: by postsuper, or for

@@ -20,6 +20,16 @@ static void keep_reason(
 	r->diagnostic = arena_strdup(&m->arena, outcome->diagnostic);
 }
 
+static void set_text(struct reason *why, const struct delivery_outcome *outcome)
+{
+	const char *dsn = *outcome->why.dsn ? outcome->why.dsn : "2.0.0";
+
+	if (outcome->relay && strcmp(outcome->relay, "none") != 0)
+		reason_set(why, dsn, "delivery via %s: %s", outcome->relay, outcome->why.text);
+	else
+		reason_set(why, dsn, "%s", outcome->why.text);
+}
+
 /* Through an agent of ours; what a next hop has accepted is relayed (RFC 3464 2.3.3). */
 static void keep_report(
     struct message *m, struct qmgr_recipient *r, const struct delivery_outcome *outcome)
@@ -29,8 +39,18 @@ static void keep_report(
 	keep_reason(m, r, outcome);
 	r->report = true;
 	r->action = has_remote ? "relayed" : "delivered";
-	reason_set(r->why, *outcome->why.dsn ? outcome->why.dsn : "2.0.0", "delivery via %s: %s",
-	    outcome->relay ? outcome->relay : "none", outcome->why.text);
+	set_text(r->why, outcome);
+}
+
+/* That nothing could be delivered is what a probe wanted to know: it has an answer. */
+static void keep_answer(
+    struct message *m, struct qmgr_recipient *r, const struct delivery_outcome *outcome)
+{
+	keep_reason(m, r, outcome);
+	r->state = RCPT_DONE;
+	r->report = true;
+	r->action = outcome->status == DELIVERY_SENT ? "deliverable" : "undeliverable";
+	set_text(r->why, outcome);
 }
 
 void message_result(struct message *m, size_t index, const struct delivery_outcome *outcome)
@@ -40,13 +60,21 @@ void message_result(struct message *m, size_t index, const struct delivery_outco
 		[DELIVERY_BOUNCED] = RCPT_BOUNCED };
 	struct qmgr_recipient *r = &m->recipients[index];
 
+	if (m->env->trace & ENVELOPE_TRACE_PROBE) {
+		keep_answer(m, r, outcome);
+		return;
+	}
 	r->state = states[outcome->status];
 	if (r->state == RCPT_DONE) {
-		if (m->env->recipients[index].notify & DSN_NOTIFY_SUCCESS)
+		if (m->env->trace || (m->env->recipients[index].notify & DSN_NOTIFY_SUCCESS))
 			keep_report(m, r, outcome);
 		return;
 	}
 	keep_reason(m, r, outcome);
+	if (m->env->trace) {
+		r->traced = ARENA_NEW(&m->arena, struct reason);
+		set_text(r->traced, outcome);
+	}
 	if (message_is_offer_open(m))
 		message_offer_event(m, OWNER_WAIT);
 }
@@ -168,13 +196,15 @@ static void notice_done(struct message *m, bool durable)
 
 		if (m->notice == NOTICE_FAILED && r->state == RCPT_BOUNCED)
 			r->state = durable ? RCPT_DONE : RCPT_DEFERRED;
-		else if (m->notice == NOTICE_SENT && durable)
+		else if ((m->notice == NOTICE_SENT || m->notice == NOTICE_TRACE) && durable)
 			r->report = false;
 	}
 	if (m->notice == NOTICE_FAILED && durable)
 		m->has_bounce_log = false;
 	if (m->notice == NOTICE_DELAYED)
 		m->warned = durable;
+	if (m->notice == NOTICE_TRACE)
+		m->traced = durable;
 }
 
 static bool is_notice_due(const struct message *m)
@@ -192,6 +222,8 @@ static void ask_for_notices(struct message *m)
 
 	while (m->notices_asked < ARRAY_LEN(kinds) && !m->deleted) {
 		m->notice = kinds[m->notices_asked++];
+		if (m->notice == NOTICE_SENT && m->env->trace)
+			m->notice = NOTICE_TRACE; /* which takes its place */
 		if (is_notice_due(m)) {
 			m->state = MESSAGE_NOTIFYING;
 			notice_ask(m);
@@ -224,7 +256,7 @@ void message_attempt_ended(struct message *m)
 		return;
 	}
 	m->expired = !m->held && !m->requeued && expire(m);
-	m->warned = false;
+	m->warned = m->traced = false;
 	m->notices_asked = 0;
 	ask_for_notices(m);
 }

@@ -363,7 +363,8 @@ struct settle_job {
 	struct strbuf log;   /* empty: none */
 	struct strbuf trace; /* reports that are owed */
 	bool has_trace_log;
-	off_t warn_offset; /* 0: the sender was not told of a delay now */
+	off_t warn_offset;  /* 0: the sender was not told of a delay now */
+	off_t trace_offset; /* 0: he got no report on this attempt */
 	bool ok;
 };
 
@@ -384,7 +385,7 @@ static bool mark_all(struct settle_job *job)
 	bool good = true;
 	int fd;
 
-	if (job->offset_count == 0 && job->warn_offset == 0)
+	if (job->offset_count == 0 && job->warn_offset == 0 && job->trace_offset == 0)
 		return true;
 	fd = spool_open_file(qm.spool, job->from, job->id, O_RDWR);
 	if (fd == -1)
@@ -393,6 +394,8 @@ static bool mark_all(struct settle_job *job)
 		good = spool_mark_done(fd, job->offsets[i]) == 0;
 	if (good && job->warn_offset > 0)
 		good = spool_mark_warned(fd, job->warn_offset) == 0;
+	if (good && job->trace_offset > 0)
+		good = spool_mark_traced(fd, job->trace_offset) == 0;
 	close(fd);
 	return good;
 }
@@ -480,6 +483,7 @@ void disk_settle(struct message *m, int64_t next_s, enum spool_queue to)
 	/* A move alone, between two attempts, changes neither reports nor marks. */
 	job->has_trace_log = m->env && m->has_trace_log;
 	job->warn_offset = m->env && m->warned ? m->env->warn_offset : 0;
+	job->trace_offset = m->env && m->traced ? m->env->trace_offset : 0;
 	m->has_defer_log |= job->log.len > 0;
 	m->has_trace_log = job->trace.len > 0;
 	disk_run(&job->job);

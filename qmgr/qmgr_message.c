@@ -250,6 +250,8 @@ static void log_active(struct message *m)
 /* A report was asked for: one more message has to be made before this one is done. */
 static bool wants_report(const struct message *m)
 {
+	if (m->env->trace)
+		return true;
 	for (size_t i = 0; i < m->env->recipient_count; i++)
 		if (m->env->recipients[i].notify & DSN_NOTIFY_SUCCESS)
 			return true;
@@ -361,6 +363,7 @@ void message_fill_request(const struct message *m, struct delivery_request *requ
 	request->envelope_id = env->envelope_id;
 	request->ret = env->ret;
 	request->sendopts = env->sendopts;
+	request->probe = (env->trace & ENVELOPE_TRACE_PROBE) != 0;
 	request->size = env->size;
 	request->data_offset = env->data_offset;
 	request->arrival_us = env->arrival_us;

@@ -137,15 +137,18 @@ static bool wants_notice(const struct message *m, size_t i, enum notice_kind kin
 		       (notify == 0 || (notify & DSN_NOTIFY_DELAY));
 	case NOTICE_SENT:
 		return r->state == RCPT_DONE && r->report;
+	case NOTICE_TRACE:
+		return r->report || r->traced;
 	}
 	return false;
 }
 
 static const char *action_of(const struct qmgr_recipient *r)
 {
-	if (r->state == RCPT_DONE)
+	if (r->report)
 		return r->action;
-	return r->state == RCPT_BOUNCED ? "failed" : "delayed";
+	/* The notice of a failure may have been made already. */
+	return r->state == RCPT_DEFERRED ? "delayed" : "failed";
 }
 
 /* What a recipient takes in a record, heads of attributes included. */
@@ -172,12 +175,14 @@ static size_t fill(struct message *m, size_t *next, struct notice_recipient *out
 
 		if (!wants_notice(m, *next, m->notice))
 			continue;
+		bool is_traced = m->notice == NOTICE_TRACE && !r->report;
+
 		out[count] = (struct notice_recipient){ .action = action_of(r),
 			.address = external_form(&m->arena, from->address),
 			.original = external_form(&m->arena, from->original),
 			.orcpt = from->orcpt,
 			.notify = from->notify,
-			.why = *r->why,
+			.why = is_traced ? *r->traced : *r->why,
 			.remote_mta = r->remote_mta ? r->remote_mta : "",
 			.diagnostic = r->diagnostic ? r->diagnostic : "" };
 		bytes += record_bytes(&out[count]);

@@ -117,7 +117,7 @@ def test_running(mail):
 def test_refused(mail):
     rows = (
         (["-bs", "bob"], "stand-alone mode requires no recipient"),
-        (["-bv", "bob"], "not supported yet"), (["-bz"], "unsupported: -bz"),
+        (["-bv", "-t"], "-t option cannot be used with -bv"), (["-bz"], "unsupported: -bz"),
         (["-qR"], "specify: -qRsitename"), (["-qI"], "specify: -qIqueueid"),
         (["-n", "bob"], "-n option not supported"),
         (["-XVab", "bob"], "-V requires two characters from -=+"), (["-qSx"], "-qS is not implemented"),
@@ -142,9 +142,11 @@ def test_refused(mail):
     done = mail.command("sendmail", "-bp")
     tap.like(done.stdout, "Mail queue is empty|Queue ID", "sendmail -bp lists the queue")
     tap.equal(mail.command("sendmail", "-q").returncode, 0, "sendmail -q flushes it")
-    done = mail.command("sendmail", "-v", "bob", input="Subject: verbose\n\n")
-    tap.like(done.stderr, "warning: -v: .*not supported", "-v says that there is no report")
+    done = mail.command("sendmail", "-v", "-f", "alice", "bob", input="Subject: verbose\n\n")
+    tap.equal(done.stdout, "Mail Delivery Status Report will be mailed to <alice>.\n", "-v says so")
     by_subject(mail, "bob", "verbose")
+    tap.like(by_subject(mail, "alice", "Mail Delivery Status Report").decode(), "^Action: delivered$",
+             "... and it is")
 
 
 def test_ignored(mail):

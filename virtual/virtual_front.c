@@ -202,6 +202,15 @@ static bool look_up(
 	return found;
 }
 
+/* A mailbox that is no Maildir would be refused by the worker. */
+static void answer_probe(const struct destination *to, struct delivery_outcome *o)
+{
+	if (slice_ends(strbuf_slice(&to->path), "/"))
+		failed(o, DELIVERY_SENT, "2.0.0", "delivers to maildir");
+	else
+		failed(o, DELIVERY_DEFERRED, "4.3.5", "mail system configuration error");
+}
+
 /* ---- giving to workers ---- */
 
 /* Under the job's lock: the first that wait and belong to one uid; NULL: none, or not now. */
@@ -452,6 +461,10 @@ void virtual_front_deliver(struct delivery *d)
 		struct delivery_outcome o = { .relay = "virtual" };
 
 		job->list[i].waits = look_up(d, i, &job->list[i], &o);
+		if (job->list[i].waits && d->request->probe) {
+			job->list[i].waits = false;
+			answer_probe(&job->list[i], &o);
+		}
 		if (job->list[i].waits)
 			continue;
 		job->unstored--;

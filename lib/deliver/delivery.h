@@ -49,7 +49,8 @@ struct delivery_request {
 	const char *envelope_id; /* "" */
 	unsigned ret;
 	unsigned sendopts;
-	off_t size;				/* as in "size=" */
+	bool probe; /* only tell what would become of it: deliver nothing, report SENT or not */
+	off_t size; /* as in "size=" */
 	off_t data_offset;			/* for content_reader_init */
 	int64_t arrival_us, ready_us;		/* message came; qmgr could have delivered it */
 	const char *encoding, *rewrite_context; /* "" when the file says nothing */

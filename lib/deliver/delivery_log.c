@@ -72,10 +72,12 @@ static void add_delays(struct strbuf *line, const struct delivery_request *reque
 	strbuf_addstr(line, ", ");
 }
 
-static const char *status_name(enum delivery_status status)
+static const char *status_name(enum delivery_status status, bool probe)
 {
 	static const char *const names[] = { "sent", "deferred", "bounced" };
 
+	if (probe)
+		return status == DELIVERY_SENT ? "deliverable" : "undeliverable";
 	return names[status];
 }
 
@@ -102,7 +104,7 @@ void delivery_log(const char *log_name, const struct delivery_request *request,
 	strbuf_addstr(&line, extra_is_early ? extra : "");
 	add_delays(&line, request, outcome, started_us, end_us, resolution > 0 ? resolution : 2);
 	strbuf_addf(&line, "%sdsn=%s, status=%s (%s)", extra_is_early ? "" : extra,
-	    outcome->why.dsn, status_name(outcome->status), outcome->why.text);
+	    outcome->why.dsn, status_name(outcome->status, request->probe), outcome->why.text);
 	log_as(log_name, LOG_LEVEL_INFO, "%s", line.ptr);
 	strbuf_release(&line);
 }

@@ -147,7 +147,7 @@ bool notice_request_parse(const struct msg *m, struct arena *arena, struct notic
 
 	*q = (struct notice_request){ .number = 0 };
 	if (!msg_is(m, "NOTICE") || !msg_get_u64(m, "number", &q->number) ||
-	    !msg_get_u64(m, "kind", &kind) || kind > NOTICE_SENT ||
+	    !msg_get_u64(m, "kind", &kind) || kind > NOTICE_TRACE ||
 	    !take_id(m, "id", false, q->id) || !msg_get_u64(m, "ret", &ret) || ret > 3 ||
 	    !msg_get_u64(m, "sendopts", &sendopts) || sendopts > UINT32_MAX ||
 	    !msg_get_u64(m, "size", &size) || size > INT64_MAX ||

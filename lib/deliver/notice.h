@@ -30,7 +30,8 @@
 enum notice_kind {
 	NOTICE_FAILED,	/* undeliverable; expired ones too */
 	NOTICE_DELAYED, /* delay_warning_time */
-	NOTICE_SENT	/* requested success reports (DSN) */
+	NOTICE_SENT,	/* requested success reports (DSN) */
+	NOTICE_TRACE	/* what an attempt, or a probe, came to (sendmail -v, -bv) */
 };
 
 struct notice_recipient {

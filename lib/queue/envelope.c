@@ -219,6 +219,20 @@ static bool on_attribute(struct reading *rd, struct slice data)
 	return true;
 }
 
+/* Taken note of, and kept like any other attribute. */
+static bool on_envelope_attribute(struct reading *rd, const struct queue_record *record)
+{
+	static const char name[] = "trace_flags=";
+	uint64_t n;
+
+	if (rd->section == IN_ENVELOPE && slice_starts(record->data, name) &&
+	    slice_uint(slice_from(record->data, strlen(name)), UINT32_MAX, &n)) {
+		rd->env->trace = (unsigned)n & (ENVELOPE_TRACE_PROBE | ENVELOPE_TRACE_RECORD);
+		rd->env->trace_offset = record->offset;
+	}
+	return on_attribute(rd, record->data);
+}
+
 static bool on_message(struct reading *rd, const struct queue_record *record)
 {
 	rd->section = IN_CONTENT;
@@ -275,7 +289,7 @@ static bool on_envelope_record(struct reading *rd, const struct queue_record *re
 	case QR_WARN_TIME:
 		return on_warn_time(rd, record);
 	case QR_ATTRIBUTE:
-		return on_attribute(rd, record->data);
+		return on_envelope_attribute(rd, record);
 	case QR_MESSAGE:
 		return on_message(rd, record);
 	case QR_END:

@@ -36,6 +36,14 @@ struct envelope_attribute {
 	const char *name, *value;
 };
 
+/* The peer's bits, as trace_flags has them. */
+enum envelope_trace {
+	ENVELOPE_TRACE_MTA_PROBE = 256,	 /* for verify(8): the sender is told nothing */
+	ENVELOPE_TRACE_USER_PROBE = 512, /* nothing is delivered (sendmail -bv) */
+	ENVELOPE_TRACE_PROBE = ENVELOPE_TRACE_MTA_PROBE | ENVELOPE_TRACE_USER_PROBE,
+	ENVELOPE_TRACE_RECORD = 1024 /* sendmail -v */
+};
+
 struct envelope {
 	struct arena arena;
 	char id[QUEUE_ID_SIZE];
@@ -52,6 +60,8 @@ struct envelope {
 	const char *redirect; /* all recipients become this one, or "" */
 	int64_t warn_s;	      /* when the sender is told of a delay; 0: never, or he was */
 	off_t warn_offset;    /* of that time's digits (spool_mark_warned) */
+	unsigned trace;	      /* enum envelope_trace: what its sender is to be told of an attempt */
+	off_t trace_offset;   /* of that record (spool_mark_traced) */
 	struct envelope_recipient *recipients;
 	size_t recipient_count, done_count;
 	struct envelope_attribute *attributes; /* in order, as they are */

@@ -92,6 +92,8 @@ uint32_t queue_record_crc(uint32_t crc, int type, struct slice data)
 		return crc;
 	if (type == QR_DONE || type == QR_CANCELLED)
 		type = QR_RECIPIENT;
+	if (type == QR_KILLED)
+		type = QR_ATTRIBUTE;
 	len = write_head(head, type, data.len);
 	return crc32c(crc32c(crc, slice_mem(head, len)), data);
 }

@@ -93,8 +93,8 @@ enum queue_read {
 enum queue_read queue_reader_next(struct queue_reader *r, struct queue_record *record);
 
 /*
- * Checksum over records as verified by envelope.h: D and / count as R; C and W, which are written
- * later, do not count.
+ * Checksum over records as verified by envelope.h: D and / count as R, K as A; C and W, which
+ * are written later, do not count.
  */
 uint32_t queue_record_crc(uint32_t crc, int type, struct slice data);
 

@@ -448,6 +448,17 @@ int spool_mark_warned(int fd, off_t offset)
 	return file_pwrite_all(fd, slice_of(text), offset);
 }
 
+int spool_mark_traced(int fd, off_t offset)
+{
+	char type;
+
+	if (pread(fd, &type, 1, offset) != 1 || (type != QR_ATTRIBUTE && type != QR_KILLED)) {
+		errno = EINVAL;
+		return -1;
+	}
+	return type == QR_KILLED ? 0 : file_pwrite_all(fd, SLICE_LIT("K"), offset);
+}
+
 int spool_write_log(struct spool *spool, enum spool_queue queue, const char *id, struct slice text)
 {
 	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW;

@@ -87,6 +87,9 @@ int spool_mark_done(int fd, off_t offset);
 /* The sender knows of the delay: -1 over the time at OFFSET (envelope.warn_offset). */
 int spool_mark_warned(int fd, off_t offset);
 
+/* The sender has his report: A to K at OFFSET (envelope.trace_offset); EINVAL where neither is. */
+int spool_mark_traced(int fd, off_t offset);
+
 /* Creates or replaces the log of ID (SPOOL_DEFER, SPOOL_TRACE); not synced. */
 int spool_write_log(struct spool *spool, enum spool_queue queue, const char *id, struct slice text);
 

@@ -3,9 +3,8 @@
 """No power cut loses an acknowledged message.
 
 The suite runs under the recorder while mail comes in that is delivered at once, spooled first, in
-part deferred and tried again, returned to its sender, reported to him, sent to an alias, and submitted
-by local users. Then it is
-started on the disks that a power cut could have left after each call: every message whose
+part deferred and tried again, returned to its sender, reported to him, sent to an alias, copied,
+rewritten, and submitted by local users. Then it is started on the disks that a power cut could have left after each call: every message whose
 acknowledgement had left by then must be, for each of its recipients, whole in the mailbox, or whole
 in the spool, or in a notice; no message that lies in a mailbox may be cut; and no process may die.
 
@@ -33,7 +32,10 @@ KEEP = bool(os.environ.get("PC_TEST_KEEP"))
 MAIN = {
     "virtual_mailbox_maps": "texthash:$config_directory/vmailbox",
     "transport_maps": "inline:{{gone@example.test = error:5.1.1 nobody is there any more}}",
-    "virtual_alias_maps": "inline:{{all@example.test = alice@example.test, bob@example.test}}",
+    "virtual_alias_maps": "inline:{ {all@example.test = alice@example.test, bob@example.test}"
+                          " team@example.test=bob@example.test }",
+    "recipient_canonical_maps": "inline:{ old@example.test=bob@example.test }",
+    "recipient_bcc_maps": "inline:{ team@example.test=alice@example.test }",
     "minimal_backoff_time": "1000s",
 }
 # Whoever starts on a disk of a power cut has these; the ports are of no use there.
@@ -52,7 +54,7 @@ DRIVER = """
 "$1" start-fg & suite=$!
 trap 'kill $suite' TERM
 while read -r id to; do
-	"$2" -i "$to" <"$3/$id" && echo "250 2.0.0 Ok: queued as $id"
+	"$2" -v -i -f alice@example.test "$to" <"$3/$id" >/dev/null && echo "250 2.0.0 Ok: queued as $id"
 done
 while kill -0 $suite 2>/dev/null; do wait $suite; done
 """
@@ -180,6 +182,10 @@ def in_turns(recorded):
     move_about(recorded.instance)
     recorded.send("token-kinds-0", "alice", "carol", "gone")
     recorded.send("token-alias-0", "all", reach=("alice", "bob"))
+    recorded.send("token-mapped-0", "old", reach=("bob",))
+    recorded.send("token-copied-0", "team", options=["NOTIFY=SUCCESS"], reach=("alice", "bob"))
+    if os.path.exists(recorded.sendmail):  # its report is made before it is delivered
+        recorded.submit("token-local-2", "carol")
     recorded.send("token-report-0", "bob", "all", options=["NOTIFY=SUCCESS,FAILURE"],
                   reach=("alice", "bob"))
     os.chmod(carol, 0o700)

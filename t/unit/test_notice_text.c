@@ -167,7 +167,9 @@ static const struct row rows[] = {
 	    { "\n<r@example.com>: abcdefghi abcdefghi abcdefghi abcdefghi abcdefghi\n"
 	      "    abcdefghi abcdefghi abcdefghi abcdefghi abcdefghi abcdefghi abcdefghi\n"
 	      "    end\n",
-		"Diagnostic-Code: X-Postfix; " SIXTY SIXTY "end\n" },
+		"Diagnostic-Code: X-Postfix; abcdefghi abcdefghi abcdefghi abcdefghi\n"
+		"    abcdefghi abcdefghi abcdefghi abcdefghi abcdefghi abcdefghi abcdefghi\n"
+		"    abcdefghi end\n" },
 	    { NULL } },
 	{ "wrapped without blanks", { 0 },
 	    { { .why = { "5.0.0", FIFTY_UNBROKEN FIFTY_UNBROKEN FIFTY_UNBROKEN } } }, MESSAGE,
@@ -214,6 +216,12 @@ static const struct row rows[] = {
 	    { "Subject: Successful Mail Delivery Report\n", "Action: delivered\nStatus: 2.0.0\n",
 		"Diagnostic-Code: X-Postfix; done\n",
 		"Content-Description: Message Headers\nContent-Type: text/rfc822-headers\n" },
+	    { "Undelivered", "body" } },
+	{ "trace", { .kind = NOTICE_TRACE },
+	    { { .action = "undeliverable", .why = { "5.1.1", "delivery via virtual: no" } } },
+	    MESSAGE,
+	    { "Subject: Mail Delivery Status Report\n", "Action: undeliverable\nStatus: 5.1.1\n",
+		"Content-Description: Message Headers\n" },
 	    { "Undelivered", "body" } },
 	{ "expanded", { .kind = NOTICE_SENT },
 	    { { .action = "expanded", .why = { "2.0.0", "alias expanded" } } }, MESSAGE,

@@ -164,6 +164,42 @@ static void test_reports(void **state)
 	close(fd);
 }
 
+/* sendmail -v: one report, and then none. */
+static void test_trace(void **state)
+{
+	struct reason why = { .dsn = "" };
+	struct envelope *env;
+	struct queue_writer w;
+	int fd = new_file();
+
+	(void)state;
+	queue_writer_init(&w, fd);
+	queue_writer_begin(&w, ARRIVAL_US, SLICE_LIT("alice@virt.test"));
+	queue_writer_attribute_str(&w, "trace_flags", "1024");
+	queue_writer_record(&w, QR_VERP, SLICE_LIT("+="));
+	queue_writer_recipient(&w, SLICE_LIT("one@virt.test"), SLICE_NULL, SLICE_NULL, 0);
+	queue_writer_content(&w);
+	queue_writer_extracted(&w);
+	want_int("finish", queue_writer_finish(&w, 0), 0);
+	queue_writer_release(&w);
+
+	env = envelope_read(fd, "ABCDEF0123", ENVELOPE_VERIFY, &why);
+	assert_non_null(env);
+	want_int("trace", env->trace, ENVELOPE_TRACE_RECORD);
+	want_str("verp", env->verp, "+=");
+	want_int("mark", spool_mark_traced(fd, env->trace_offset), 0);
+	want_int("mark again", spool_mark_traced(fd, env->trace_offset), 0);
+	want_int("no attribute", spool_mark_traced(fd, env->recipients[0].offset), -1);
+	envelope_free(env);
+
+	env = envelope_read(fd, "ABCDEF0123", ENVELOPE_VERIFY, &why);
+	if (!env)
+		fail_msg("%s", why.text);
+	want_int("no trace", env->trace, 0);
+	envelope_free(env);
+	close(fd);
+}
+
 static void test_done(void **state)
 {
 	struct reason why = { .dsn = "" };
@@ -381,6 +417,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_reports),
+		cmocka_unit_test(test_trace),
 		cmocka_unit_test(test_done),
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_records),
