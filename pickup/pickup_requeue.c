@@ -12,6 +12,7 @@
 #include "log/log.h"
 #include "pickup/pickup.h"
 #include "queue/envelope.h"
+#include "queue/queue_file.h"
 #include "queue/queue_record.h"
 
 bool requeue_is_one(int fd)
@@ -74,7 +75,7 @@ enum submission_verdict requeue_read(struct submission *sub)
 static bool is_intakes_own(const char *name)
 {
 	static const char *const own[] = { "create_time", "message_id", "postcote_crc32c",
-		"encoding", "rewrite_context" };
+		"encoding", "rewrite_context", QUEUE_HOLD_ATTRIBUTE };
 
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)
 		if (strcmp(name, own[i]) == 0)

@@ -16,6 +16,7 @@
 #include "mail/dsn.h"
 #include "mail/verp.h"
 #include "qmgr/qmgr_message.h"
+#include "queue/queue_file.h"
 
 #define MESSAGE_MAGIC 0x6d736721
 /* Deaths of agents until a message is delivered alone, and then until it is held. */
@@ -332,6 +333,9 @@ void message_loaded(struct message *m, struct loaded *loaded)
 	m->arrival_us = m->env->arrival_us;
 	m->found = false;
 	m->state = MESSAGE_ACTIVE;
+	/* Its intake wanted that, and a release from hold puts it elsewhere. */
+	m->hold_asked |=
+	    m->queue == SPOOL_INCOMING && envelope_attribute(m->env, QUEUE_HOLD_ATTRIBUTE) != NULL;
 	if (m->hold_asked || m->stopped || m->deleted || m->held || m->requeued ||
 	    (qm.draining && m->named)) {
 		if (message_is_offer_open(m))

@@ -4,6 +4,7 @@
 
 import os
 import re
+import signal
 import smtplib
 import sys
 
@@ -131,13 +132,38 @@ def test_held(mail):
     tap.ok(True, "FILTER to a transport that is not there waits")
 
 
+def test_held_without_qmgr(mail):
+    """A hold that qmgr never heard of, since it died, is one all the same."""
+    pid = mail.pids("qmgr")[0]
+    os.kill(pid, signal.SIGSTOP)
+    code, text = send(mail, "bob", "Subject: hold me too")
+    ident = re.search(rb"queued as (\w+)", text).group(1).decode()
+    tap.equal(code, 250, "HOLD while qmgr does not answer")
+    tap.ok(os.path.exists(mail.path("spool/incoming", ident)), "it has its name in incoming")
+    os.kill(pid, signal.SIGKILL)
+    instance.wait_until(lambda: os.path.exists(mail.path("spool/hold", ident)) or
+                        re.search(rf"{ident}: removed", mail.log()), "the next qmgr has seen it")
+    tap.ok(os.path.exists(mail.path("spool/hold", ident)), "the next qmgr holds it", mail.log())
+    tap.ok(not any(b"hold me too" in m for m in mail.mails("bob")), "and delivers nothing")
+    mail.command("postsuper", "-H", ident)
+    by_subject(mail, "bob", "hold me too")
+
+
+def test_copy_to_nonsense(mail):
+    """Blind copies to a piece of a folded header do no harm to the message."""
+    code, _ = send(mail, "bob", f"X-Copy: a\r\n b@{DOMAIN}\r\nSubject: odd copy")
+    tap.equal(code, 250, "BCC to what is no address")
+    by_subject(mail, "bob", "odd copy")
+    tap.equal(os.listdir(mail.path("spool/corrupt")), [], "nothing is corrupt")
+
+
 def main():
     mail = instance.Instance(main=MAIN)
     with open(mail.path("etc/postfix/hc"), "w", encoding="ascii") as f:
         f.write("/^Subject: everywhere/ WARN seen\n/^Subject: refuse me/ REJECT no commands here\n"
                 "/^Subject: hold me/ HOLD\n/^Subject: forget me/ DISCARD\n"
                 f"/^Subject: redirect me/ REDIRECT alice@{DOMAIN}\n"
-                "/^Subject: filter me/ FILTER nothere:x\n")
+                "/^Subject: filter me/ FILTER nothere:x\n/^X-Copy: (.*)/ BCC $1\n")
     with open(mail.path("etc/postfix/hs"), "w", encoding="ascii") as f:
         f.write("/^Subject: secret/ REJECT not from here\n/^Subject:/ PREPEND X-Submitted: yes\n")
     for name in ("hc", "hs"):
@@ -162,7 +188,8 @@ def main():
         f.write(text)
     with mail:
         tap.run(lambda: test_canonical(mail), lambda: test_copies(mail), lambda: test_roles(mail),
-                lambda: test_sendmail(mail), lambda: test_edited(mail), lambda: test_held(mail))
+                lambda: test_sendmail(mail), lambda: test_edited(mail), lambda: test_held(mail),
+                lambda: test_held_without_qmgr(mail), lambda: test_copy_to_nonsense(mail))
 
 
 main()

@@ -126,7 +126,7 @@ bool intake_check_writer(struct intake *in, struct reason *why)
  * A HELO name, a login or a Message-Id may hold any byte; in a queue file a control character in
  * one would make the whole file damaged for its reader.
  */
-static void clean(struct strbuf *text)
+void intake_clean(struct strbuf *text)
 {
 	for (size_t i = 0; i < text->len; i++)
 		if ((unsigned char)text->ptr[i] < 0x20 || text->ptr[i] == 0x7f)
@@ -140,7 +140,7 @@ static void write_attribute(struct intake *in, const char *name, const char *val
 	if (value == NULL || value[0] == '\0')
 		return;
 	strbuf_addslice(&text, slice_first(slice_of(value), TEXT_MAX));
-	clean(&text);
+	intake_clean(&text);
 	queue_writer_attribute(&in->writer, name, strbuf_slice(&text));
 	strbuf_release(&text);
 }
@@ -150,7 +150,7 @@ static void write_text(struct intake *in, int type, struct slice value)
 	struct strbuf text = STRBUF_INIT(TEXT_MAX);
 
 	strbuf_addslice(&text, slice_first(value, TEXT_MAX));
-	clean(&text);
+	intake_clean(&text);
 	queue_writer_record(&in->writer, type, strbuf_slice(&text));
 	strbuf_release(&text);
 }
@@ -432,6 +432,8 @@ static bool finish_file(struct intake *in, struct reason *why)
 		write_attribute(in, "encoding", in->is_8bit ? "8bit" : "7bit");
 	if (in->message_id != NULL)
 		write_attribute(in, "message_id", in->message_id);
+	if (in->hold)
+		write_attribute(in, QUEUE_HOLD_ATTRIBUTE, "1");
 	queue_writer_finish(&in->writer, (in->smtputf8 ? QUEUE_SENDOPT_SMTPUTF8 : 0U) |
 					     (in->require_tls ? QUEUE_SENDOPT_REQUIRETLS : 0U));
 	if (in->writer.error == 0 && tmpfile_seal(&in->file) == -1)

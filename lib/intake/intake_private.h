@@ -90,6 +90,8 @@ struct intake {
 
 /* Fills in WHY and the sticky failure; returns false. */
 bool intake_fail(struct intake *in, struct reason *why, const char *dsn, const char *text);
+/* Control characters become '?'. */
+void intake_clean(struct strbuf *text);
 /* The writer's errors stick; they are looked at once per line given. */
 bool intake_check_writer(struct intake *in, struct reason *why);
 /*

@@ -119,15 +119,17 @@ static bool map_address(struct intake *in, enum canonical_class class, struct sl
 /* Of a blind copy nobody hears anything, above all not the sender. */
 static bool put_bcc(struct intake *in, struct slice address, struct reason *why)
 {
-	struct strbuf mapped = STRBUF_INIT(2 * ADDRESS_MAX);
-	struct expansion expansion = {
-		.in = in,
-		.original = address,
-		.notify = DSN_NOTIFY_NEVER,
-	};
-	bool ok = map_address(in, CANONICAL_ENVELOPE_RECIPIENT, address, &mapped, why) &&
-		  expand(in, strbuf_slice(&mapped), &expansion, why);
+	struct strbuf mapped = STRBUF_INIT(2 * ADDRESS_MAX), text = STRBUF_INIT(2 * ADDRESS_MAX);
+	struct expansion expansion = { .in = in, .notify = DSN_NOTIFY_NEVER };
+	bool ok;
 
+	/* What a table said may be no address, but a piece of a folded header. */
+	strbuf_addslice(&text, slice_first(address, 2 * ADDRESS_MAX));
+	intake_clean(&text);
+	expansion.original = strbuf_slice(&text);
+	ok = map_address(in, CANONICAL_ENVELOPE_RECIPIENT, strbuf_slice(&text), &mapped, why) &&
+	     expand(in, strbuf_slice(&mapped), &expansion, why);
+	strbuf_release(&text);
 	strbuf_release(&mapped);
 	return ok;
 }

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "mail/dsn.h"
+#include "queue/envelope.h"
 #include "sys/file.h"
 
 #define BUFFER_FULL   (64 * 1024)
@@ -54,14 +55,31 @@ static void flush(struct queue_writer *w)
 	strbuf_reset(&w->buf);
 }
 
+/* What the reader takes for damage may not get into a file: better no message than a corrupt one.
+ */
+static bool is_envelope_text(struct slice data)
+{
+	for (size_t i = 0; i < data.len; i++)
+		if (data.ptr[i] == '\0' || data.ptr[i] == '\r' || data.ptr[i] == '\n')
+			return false;
+	return true;
+}
+
+static bool is_in_content(const struct queue_writer *w)
+{
+	return w->data_offset > 0 && w->data_end == 0;
+}
+
 static void put(struct queue_writer *w, int type, struct slice data)
 {
 	if (w->error)
 		return;
-	if (data.len > QUEUE_RECORD_MAX) {
+	if (data.len > QUEUE_RECORD_MAX)
 		w->error = EMSGSIZE;
+	else if (!is_in_content(w) && !is_envelope_text(data))
+		w->error = EINVAL;
+	if (w->error)
 		return;
-	}
 	queue_record_add(&w->buf, type, data);
 	w->crc = queue_record_crc(w->crc, type, data);
 	if (w->buf.len >= BUFFER_FULL)
@@ -120,6 +138,8 @@ static void put_recipient(struct queue_writer *w, int type, struct slice address
 {
 	char text[16];
 
+	if (++w->recipient_records > ENVELOPE_MAX_RECIPIENTS && !w->error)
+		w->error = EMSGSIZE;
 	if (orcpt.len > 0)
 		queue_writer_attribute(w, "dsn_orig_rcpt", orcpt);
 	if (notify) {

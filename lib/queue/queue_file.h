@@ -3,7 +3,9 @@
  * Writing a queue file: envelope, content, extracted section, end, in this order.  Nothing is
  * synced here, nothing named (queue/offer.h does that).  A file of less than 64 KiB is one write.
  *
- * Errors stick: after one every call is a no-op, and queue_writer_finish returns it.
+ * Errors stick: after one every call is a no-op, and queue_writer_finish returns it.  What
+ * envelope_read would refuse is one: NUL, CR or LF outside of the content (EINVAL), more than
+ * ENVELOPE_MAX_RECIPIENTS recipients (EMSGSIZE).
  */
 #ifndef PC_QUEUE_QUEUE_FILE_H
 #define PC_QUEUE_QUEUE_FILE_H
@@ -20,6 +22,9 @@
 /* The mode of a complete queue file: the x bit says so (doc/QUEUE.md 3). */
 #define QUEUE_FILE_MODE 0700
 
+/* Extracted section: the message goes to hold, whoever finds it in incoming (doc/QUEUE.md 3). */
+#define QUEUE_HOLD_ATTRIBUTE "postcote_hold"
+
 /* What a message is allowed to ask for in the last field of the size record. */
 enum queue_sendopts { QUEUE_SENDOPT_SMTPUTF8 = 1, QUEUE_SENDOPT_REQUIRETLS = 32 };
 
@@ -29,7 +34,7 @@ struct queue_writer {
 	off_t written;	   /* bytes of the file before buf */
 	off_t data_offset; /* of the first content record; 0 before queue_writer_content */
 	off_t data_end;	   /* of the X record; 0 before queue_writer_extracted */
-	unsigned long recipient_count;
+	unsigned long recipient_count, recipient_records; /* the latter with those for reports */
 	uint32_t crc;
 	int error; /* errno of the first failure */
 	bool whole;

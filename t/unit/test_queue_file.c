@@ -412,6 +412,58 @@ static void test_postfix(void **state)
 	free(log_path);
 }
 
+/* What the reader would set aside as corrupt is not written: nobody may be told that it is safe. */
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *name;
+		struct slice text;
+	} cases[] = {
+		{ "NUL", SLICE_LIT("a\0b@x.test") },
+		{ "LF", SLICE_LIT("a\nb@x.test") },
+		{ "CR", SLICE_LIT("a@x.test\r") },
+	};
+	struct queue_writer w;
+
+	(void)state;
+	for (size_t i = 0; i < 3 * ARRAY_LEN(cases); i++) {
+		struct slice text = cases[i / 3].text;
+		int fd = new_file();
+
+		queue_writer_init(&w, fd);
+		queue_writer_begin(&w, ARRIVAL_US, SLICE_LIT("alice@virt.test"));
+		if (i % 3 == 0)
+			queue_writer_recipient(&w, text, SLICE_NULL, SLICE_NULL, 0);
+		else if (i % 3 == 1)
+			queue_writer_record(&w, QR_REDIRECT, text);
+		queue_writer_content(&w);
+		queue_writer_line(&w, text, true);
+		queue_writer_extracted(&w);
+		if (i % 3 == 2)
+			queue_writer_attribute(&w, "message_id", text);
+		want_int(cases[i / 3].name, queue_writer_finish(&w, 0), EINVAL);
+		queue_writer_release(&w);
+		close(fd);
+	}
+}
+
+static void test_too_many_recipients(void **state)
+{
+	struct queue_writer w;
+	int fd = new_file();
+
+	(void)state;
+	queue_writer_init(&w, fd);
+	queue_writer_begin(&w, ARRIVAL_US, SLICE_LIT("alice@virt.test"));
+	for (unsigned i = 0; i <= ENVELOPE_MAX_RECIPIENTS; i++)
+		queue_writer_recipient(&w, SLICE_LIT("a@b"), SLICE_NULL, SLICE_NULL, 0);
+	queue_writer_content(&w);
+	queue_writer_extracted(&w);
+	want_int("one more than is read", queue_writer_finish(&w, 0), EMSGSIZE);
+	queue_writer_release(&w);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +474,8 @@ int main(void)
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_postfix),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_too_many_recipients),
 	};
 
 	return cmocka_run_group_tests_name("queue_file", tests, NULL, NULL);
