@@ -64,14 +64,19 @@ static void on_answer(const struct notice_answer *answer)
 	}
 }
 
+/* Those that wait for another answer then ask anew, over another connection: they stay. */
 static void disconnect(void)
 {
+	const uint64_t end = bounce.next_number;
+
 	loop_unwatch(qm.loop, &bounce.watch);
 	channel_free(bounce.channel);
 	bounce.channel = NULL;
 	while (!list_is_empty(&bounce.pending)) {
 		struct pending *p = list_entry(bounce.pending.next, struct pending, node);
 
+		if (p->first >= end)
+			break;
 		p->failed = true;
 		p->why = unavailable;
 		finish(p);

@@ -207,6 +207,9 @@ static int take_turn(struct channel *ch, int64_t deadline)
 		else
 			error = pthread_cond_timedwait(&ch->idle, &ch->lock, &until);
 	}
+	/* Who ran out of time may have taken the one signal: then the turn is his all the same. */
+	if (!ch->busy)
+		error = 0;
 	if (!error)
 		ch->busy = true;
 	pthread_mutex_unlock(&ch->lock);

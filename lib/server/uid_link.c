@@ -307,8 +307,9 @@ static bool make_link(const struct uid_owner *owner, int64_t deadline, struct re
 	return true;
 }
 
-/* With the call on it, and one user more; NULL: there is no link. */
-static struct uid_link *add_call(const struct uid_owner *owner, struct uid_call *call)
+/* With the call on it, and one user more; NULL: there is no link.  CALL may end from here on. */
+static struct uid_link *add_call(
+    const struct uid_owner *owner, struct uid_call *call, uint64_t *number)
 {
 	struct uid_link *link;
 
@@ -317,7 +318,7 @@ static struct uid_link *add_call(const struct uid_owner *owner, struct uid_call 
 	if (link != NULL) {
 		link->users++;
 		link->last_call = clock_ms();
-		call->number = ++link->last_number;
+		*number = call->number = ++link->last_number;
 		list_add_tail(&link->calls, &call->node);
 	}
 	pthread_mutex_unlock(&links.lock);
@@ -325,18 +326,18 @@ static struct uid_link *add_call(const struct uid_owner *owner, struct uid_call 
 }
 
 /* A link may be gone as soon as it was made. */
-static struct uid_link *link_for(
-    const struct uid_owner *owner, struct uid_call *call, int64_t deadline, struct reason *why)
+static struct uid_link *link_for(const struct uid_owner *owner, struct uid_call *call,
+    int64_t deadline, uint64_t *number, struct reason *why)
 {
-	struct uid_link *link = add_call(owner, call);
+	struct uid_link *link = add_call(owner, call, number);
 	bool ok = true;
 
 	if (link != NULL)
 		return link;
 	pthread_mutex_lock(&links.making);
-	link = add_call(owner, call);
+	link = add_call(owner, call, number);
 	if (link == NULL && (ok = make_link(owner, deadline, why)))
-		link = add_call(owner, call);
+		link = add_call(owner, call, number);
 	pthread_mutex_unlock(&links.making);
 	if (link == NULL && ok)
 		reason_set(why, "4.3.0", "a worker takes no record");
@@ -348,13 +349,14 @@ bool uid_call_start(struct uid_call *call, const struct uid_owner *owner, struct
 {
 	struct uid_link *link;
 	struct slice record;
+	uint64_t number;
 
 	list_init(&call->node);
-	link = link_for(owner, call, deadline, why);
+	link = link_for(owner, call, deadline, &number, why);
 	if (link == NULL)
 		return false;
-	/* From here on CALL may end at any time. */
-	msg_add_u64(work, UID_CALL, call->number);
+	/* Nothing of CALL's is looked at from here on: it may have ended, and be gone. */
+	msg_add_u64(work, UID_CALL, number);
 	msg_add_str(work, UID_USER, owner->user);
 	msg_add_str(work, UID_MESSAGE, owner->message);
 	record = slice_from(strbuf_slice(&work->buf), MSG_FRONT);
