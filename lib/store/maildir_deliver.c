@@ -129,32 +129,48 @@ static bool link_durably(const struct store_location *location, struct maildir_t
 }
 
 static bool deliver_to(const struct store_location *location, struct maildir_target *t,
-    const struct store_source *source, struct reason *why)
+    struct tmpfile *tmp, const struct store_source *source, struct reason *why)
 {
-	struct writing w = { .limit = source->limit };
-	struct tmpfile tmp;
-	char what[1200];
+	struct writing w = { .fd = tmp->fd, .limit = source->limit };
 	int saved;
 	bool ok;
 
-	if (tmpfile_open(&tmp, t->tmp_fd, 0600) < 0) {
-		(void)snprintf(what, sizeof(what), "create maildir file %s/tmp", t->path);
-		return fail(why, "4.2.0", what);
-	}
-	w.fd = tmp.fd;
 	strbuf_init(&w.buf, BUFFER_BYTES);
-	ok = write_message(&w, source, why) && link_durably(location, t, &tmp, &w, source, why);
+	ok = write_message(&w, source, why) && link_durably(location, t, tmp, &w, source, why);
 	saved = errno;
 	strbuf_release(&w.buf);
-	tmpfile_close(&tmp);
 	errno = saved;
 	return ok;
+}
+
+/*
+ * The mailbox, with a file for the message; NULL with errno.  A tmp/ that is open may have been
+ * removed, which nothing but its use shows: the mailbox is opened once more.
+ */
+static struct maildir_target *begin(const char *path, struct tmpfile *tmp)
+{
+	struct maildir_target *t;
+	int saved;
+
+	for (int i = 0; i < 2; i++) {
+		t = maildir_target_get(path);
+		if (t == NULL)
+			return NULL;
+		if (tmpfile_open(tmp, t->tmp_fd, 0600) == 0)
+			return t;
+		saved = errno;
+		maildir_target_forget(t);
+		maildir_target_put(t);
+		errno = saved;
+	}
+	return NULL;
 }
 
 bool maildir_deliver(
     const struct store_location *location, const struct store_source *source, struct reason *why)
 {
-	struct maildir_target *t = maildir_target_get(location->path);
+	struct tmpfile tmp;
+	struct maildir_target *t = begin(location->path, &tmp);
 	char what[1200];
 	int saved;
 	bool ok;
@@ -163,8 +179,9 @@ bool maildir_deliver(
 		(void)snprintf(what, sizeof(what), "create maildir file %s/tmp", location->path);
 		return fail(why, "4.2.0", what);
 	}
-	ok = deliver_to(location, t, source, why);
+	ok = deliver_to(location, t, &tmp, source, why);
 	saved = errno;
+	tmpfile_close(&tmp);
 	maildir_target_put(t);
 	errno = saved;
 	return ok;

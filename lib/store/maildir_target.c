@@ -261,8 +261,7 @@ static bool is_in_place(const struct maildir_target *t)
 	       st.st_ino == t->inode;
 }
 
-/* Those who have it go on. */
-static void forget(struct maildir_target *t)
+void maildir_target_forget(struct maildir_target *t)
 {
 	pthread_mutex_lock(&shared.lock);
 	take_off(t);
@@ -277,7 +276,7 @@ struct maildir_target *maildir_target_get(const char *path)
 	if (t != NULL && is_in_place(t))
 		return t;
 	if (t != NULL) {
-		forget(t);
+		maildir_target_forget(t);
 		maildir_target_put(t);
 	}
 	t = target_open(path);

@@ -33,6 +33,8 @@ struct maildir_target {
 /* Makes directories that are missing (0700).  NULL with errno.  Give it back with _put. */
 struct maildir_target *maildir_target_get(const char *path);
 void maildir_target_put(struct maildir_target *t);
+/* The next _get opens the mailbox anew; those who have this one go on. */
+void maildir_target_forget(struct maildir_target *t);
 /*
  * After a sync of new/: sees to it that the names of the directories above it are durable, up to
  * the first BASE_LEN bytes of the path.  -1 with errno.

@@ -253,6 +253,26 @@ static void delivery_after_a_change(void **state)
 	assert_int_equal(count_files("moved/tmp", name), 0);
 }
 
+/* A tmp/ that somebody removed while it was open is made again. */
+static void delivery_without_tmp(void **state)
+{
+	static const char *const message[] = { "x\n", NULL };
+	char name[256], path[256];
+	struct reason why;
+
+	(void)state;
+	path_of(path, "swept/tmp");
+	for (int fallback = 0; fallback < 2; fallback++) {
+		assert_true(deliver("swept/", message, 0, &why));
+		assert_int_equal(rmdir(path), 0);
+		tmpfile_force_fallback(fallback);
+		assert_true(deliver("swept/", message, 0, &why));
+		tmpfile_force_fallback(false);
+		assert_int_equal(count_files("swept/new", name), 2 * (fallback + 1));
+		assert_int_equal(count_files("swept/tmp", name), 0);
+	}
+}
+
 static void many_mailboxes(void **state)
 {
 	static const char *const message[] = { "x\n", NULL };
@@ -606,6 +626,7 @@ int main(void)
 		cmocka_unit_test(delivery_without_tmpfile),
 		cmocka_unit_test(delivery_fails),
 		cmocka_unit_test(delivery_after_a_change),
+		cmocka_unit_test(delivery_without_tmp),
 		cmocka_unit_test(many_mailboxes),
 		cmocka_unit_test(deliveries_at_a_time),
 		cmocka_unit_test(first_session),
