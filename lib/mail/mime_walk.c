@@ -126,9 +126,11 @@ static void enter(struct mime_walk *w, struct slice field, struct slice value, b
 
 	level->outer = w->innermost;
 	level->is_digest = is_digest;
-	level->boundary = boundary;
-	if (boundary.len > w->rules->boundary_max)
-		strbuf_truncate(&level->boundary, w->rules->boundary_max);
+	/* A copy of what counts: a hundred of what a header holds would be too much. */
+	strbuf_init(&level->boundary, w->rules->boundary_max);
+	strbuf_addslice(
+	    &level->boundary, slice_first(strbuf_slice(&boundary), w->rules->boundary_max));
+	strbuf_release(&boundary);
 	w->innermost = level;
 	w->depth++;
 }

@@ -5,6 +5,7 @@
  */
 #include "mail/mime_walk.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -277,6 +278,27 @@ static void test_many(void **state)
 	strbuf_release(&params);
 }
 
+/* Of a boundary only what counts is kept, however long the field was. */
+static void test_memory(void **state)
+{
+	static const struct mime_walk_rules deep = {
+		.nesting_max = 100, .boundary_max = 70, .header_max = 100000
+	};
+	struct mime_walk *w = mime_walk_new(&deep, &events, NULL);
+	struct strbuf field = STRBUF_INIT(200000);
+	size_t before = mallinfo2().uordblks;
+
+	(void)state;
+	strbuf_addstr(&field, "Content-Type: multipart/mixed; boundary=");
+	for (int i = 0; i < 90000; i++)
+		strbuf_addch(&field, 'b');
+	for (int i = 0; i < 100; i++)
+		mime_walk_field(w, strbuf_slice(&field));
+	assert_true(mallinfo2().uordblks < before + 1000000);
+	mime_walk_free(w);
+	strbuf_release(&field);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -285,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_offsets),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_memory),
 	};
 
 	strbuf_init(&seen, 10000000);
