@@ -19,7 +19,7 @@
 
 static struct loop *loop;
 static pthread_t loop_thread;
-static atomic_int closed_calls, opened, closed, expired, woken, drained;
+static atomic_int closed_calls, opened, closed, expired, woken, drained, waiting;
 
 static void on_closed(void)
 {
@@ -119,8 +119,10 @@ static enum session_next echo_lines(struct session *s)
 			return SESSION_CLOSE;
 		if (slice_starts(line, "quit"))
 			return SESSION_CLOSE;
-		if (slice_starts(line, "wait"))
+		if (slice_starts(line, "wait")) {
+			atomic_fetch_add(&waiting, 1);
 			return SESSION_EVENT;
+		}
 		stream_write(s->stream, line);
 	}
 	return SESSION_INPUT;
@@ -177,6 +179,7 @@ static int reset(void **state)
 	atomic_store(&expired, 0);
 	atomic_store(&woken, 0);
 	atomic_store(&drained, 0);
+	atomic_store(&waiting, 0);
 	atomic_store(&closed_calls, 0);
 	return 0;
 }
@@ -245,6 +248,8 @@ static void event_leaves_input_unread(void **state)
 
 	(void)state;
 	send_text(&c, "wait\nnext\n");
+	/* A wake-up before it has read that would be another test's. */
+	wait_until(atomic_load(&waiting) == 1);
 	usleep(20000);
 	want_int("not woken by input", atomic_load(&woken), 0);
 	session_wake(c.session);
