@@ -64,7 +64,7 @@ static void log_filter(const struct smtpd *s, const char *which, struct slice re
 {
 	const char *id = smtpd_queue_id(s);
 
-	log_info("%s: reject filter %s: %.*s", id ? id : "NOQUEUE", which, SLICE_ARG(reply));
+	log_info("%s: reply filter %s: %.*s", id ? id : "NOQUEUE", which, SLICE_ARG(reply));
 }
 
 /* A refusal stays one, whatever the table says. */
@@ -77,8 +77,10 @@ static void replace(struct smtpd *s, struct slice was, struct slice with, unsign
 
 	if (with.len < 4 || !smtp_reply_split(with, NULL, &number, new_dsn, &rest) ||
 	    number < 400) {
-		log_warning("%s: smtpd_reject_filter_maps: no reject response: \"%.*s\"",
-		    s->name_addr, SLICE_ARG(slice_first(with, 200)));
+		const char *id = smtpd_queue_id(s);
+
+		log_warning("%s: ignoring invalid reject filter result: %.*s", id ? id : "NOQUEUE",
+		    SLICE_ARG(with));
 		return;
 	}
 	log_filter(s, "in", was);

@@ -11,7 +11,8 @@
 #include "net/dns.h"
 #include "smtpd/smtpd.h"
 
-static bool has_address(const char *name, const struct net_addr *addr, int64_t deadline)
+static bool has_address(
+    const char *name, const struct net_addr *addr, int64_t deadline, bool *temporary)
 {
 	struct net_addr found[DNS_MAX_RECORDS];
 	enum dns_result result;
@@ -23,6 +24,7 @@ static bool has_address(const char *name, const struct net_addr *addr, int64_t d
 			return true;
 	char text[NET_ADDR_TEXT];
 
+	*temporary = result == DNS_TEMPORARY;
 	log_warning("hostname %s does not resolve to address %s%s", name, net_addr_text(addr, text),
 	    result == DNS_FOUND ? "" : ": Name or service not known");
 	return false;
@@ -36,11 +38,14 @@ void smtpd_peer_lookup(struct smtpd *s)
 	int64_t deadline = deadline_in(p->postcote_dns_timeout * 1000);
 
 	s->client_name = s->reverse_name = "unknown";
-	if (!p->smtpd_peername_lookup || s->session.peer.len == 0 ||
-	    !dns_name_of(&s->session.peer, deadline, name, sizeof(name), &result))
+	if (!p->smtpd_peername_lookup || s->session.peer.len == 0)
 		return;
+	if (!dns_name_of(&s->session.peer, deadline, name, sizeof(name), &result)) {
+		s->client_name_failed = s->reverse_name_failed = result == DNS_TEMPORARY;
+		return;
+	}
 	s->reverse_name = arena_strdup(&s->client_arena, name);
-	if (has_address(name, &s->session.peer, deadline))
+	if (has_address(name, &s->session.peer, deadline, &s->client_name_failed))
 		s->client_name = s->reverse_name;
 }
 

@@ -13,12 +13,13 @@ static void reply(struct smtpd *s, unsigned code, const char *given_dsn, struct 
 	strbuf_addslice(&text, given);
 	if (code >= 400)
 		s->errors++;
+	smtpd_footer_apply(s, &code, dsn, &text);
+	/* Tables see the reply as it was, as with the peer. */
 	if (smtpd_server.params->soft_bounce && code / 100 == 5) {
 		code -= 100;
 		if (dsn[0] != '\0')
 			dsn[0] = '4';
 	}
-	smtpd_footer_apply(s, &code, dsn, &text);
 	if (code == 421 || code == 521)
 		s->closing = true;
 	smtp_reply_add(&out, code, dsn, strbuf_slice(&text));

@@ -16,6 +16,7 @@ import tempfile
 import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import auth_server  # noqa: E402
 import instance  # noqa: E402
 import peer_postfix  # noqa: E402
 import tap  # noqa: E402
@@ -176,9 +177,77 @@ def add_all():
         smtpd_end_of_data_restrictions="check_client_access static:permit")
     add("log one permit", [SECOND], smtpd_log_access_permit_actions="!permit_mynetworks, permit_auth_destination",
         smtpd_recipient_restrictions="permit_auth_destination", smtpd_client_restrictions="permit")
+    add_logins()
+    add_replies()
     add("login", [mail("owned@far.test"), mail("other@far.test")],
         smtpd_sender_restrictions="reject_sender_login_mismatch",
         smtpd_sender_login_maps="inline:{owned@far.test=me}")
+
+
+OWNERS = "inline:{" + ", ".join(f"{{{key} = {value}}}" for key, value in {
+    "mine@far.test": "me", "ours@far.test": "you, me", "theirs@far.test": "you", "ME@dom.test": "me",
+    "@all.test": "me", "big@far.test": "ME"}.items()) + "}"
+OWNED = ["", "mine@far.test", "ours@far.test", "theirs@far.test", "free@far.test", "MINE@far.test", "mine+x@far.test",
+         "me@dom.test", "x@all.test", "big@far.test", "mine", "postmaster", "bob@example.test", "al@alias.test"]
+
+
+def login(user, *steps):
+    """Who says its own name as password is let in."""
+    return ["EHLO x", *([f"AUTH PLAIN {auth_server.plain(user)}"] if user else []), *steps]
+
+
+def add_logins():
+    sasl = {"smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": "@AUTH@",
+            "smtpd_sasl_security_options": "noanonymous", "smtpd_sender_login_maps": OWNERS,
+            "smtpd_tls_auth_only": "no",
+            "smtpd_relay_restrictions": "permit_sasl_authenticated, reject_unauth_destination"}
+    steps = [step for a in OWNED for step in (f"MAIL FROM:<{a}>", RCPTS[0], "RSET")]
+    for name in ("", "authenticated_", "unauthenticated_", "known_"):
+        add(f"{name}sender_login_mismatch", [login(user, *steps, "QUIT") for user in ("me", "you", "other", None)],
+            smtpd_sender_restrictions=f"reject_{name}sender_login_mismatch", **sasl)
+    for which in ("client", "helo", "sender", "relay", "recipient", "data"):
+        add(f"check_sasl_access in {which}",
+            [login(user, "MAIL FROM:<x@far.test>", *RCPTS, *MESSAGE) for user in ("me", "you", "You", "x@y", None)],
+            **{**sasl, f"smtpd_{which}_restrictions": "check_sasl_access inline:{{me=REJECT not you} you=OK, x=DEFER}"
+               + (", permit_sasl_authenticated, reject_unauth_destination" if which == "relay" else "")})
+    add("logged refusals", [login("me", "MAIL FROM:<x@far.test> AUTH=y@z", "RCPT TO:<nobody@example.test>", "QUIT"),
+                            ["EHLO x", f"AUTH PLAIN {auth_server.plain('me', 'wrong')}", "QUIT"]], **sasl)
+
+
+# What tables say of replies: regular expressions, since keys of others have no blanks.
+REPLIES = {
+    "filter": {"500 5.5.2 Error: command not recognized": "500 5.5.1 what?", "502 5.5.1 ": "421 4.5.2 go away",
+               "501 5.5.4 Syntax: MAIL": "550", "503 5.5.1 Error: need MAIL": "450 no code",
+               "503 5.5.1 Error: need RCPT": "250 2.0.0 no refusal", "501 Syntax: HELO": "nonsense",
+               "554 5.7.1 <x@other.test>": "454 4.7.1 not now"},
+    "footers": {"554 5.7.1 <x@other.test>": r"\c; call $$client_address about $$recipient",
+                "503 5.5.1 Error: need MAIL": r"one\ntwo $$sender.", "454 4.7.1 not now": "another"},
+}
+
+
+def write_replies(directory):
+    for name, rules in REPLIES.items():
+        with open(os.path.join(directory, name), "w", encoding="ascii") as f:
+            f.writelines(f"/^{key.replace('.', '[.]')}/ {value}\n" for key, value in rules.items())
+
+
+def add_replies():
+    steps = ["EHLO x", "RCPT TO:<a@b>", "DATA", "MAIL nothing", "HELO", "MAIL FROM:<a@far.test>", *RCPTS,
+             "RCPT TO:<nobody@example.test>", "VRFY", "FOO", "NOOP", "QUIT"]
+    maps, footer = f"regexp:{TABLES}/footers", r"\c ($recipient, $sender, $helo_name)"
+    add("footer maps", [steps], smtpd_reject_footer_maps=maps)
+    add("footer maps and footer", [steps], smtpd_reject_footer_maps=maps, smtpd_reject_footer="the usual one")
+    add("footer for recipients", [steps], smtpd_reject_footer=footer)
+    add("footer, soft", [steps], smtpd_reject_footer_maps=maps, soft_bounce="yes")
+    add("footer maps fail", [steps], smtpd_reject_footer_maps="fail:x", smtpd_reject_footer="the usual one")
+    if peer_postfix.version() >= (3, 11):
+        filtered = f"regexp:{TABLES}/filter"
+        add("reply filter", [steps, ["EHLO x", "EXPN x", "NOOP", "QUIT"]], smtpd_reject_filter_maps=filtered,
+            disable_vrfy_command="yes")
+        add("reply filter and footers", [steps], smtpd_reject_filter_maps=filtered, smtpd_reject_footer_maps=maps,
+            smtpd_reject_footer=footer)
+        add("reply filter, soft", [steps], smtpd_reject_filter_maps=filtered, soft_bounce="yes")
+        add("reply filter fails", [steps], smtpd_reject_filter_maps="fail:x")
 
 
 # A pattern of cases: the reason why they differ.
@@ -242,9 +311,10 @@ def compare(sides, name, number, steps, ports):
     tap.ok(same, label, "\n".join(difflib.unified_diff(want, got, "Postfix", "ours", n=1, lineterm="")))
 
 
-def service(port, options):
+def service(port, options, auth):
     text = f"127.0.0.1:{port} inet n - n - - smtpd\n"
     for key, value in options.items():
+        value = value.replace("@AUTH@", auth)
         text += f"  -o {{ {key} = {value} }}\n"
     return text
 
@@ -254,9 +324,10 @@ def run_batch(cases):
     ports = [instance.free_ports(2) for _ in cases]
     peer = peer_postfix.PeerPostfix(MAIN)
     with open(peer.path("etc/master.cf"), "a", encoding="ascii") as f:
-        f.writelines(service(two[1], CONFIGS[case][0]) for case, two in zip(cases, ports))
+        f.writelines(service(two[1], CONFIGS[case][0], peer.own("auth")) for case, two in zip(cases, ports))
     ours = instance.Instance(main=MAIN, master="".join(
-        service(two[0], CONFIGS[case][0]) for case, two in zip(cases, ports)))
+        service(two[0], CONFIGS[case][0], peer.path("auth")) for case, two in zip(cases, ports)))
+    server = auth_server.AuthServer(peer.path("auth"))
     with peer, ours:
         for case, two in zip(cases, ports):
             for number, steps in enumerate(CONFIGS[case][1]):
@@ -264,6 +335,7 @@ def run_batch(cases):
                     compare((ours, peer), case, number, steps, two)
                 except (OSError, RuntimeError, TimeoutError):
                     tap.ok(False, f"{case}, {number} ended with an exception", traceback.format_exc())
+    server.close()
 
 
 BATCH = 25  # services at a time
@@ -271,10 +343,15 @@ BATCH = 25  # services at a time
 peer_postfix.find()
 TABLES = tempfile.mkdtemp(prefix="postcote-peer-restrict-")
 os.chmod(TABLES, 0o755)
-with open(os.path.join(TABLES, "actions"), "w", encoding="ascii") as table:
-    table.writelines(f"a{n}@act.test {action}\n" for n, action in enumerate(ACTIONS))
-with open(os.path.join(TABLES, "helos"), "w", encoding="ascii") as table:
-    table.writelines(f"a{n}.act.test {action}\n" for n, action in enumerate(ACTIONS))
+# The peer may see another root.
+PLACES = [TABLES] + ([peer_postfix.ROOT + TABLES] if peer_postfix.ROOT else [])
+for place in PLACES:
+    os.makedirs(place, exist_ok=True)
+    with open(os.path.join(place, "actions"), "w", encoding="ascii") as table:
+        table.writelines(f"a{n}@act.test {action}\n" for n, action in enumerate(ACTIONS))
+    with open(os.path.join(place, "helos"), "w", encoding="ascii") as table:
+        table.writelines(f"a{n}.act.test {action}\n" for n, action in enumerate(ACTIONS))
+    write_replies(place)
 try:
     add_all()
     only = re.compile(sys.argv[1]) if len(sys.argv) > 1 else None
@@ -282,5 +359,6 @@ try:
     for first in range(0, len(chosen), BATCH):
         run_batch(chosen[first:first + BATCH])
 finally:
-    shutil.rmtree(TABLES, ignore_errors=True)
+    for place in PLACES:
+        shutil.rmtree(place, ignore_errors=True)
 tap.done()
