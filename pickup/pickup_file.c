@@ -26,8 +26,6 @@
 #include "queue/queue_record.h"
 #include "sys/file.h"
 
-#define MAX_RECIPIENTS 100000
-
 static bool take_address(struct submission *sub, struct slice text, struct slice *out)
 {
 	struct strbuf internal = STRBUF_INIT(ADDRESS_MAX);
@@ -43,7 +41,7 @@ static bool add_recipient(struct submission *sub, struct slice text)
 {
 	struct slice address;
 
-	if (sub->recipient_count == MAX_RECIPIENTS || text.len == 0 ||
+	if (sub->recipient_count == MAILDROP_RECIPIENTS_MAX || text.len == 0 ||
 	    !take_address(sub, text, &address))
 		return false;
 	if (sub->recipient_count == sub->recipient_alloc) {

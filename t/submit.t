@@ -255,6 +255,8 @@ def test_postdrop(mail):
         ("a length without end", b"S" + b"\xff" * 10 + GOOD, "damaged"),
         ("a length of 2^63", b"S" + b"\x80" * 9 + b"\x01" + GOOD, "damaged"),
         ("content in the envelope", record("N", b"x") + GOOD, "wrong type"),
+        ("more recipients than pickup takes",
+         record("S") + 100001 * record("R", b"bob") + CONTENT + b"X\0E\0", "too many recipients"),
     )
     for name, data, text in rows:
         done = drop(data)

@@ -39,7 +39,8 @@ bool maildrop_accept(enum maildrop_section *section, int type, struct slice data
 
 struct check {
 	enum maildrop_section section;
-	bool has_sender, has_recipient;
+	bool has_sender;
+	unsigned recipients;
 	long long content, content_max;
 	struct reason *why;
 };
@@ -90,9 +91,10 @@ static bool check_record(struct check *c, const struct queue_record *record)
 		if (!c->has_sender)
 			return bad(c, "bad sender address syntax");
 	} else if (record->type == QR_RECIPIENT) {
-		c->has_recipient = is_address(record->data, 0);
-		if (!c->has_recipient)
+		if (!is_address(record->data, 0))
 			return bad(c, "bad recipient address syntax");
+		if (++c->recipients > MAILDROP_RECIPIENTS_MAX)
+			return bad(c, "too many recipients");
 	} else if (record->type == QR_VERP && record->data.len != 2) {
 		return bad(c, "bad VERP delimiters");
 	} else if (!is_dsn_option(record)) {
@@ -127,7 +129,7 @@ bool maildrop_check(int fd, long long content_max, struct reason *why)
 		return bad(&c, "it ends too early");
 	if (ok && !c.has_sender)
 		return bad(&c, "no sender");
-	if (ok && !c.has_recipient)
+	if (ok && c.recipients == 0)
 		return bad(&c, "no recipients");
 	return ok;
 }

@@ -17,6 +17,8 @@
 #include "base/slice.h"
 
 #define MAILDROP_ENVELOPE_ID_MAX 1000
+/* More are refused while somebody hears of it. */
+#define MAILDROP_RECIPIENTS_MAX 100000
 
 enum maildrop_section {
 	MAILDROP_ENVELOPE,
@@ -32,8 +34,9 @@ bool maildrop_accept(enum maildrop_section *section, int type, struct slice data
 
 /*
  * Reads the whole file FD (with pread): are the records complete, is nothing behind them, is there
- * a sender and at least one recipient, and are these addresses?  CONTENT_MAX: bytes with CRLF line
- * ends, 0: no limit.  False with WHY: 5.3.4 "message file too big", 5.6.0 what is wrong, 4.3.0.
+ * a sender, at least one recipient and not too many, and are these addresses?  CONTENT_MAX: bytes
+ * with CRLF line ends, 0: no limit.  False with WHY: 5.3.4 "message file too big", 5.6.0 what is
+ * wrong, 4.3.0.
  */
 bool maildrop_check(int fd, long long content_max, struct reason *why);
 
