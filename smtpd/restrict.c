@@ -607,7 +607,7 @@ bool restrict_check(const struct restrictions *r, enum restrict_stage stage,
 	inherit(&e.if_permit, transaction);
 	inherit(&e.if_permit, session);
 	check = check_syntax(&e);
-	if (check == CHECK_DUNNO && !session->discard)
+	if (check == CHECK_DUNNO)
 		check = eval_stage(&e);
 	keep_deferrals(&e);
 	for (size_t i = 0; i < ARRAY_LEN(e.resolved); i++) {

@@ -137,8 +137,8 @@ struct smtpd {
 	bool in_tarpit;	     /* the next command is read when the deadline has passed */
 	const char *sasl_method, *sasl_username;
 	struct smtpd_transaction *transaction;
-	struct restrict_findings connect_findings, findings; /* of CONNECT; with HELO's */
-	size_t connect_prepends, connect_bccs; /* how many lines of them are CONNECT's */
+	/* Of CONNECT; with HELO's.  No action on mail is among them: only deferrals. */
+	struct restrict_findings connect_findings, findings;
 	unsigned errors, junk;
 	const char *where;  /* last command, for "lost connection after ..."; NULL: tell nobody */
 	int64_t data_bytes; /* of the content of an unfinished message; -1: none */

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* MAIL and RCPT: the envelope. */
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -266,20 +264,6 @@ static bool mail_is_acceptable(struct smtpd *s, struct slice sender, struct slic
 	return true;
 }
 
-/* A changed table that cannot be opened anew: master starts another process. */
-static void refresh_tables(void)
-{
-	static atomic_bool told;
-	static _Atomic int64_t next;
-	int64_t now = clock_ms(), due = atomic_load(&next);
-
-	/* Under load one session looks for all that begin within these milliseconds. */
-	if (now < due || !atomic_compare_exchange_strong(&next, &due, now + REFRESH_EVERY_MS))
-		return;
-	if (!table_refresh_all() && !atomic_exchange(&told, true))
-		(void)kill(getpid(), SIGTERM);
-}
-
 static void log_client(const struct smtpd *s)
 {
 	struct strbuf line = STRBUF_INIT(2000);
@@ -368,7 +352,7 @@ void smtpd_mail(struct smtpd *s, struct slice args)
 {
 	struct strbuf sender = STRBUF_INIT(ADDRESS_MAX);
 
-	refresh_tables();
+	intake_refresh_tables();
 
 	if (!smtpd_args_keyword(&args, "FROM") || args.len == 0) {
 		smtpd_reply(s, 501, "5.5.4", "Syntax: MAIL FROM:<address>");

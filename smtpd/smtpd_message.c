@@ -45,9 +45,6 @@ static bool prepend_received(struct smtpd *s, struct reason *why)
 
 static bool prepend_headers(struct smtpd *s, struct reason *why)
 {
-	for (struct restrict_line *l = s->findings.prepend; l != NULL; l = l->next)
-		if (!intake_prepend(s->transaction->intake, slice_of(l->text), why))
-			return false;
 	for (struct restrict_line *l = s->transaction->findings.prepend; l != NULL; l = l->next)
 		if (!intake_prepend(s->transaction->intake, slice_of(l->text), why))
 			return false;
@@ -87,8 +84,7 @@ bool smtpd_message_begin(struct smtpd *s)
 {
 	struct smtpd_transaction *t = s->transaction;
 
-	t->refused = !hand_over(t->intake, &s->findings, &t->why) ||
-		     !hand_over(t->intake, &t->findings, &t->why) || !prepend_headers(s, &t->why);
+	t->refused = !hand_over(t->intake, &t->findings, &t->why) || !prepend_headers(s, &t->why);
 	/* What END-OF-DATA finds is handed over apart. */
 	t->findings.hold = false;
 	t->findings.filter = t->findings.redirect = NULL;
@@ -122,7 +118,7 @@ bool smtpd_message_end(struct smtpd *s)
 		smtpd_reply_verdict(s, &verdict);
 		return false;
 	}
-	if (t->findings.discard || s->findings.discard)
+	if (t->findings.discard)
 		intake_set_discard(t->intake);
 	if (!hand_over(t->intake, &t->findings, &t->why) || !intake_commit(t->intake, &t->why)) {
 		smtpd_message_refuse(s);

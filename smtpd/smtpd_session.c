@@ -151,7 +151,6 @@ enum session_next smtpd_serve(struct session *session, enum session_wake why)
 	case SESSION_EXPIRED:
 		if (!s->in_tarpit)
 			say_timeout(s);
-		s->in_tarpit = false;
 		break;
 	case SESSION_DRAINING:
 		/* A reload cuts no transaction; serve_commands says goodbye behind it. */
@@ -165,5 +164,6 @@ enum session_next smtpd_serve(struct session *session, enum session_wake why)
 	case SESSION_WOKEN:
 		break;
 	}
+	s->in_tarpit = false;
 	return serve_commands(s);
 }

@@ -111,38 +111,17 @@ void smtpd_transaction_end(struct smtpd *s)
 	free(t);
 }
 
-static void cut_after(struct restrict_line **list, size_t count)
-{
-	while (count-- > 0 && *list != NULL)
-		list = &(*list)->next;
-	*list = NULL;
-}
-
-static size_t length_of(const struct restrict_line *list)
-{
-	size_t count = 0;
-
-	for (; list != NULL; list = list->next)
-		count++;
-	return count;
-}
-
 void smtpd_keep_connect_findings(struct smtpd *s)
 {
 	s->connect_findings = s->findings;
-	s->connect_prepends = length_of(s->findings.prepend);
-	s->connect_bccs = length_of(s->findings.bcc);
 	s->findings.arena = &s->helo_arena;
 }
 
-/* What HELO's checks appended to lists of CONNECT's goes with the memory that it lies in. */
 void smtpd_helo_reset(struct smtpd *s)
 {
 	smtpd_transaction_end(s);
 	s->helo = NULL;
 	s->findings = s->connect_findings;
-	cut_after(&s->findings.prepend, s->connect_prepends);
-	cut_after(&s->findings.bcc, s->connect_bccs);
 	arena_release(&s->helo_arena);
 	s->findings.arena = &s->helo_arena;
 }

@@ -132,6 +132,24 @@ def test_held(mail):
     tap.ok(True, "FILTER to a transport that is not there waits")
 
 
+def test_canceled(mail):
+    """A message that was begun and is not kept says so, though it may never have been a file."""
+    smtp = mail.smtp()
+    smtp.ehlo()
+    smtp.mail(f"alice@{DOMAIN}")
+    smtp.rcpt(f"bob@{DOMAIN}")
+    ident = re.findall(r"smtpd\[\d+\]: (\w+): client=", mail.log())[-1]
+    smtp.rset()
+    mail.wait_for_log(rf"postfix/cleanup\[\d+\]: {ident}: removed \(canceled\)$")
+    smtp.mail(f"alice@{DOMAIN}")
+    smtp.rcpt(f"bob@{DOMAIN}")
+    smtp.data("Subject: refuse me\r\n\r\nx\r\n")
+    ident = re.findall(r"smtpd\[\d+\]: (\w+): client=", mail.log())[-1]
+    mail.wait_for_log(rf"postfix/cleanup\[\d+\]: {ident}: removed \(canceled\)$")
+    smtp.quit()
+    tap.ok(True, "removed (canceled), for RSET and for a refusal")
+
+
 def test_held_without_qmgr(mail):
     """A hold that qmgr never heard of, since it died, is one all the same."""
     pid = mail.pids("qmgr")[0]
@@ -189,6 +207,7 @@ def main():
     with mail:
         tap.run(lambda: test_canonical(mail), lambda: test_copies(mail), lambda: test_roles(mail),
                 lambda: test_sendmail(mail), lambda: test_edited(mail), lambda: test_held(mail),
+                lambda: test_canceled(mail),
                 lambda: test_held_without_qmgr(mail), lambda: test_copy_to_nonsense(mail))
 
 

@@ -315,7 +315,8 @@ struct intake *intake_begin(struct intake_service *service, const struct intake_
 {
 	struct intake *in = intake_new(service, origin);
 
-	if (begin_file(in, origin, sender, why))
+	in->given_out = begin_file(in, origin, sender, why);
+	if (in->given_out)
 		return in;
 	intake_free(in);
 	return NULL;
@@ -325,7 +326,7 @@ void intake_free(struct intake *in)
 {
 	if (in == NULL)
 		return;
-	if (!in->committed && in->file.fd >= 0)
+	if (in->given_out && !in->committed)
 		log_as(in->service->log_name, LOG_LEVEL_INFO, "%s: removed (canceled)", in->id);
 	queue_writer_release(&in->writer);
 	tmpfile_close(&in->file);

@@ -71,17 +71,17 @@ struct intake {
 	struct strbuf prepended; /* headers, each with its LF */
 	struct strbuf header;	 /* the logical header being gathered, LF between its lines */
 	struct mime_walk_rules mime_rules;
-	struct mime_walk *walk; /* through the body, or NULL */
-	bool checks_over;	/* an action said so */
-	bool committed;
-	bool discard;	       /* accepted, and forgotten */
-	bool is_8bit, is_7bit; /* as the client says, or Content-Transfer-Encoding */
-	bool filter_late;      /* the filter was set when the envelope was written */
-	bool written_open;     /* the line that the walk is writing */
-	bool line_open;	       /* the last piece given was not the end of its line */
-	bool began;	       /* a first line came that is no mailbox's separator */
-	bool header_cut;       /* more of this header than header_size_limit: the rest is dropped */
-	unsigned seen;	       /* enum intake_seen */
+	struct mime_walk *walk;	   /* through the body, or NULL */
+	bool checks_over;	   /* an action said so */
+	bool given_out, committed; /* by intake_begin; for good */
+	bool discard;		   /* accepted, and forgotten */
+	bool is_8bit, is_7bit;	   /* as the client says, or Content-Transfer-Encoding */
+	bool filter_late;	   /* the filter was set when the envelope was written */
+	bool written_open;	   /* the line that the walk is writing */
+	bool line_open;		   /* the last piece given was not the end of its line */
+	bool began;		   /* a first line came that is no mailbox's separator */
+	bool header_cut; /* more of this header than header_size_limit: the rest is dropped */
+	unsigned seen;	 /* enum intake_seen */
 	unsigned hops;
 	size_t header_bytes;
 	int64_t size;
