@@ -185,6 +185,18 @@ def test_purpose():
             small_ca.s_client(mail.smtp_port, "-cert", CA.path("a.pem"), "-key", CA.path("a.key"))
             tap.ok(mail.wait_for_log(f"{want} TLS connection established"),
                    f"tls_trust_server_ccerts = {trust}: a server's certificate is {want}")
+    foreign = small_ca.SmallCa(os.path.join(DIR, "foreign"), "Foreign CA")
+    foreign.server("stranger")
+    CA.server("old", days=0)
+    with instance.Instance(main=main_cf(tls_trust_server_ccerts="yes", **more)) as mail:
+        for ca, name, chain in ((foreign, "stranger", ["-cert_chain", foreign.path("ca.pem")]),
+                                (foreign, "stranger", []), (CA, "old", [])):
+            skip = len(mail.log())
+            small_ca.s_client(mail.smtp_port, "-cert", ca.path(name + ".pem"), "-key", ca.path(name + ".key"),
+                              *chain)
+            tap.like(instance.wait_until(lambda s=skip: re.search(r"\w+ TLS connection established",
+                                                                  mail.log()[s:]), "a log line").group(),
+                     "^Untrusted", f"and no more is forgiven: {name} {'with' if chain else 'without'} its CA")
 
 
 def sni_map(mail, maps):

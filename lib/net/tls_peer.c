@@ -127,7 +127,9 @@ int tls_verify(int ok, X509_STORE_CTX *store)
 	if (!ok && error == X509_V_ERR_INVALID_PURPOSE && depth == 0 && cert &&
 	    c->ctx->trust_server_certs &&
 	    X509_check_purpose(cert, X509_PURPOSE_SSL_SERVER, 0) == 1) {
-		X509_STORE_CTX_set_error(store, X509_V_OK);
+		/* This is forgiven, and not what was wrong before it: an issuer whom nobody knows.
+		 */
+		X509_STORE_CTX_set_error(store, c->verify_error);
 		return 1;
 	}
 	if (c->ctx->verify_depth >= 0 && depth > c->ctx->verify_depth) {
@@ -300,7 +302,8 @@ static void note_cert(struct tls_connection *c, X509 *cert)
 	int len;
 
 	c->client = client;
-	client->trusted = SSL_get_verify_result(c->ssl) == X509_V_OK;
+	client->trusted =
+	    SSL_get_verify_result(c->ssl) == X509_V_OK && c->verify_error == X509_V_OK;
 	client->subject =
 	    or_nothing(name_text(c, X509_get_subject_name(cert), NID_commonName, "subject CN"));
 	client->issuer = name_text(c, issuer, NID_commonName, "issuer CN");
