@@ -544,6 +544,22 @@ def links_of_suspects():
         tap.equal(s.pids(), [], "nothing is left")
 
 
+def leave(client, pid):
+    """Returns when the session is over, also for the thread of PID that served it."""
+    tap.equal(client.ask("quit"), "", "the session ends")
+    client.__exit__()
+    tasks = f"/proc/{pid}/task"
+
+    def state(task):
+        try:
+            with open(f"{tasks}/{task}/stat", encoding="utf-8") as f:
+                return f.read().rsplit(")", 1)[1].split()[0]
+        except FileNotFoundError:  # it was not needed any more
+            return "S"
+
+    wait_until(lambda: all(state(task) == "S" for task in os.listdir(tasks)), "all threads sleep")
+
+
 def one_client_takes_nobody_along():
     with Suite() as s:
         # One process, so that who is with whom is known.
@@ -552,7 +568,7 @@ def one_client_takes_nobody_along():
         other = Client(("127.0.0.1", s.ports[1]), source="127.0.0.3")
         other.line()
         first = int(other.ask("pid"))
-        other.__exit__()
+        leave(other, first)
         for death in (1, 2):
             bad = Client(("127.0.0.1", s.ports[1]), source="127.0.0.2")
             bad.line()
