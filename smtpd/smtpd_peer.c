@@ -69,8 +69,8 @@ void smtpd_peer_describe(struct smtpd *s)
 		    &s->client_arena, "%s:%u", s->name_addr, net_addr_port(&s->session.peer));
 	else if (smtpd_server.params->smtpd_client_port_logging)
 		s->name_addr = arena_printf(&s->client_arena, "%s:unknown", s->name_addr);
-	s->debugged =
-	    smtpd_server.params->debug_peer_level > 0 && is_in(smtpd_server.debug_peers, s);
+	s->debugged = log_debugs() || (smtpd_server.params->debug_peer_level > 0 &&
+					  is_in(smtpd_server.debug_peers, s));
 	s->may_xverp = is_in(smtpd_server.verp_clients, s);
 	s->may_xclient = is_in(smtpd_server.xclient_hosts, s);
 }

@@ -16,8 +16,9 @@ from smtp_dialogue import Dialogue  # noqa: E402
 
 BANNER = "220 mail.example.test ESMTP Postfix"
 REFUSED = "550 5.7.0 Error: insufficient authorization"
-PROXY_PORT, LOCKED_PORT = instance.free_ports(2)
+PROXY_PORT, LOCKED_PORT, VERBOSE_PORT = instance.free_ports(3)
 MASTER = f"""
+127.0.0.1:{VERBOSE_PORT} inet n - n - - smtpd -v -o syslog_name=loud
 127.0.0.1:{PROXY_PORT} inet n - n - - smtpd
   -o smtpd_authorized_xclient_hosts=127.0.0.1 -o smtpd_authorized_xforward_hosts=127.0.0.1
   -o smtpd_sasl_auth_enable=yes -o smtpd_tls_security_level=may -o smtpd_tls_auth_only=no
@@ -168,6 +169,17 @@ def test_debug_peer():
     tap.unlike(the_mail.log(), r"[<>] localhost\[127", "other clients' is not")
 
 
+def test_verbose():
+    """smtpd -v in master.cf: the dialogue with all clients of that service."""
+    with Dialogue(VERBOSE_PORT) as d:
+        d.ask("EHLO all.example")
+        d.ask("QUIT")
+    for line in (r"< localhost\[127\.0\.0\.1\]: EHLO all\.example",
+                 r"> localhost\[127\.0\.0\.1\]: 221 2\.0\.0 Bye"):
+        the_mail.wait_for_log(rf"loud/smtpd\[\d+\]: {line}$")
+        tap.ok(True, line)
+
+
 with instance.Instance(master=MASTER, main={
         "debug_peer_list": "192.0.2.88/29",
         "virtual_mailbox_maps": "inline:{alice@example.test=example.test/alice/ "
@@ -176,5 +188,5 @@ with instance.Instance(master=MASTER, main={
         "smtpd_junk_command_limit": "100000", "smtpd_hard_error_limit": "1000",
         "smtpd_soft_error_limit": "1000", "smtpd_forbid_unauth_pipelining": "no"}) as the_mail:
     tap.run(test_strangers, test_identity, test_rights, test_all_or_nothing, test_tls, test_many,
-            test_queue_file, test_debug_peer)
+            test_queue_file, test_debug_peer, test_verbose)
 tap.done()

@@ -409,6 +409,11 @@ void log_info(const char *format, ...)
 	va_end(args);
 }
 
+bool log_debugs(void)
+{
+	return conf.debug;
+}
+
 void log_debug(const char *format, ...)
 {
 	va_list args;
