@@ -202,10 +202,17 @@ bool smtpd_check_etrn(struct smtpd *s, const char *site, struct restrict_verdict
 bool smtpd_check_command(struct smtpd *s, enum restrict_stage stage, const char *command,
     struct restrict_verdict *verdict);
 
+/*
+ * The rest of a line that is too long, read up to its end so that nothing of it is taken for a
+ * command, and so that the client sees the refusal.  Who goes on for ever is left.  False when the
+ * connection is gone.
+ */
+bool smtpd_skip_line(struct smtpd *s);
+
 void smtpd_transaction_end(struct smtpd *s);
 /* What was found at CONNECT holds for the whole session. */
 void smtpd_keep_connect_findings(struct smtpd *s);
-/* What is known before HELO, and nothing else, stays. */
+/* What is known before HELO stays, and the leave to pipeline, nothing else. */
 void smtpd_session_reset(struct smtpd *s);
 /* Forgets the last HELO with all that followed from it. */
 void smtpd_helo_reset(struct smtpd *s);

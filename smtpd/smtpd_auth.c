@@ -125,8 +125,8 @@ static bool read_response(struct smtpd *s, const char *mechanism, struct strbuf 
 	case STREAM_READ_PARTIAL:
 		log_warning("%s: request longer than %zu: %.*s...", s->name_addr, limit,
 		    SLICE_ARG(slice_first(line, 30)));
-		smtpd_reply(s, 500, "5.5.6", "SASL response limit exceeded");
-		s->closing = true;
+		if (smtpd_skip_line(s))
+			smtpd_reply(s, 500, "5.5.6", "SASL response limit exceeded");
 		return false;
 	case STREAM_READ_LINE:
 		break;

@@ -209,11 +209,7 @@ static bool filter(struct smtpd *s, struct slice *line, struct strbuf *found)
 	return line->len > 0 || refuse_line(s, "Error: bad syntax");
 }
 
-/*
- * The rest of a line that is too long for a command, read up to its end so that nothing of it is
- * taken for one, and so that the client sees the refusal; who goes on for ever is left.
- */
-static void skip_line(struct smtpd *s)
+bool smtpd_skip_line(struct smtpd *s)
 {
 	struct stream *stream = s->session.stream;
 	size_t skipped = 0;
@@ -224,10 +220,15 @@ static void skip_line(struct smtpd *s)
 		result = stream_read_line(stream, smtpd_server.line_max, &rest);
 		skipped += rest.len;
 	} while (result == STREAM_READ_PARTIAL && skipped < SKIP_MAX);
-	if (result == STREAM_READ_FAILED)
-		return;
 	if (result == STREAM_READ_PARTIAL)
 		s->closing = true;
+	return result != STREAM_READ_FAILED;
+}
+
+static void refuse_long_line(struct smtpd *s)
+{
+	if (!smtpd_skip_line(s))
+		return;
 	s->counters[smtpd_command_unknown()].total++;
 	smtpd_reply(s, 500, "5.5.2", "%s Error: command too long", smtpd_server.params->myhostname);
 }
@@ -242,7 +243,7 @@ static bool read_command(struct smtpd *s, struct slice *line)
 	case STREAM_READ_FAILED:
 		return false;
 	case STREAM_READ_PARTIAL:
-		skip_line(s);
+		refuse_long_line(s);
 		return false;
 	case STREAM_READ_LINE:
 		break;

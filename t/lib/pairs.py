@@ -96,7 +96,7 @@ LOGINS = {
     "AUTH": line("AUTH"), "PLAIN *": say("AUTH PLAIN", "*"), "LOGIN, *": say("AUTH LOGIN", b64(BOB), "*"),
     "PLAIN, %": say("AUTH PLAIN", "%%%"), "PLAIN %": line("AUTH PLAIN %%%"), "PLAIN =": line("AUTH PLAIN ="),
     "PLAIN, no NUL": line("AUTH PLAIN " + b64("x")), "FOO": line("AUTH FOO"), "*": line("AUTH *"),
-    "PLAIN, QUIT": say("AUTH PLAIN", "QUIT"),
+    "PLAIN, too long": say("AUTH PLAIN", "A" * 20000), "PLAIN, QUIT": say("AUTH PLAIN", "QUIT"),
     "PLAIN, nothing": say("AUTH PLAIN", ""), "PLAIN, more": line("AUTH PLAIN x y"),
     "PLAIN, tab": line("AUTH PLAIN\tx\ty"), "plain": line("auth plain " + b64(f"\0{BOB}\0bob")),
     "PLAIN, one NUL": line("AUTH PLAIN " + b64(f"{BOB}\0bob")),
