@@ -27,6 +27,7 @@
 #define READ_LIMIT_MS	 300000
 #define REASON_COLUMN	 76
 #define RECIPIENT_INDENT 41
+#define LONG_INDENT	 47 /* with long queue ids */
 
 struct listing {
 	const struct postfix_params *params;
@@ -76,7 +77,9 @@ static void print_message(struct listing *list, const struct showq_message *m)
 			printf("%*s(%s)\n", blanks > 0 ? blanks : 0, "", r->reason);
 			reason = r->reason;
 		}
-		printf("%*s%s\n", RECIPIENT_INDENT, "", r->address);
+		printf("%*s%s\n",
+		    list->params->enable_long_queue_ids ? LONG_INDENT : RECIPIENT_INDENT, "",
+		    r->address);
 	}
 	putchar('\n');
 }

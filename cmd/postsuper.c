@@ -351,10 +351,10 @@ static void find_qmgr(struct work *work)
 
 static void choose_queues(struct work *work, char **names)
 {
-	static const enum spool_queue usual[] = { SPOOL_HOLD, SPOOL_INCOMING, SPOOL_ACTIVE,
-		SPOOL_DEFERRED };
-	static const enum spool_queue more[] = { SPOOL_MAILDROP, SPOOL_BOUNCE, SPOOL_DEFER,
-		SPOOL_TRACE };
+	/* Of what was only submitted, or put back, nothing can be done but to delete it. */
+	static const enum spool_queue usual[] = { SPOOL_MAILDROP, SPOOL_HOLD, SPOOL_INCOMING,
+		SPOOL_ACTIVE, SPOOL_DEFERRED };
+	static const enum spool_queue more[] = { SPOOL_BOUNCE, SPOOL_DEFER, SPOOL_TRACE };
 	enum spool_queue queue;
 	bool tidying = work->structure || work->purge;
 

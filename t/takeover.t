@@ -122,6 +122,61 @@ def compare(mail, peer, name, *args):
               f"{name} {' '.join(args)} as the peer's")
 
 
+def listing(text):
+    """postqueue's, message by message: whose order is the directory's with the peer."""
+    if text.startswith("{"):
+        objects = [json.loads(line) for line in text.splitlines()]
+        for one in objects:
+            one["recipients"] = sorted((r["address"], r.get("delay_reason")) for r in one["recipients"])
+            one.setdefault("forced_expire", False)
+        return sorted(map(str, map(sorted, (one.items() for one in objects))))
+    head, *rest = re.split(r"\n(?=\S)", text)
+    return [head] + sorted(part.strip("\n") for part in rest)
+
+
+def compare_commands(mail, shared):
+    """postqueue, mailq and postsuper of both, each on a copy of the spool of its own."""
+    copies, outputs = [], []
+    for side, sbin in (("ours", os.path.join(instance.stage(), "sbin")), ("theirs", "/usr/sbin")):
+        base = mail.path(f"copy-{side}")
+        shutil.copytree(mail.path("spool"), f"{base}/spool", ignore=shutil.ignore_patterns(
+            "public", "private", "pid"))
+        for name in ("public", "private", "pid"):
+            os.mkdir(f"{base}/spool/{name}")
+        os.mkdir(f"{base}/etc")
+        with open(f"{shared}/main.cf", encoding="ascii") as f:
+            text = f.read().replace(mail.path("spool"), f"{base}/spool")
+        with open(f"{base}/etc/main.cf", "w", encoding="ascii") as f:
+            f.write(text)
+        shutil.copy(f"{shared}/master.cf", f"{base}/etc")
+        subprocess.run(["chown", "-R", "postfix", base], check=True)
+        subprocess.run(["chown", "root", f"{base}/spool"], check=True)
+        copies.append((f"{base}/etc", f"{base}/spool", sbin))
+    ids = sorted(i for i, q in queued(mail.path("spool")).items() if q in ("deferred", "hold"))
+    held = sorted(i for i, q in queued(mail.path("spool")).items() if q == "hold")
+    rest = [i for i in ids if i not in held]
+    for name, *args in (
+            ("postqueue", "-p"), ("postqueue", "-j"), ("sendmail", "-bp"),
+            ("postsuper", "-h", rest[0]), ("postsuper", "-H", held[0]), ("postsuper", "-e", rest[1]),
+            ("postqueue", "-p"), ("postqueue", "-j"), ("postsuper", "-h", "FFFFFFFF12"),
+            ("postsuper", "-d", held[1]), ("postsuper", "-r", rest[1]),
+            ("postsuper", "-d", rest[1]), ("postsuper", "-h", "ALL"),
+            ("postqueue", "-p"), ("postqueue", "-j"), ("postsuper", "-d", "ALL", "hold"),
+            ("postqueue", "-p"), ("postsuper", "-d", "ALL"), ("postqueue", "-p"),
+            ("postqueue", "-j")):
+        outputs = []
+        for config, spool, sbin in copies:
+            option = "-C" if name == "sendmail" else "-c"
+            done = subprocess.run([f"{sbin}/{name}", option, config, *args], text=True, timeout=60,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE)
+            said = [line for line in done.stderr.splitlines()
+                    if "Mail system is down" not in line and "unused parameter" not in line]
+            outputs.append((done.returncode, listing(done.stdout), said,
+                            sorted(queued(spool).items())))
+        tap.equal(outputs[0], outputs[1], f"{name} {' '.join(args)} on copies of our spool")
+
+
 def test_to_peer():
     ours = Instance(main=dict(MAIN, transport_maps="inline:{ {later.test=nothere:} }",
                               minimal_backoff_time="1h", maximal_backoff_time="1h"))
@@ -152,6 +207,7 @@ def test_to_peer():
             for options in ("-q", "-qv", "-qdo", "-qbh", "-qb", "-qh", "-qe", "-qr"):
                 compare(ours, shared, "postcat", options, ident)
         compare(ours, shared, "postcat", "-q", "FFFFFFFF12")
+        compare_commands(ours, shared)
         qshape = shutil.which("qshape")
         if qshape:
             done = subprocess.run([qshape, "-c", shared, "deferred", "hold"], text=True,

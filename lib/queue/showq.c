@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "queue/showq.h"
+#include "queue/maildrop.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -121,6 +122,57 @@ static void take_recipients(
 	}
 }
 
+/* A recipient as it was submitted: nothing is known of it yet. */
+static void add_submitted(struct arena *arena, struct showq_message *m, struct slice address)
+{
+	/* 1, 2, 4, 8 ...: what is full is copied to twice the room. */
+	if ((m->count & (m->count - 1)) == 0) {
+		size_t room = m->count > 0 ? 2 * m->count : 1;
+		struct showq_recipient *list = arena_alloc(arena, room * sizeof(*list));
+
+		if (m->count > 0)
+			memcpy(list, m->recipients, m->count * sizeof(*list));
+		m->recipients = list;
+	}
+	m->recipients[m->count++] = (struct showq_recipient){
+		.address = arena_slicedup(arena, address), .original = "", .reason = ""
+	};
+}
+
+/* What postdrop left: no queue file yet.  Its addresses are in external form. */
+static bool read_submission(int fd, const char *empty, struct arena *arena, struct showq_message *m)
+{
+	enum maildrop_section section = MAILDROP_ENVELOPE;
+	struct queue_reader records;
+	struct queue_record record;
+	bool good = true;
+
+	queue_reader_init(&records, fd, 0);
+	records.raw = true;
+	while (good && section != MAILDROP_END) {
+		good = queue_reader_next(&records, &record) == QUEUE_READ_RECORD &&
+		       maildrop_accept(&section, record.type, record.data);
+		if (good && record.type == QR_SENDER)
+			m->sender =
+			    record.data.len > 0 ? arena_slicedup(arena, record.data) : empty;
+		if (good && record.type == QR_RECIPIENT && m->count < ENVELOPE_MAX_RECIPIENTS)
+			add_submitted(arena, m, record.data);
+	}
+	queue_reader_release(&records);
+	return good && m->sender != NULL;
+}
+
+static bool show_submission(int fd, const struct stat *st, const char *id, const char *empty,
+    struct arena *arena, struct showq_message *m)
+{
+	if (!S_ISREG(st->st_mode) || !(st->st_mode & S_IXUSR) || strlen(id) >= sizeof(m->id))
+		return false;
+	*m = (struct showq_message){ .arrival_s = st->st_mtim.tv_sec, .size = st->st_size };
+	snprintf(m->queue, sizeof(m->queue), "%s", spool_queue_name(SPOOL_MAILDROP));
+	strcpy(m->id, id);
+	return read_submission(fd, empty, arena, m);
+}
+
 bool showq_read_file(struct spool *spool, enum spool_queue queue, const char *id, const char *empty,
     struct arena *arena, struct showq_message *m)
 {
@@ -131,11 +183,16 @@ bool showq_read_file(struct spool *spool, enum spool_queue queue, const char *id
 
 	if (fd == -1)
 		return false;
-	if (fstat(fd, &st) == 0)
-		env = envelope_read(fd, id, ENVELOPE_TRUST, &why);
+	if (fstat(fd, &st) == -1) {
+		close(fd);
+		return false;
+	}
+	env = envelope_read(fd, id, ENVELOPE_TRUST, &why);
+	bool submitted =
+	    !env && queue == SPOOL_MAILDROP && show_submission(fd, &st, id, empty, arena, m);
 	close(fd);
 	if (!env)
-		return false;
+		return submitted;
 	*m = (struct showq_message){ .arrival_s = env->arrival_us / 1000000, .size = env->size };
 	m->forced_expire = queue != SPOOL_MAILDROP && spool_is_expired(st.st_mode);
 	snprintf(m->queue, sizeof(m->queue), "%s", spool_queue_name(queue));
