@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -395,7 +396,11 @@ static void pick_up(struct pickup *pickup, const char *name)
 			log_warning("maildrop/%s: %s", name, strerror(errno));
 		return;
 	}
-	if (fstat(sub.fd, &st) == 0 && is_finished(&st)) {
+	/*
+	 * At a reload the process that leaves and the one that comes look at once.  Who gets the
+	 * lock when the other is done finds that the file has no name any more.
+	 */
+	if (flock(sub.fd, LOCK_EX | LOCK_NB) == 0 && fstat(sub.fd, &st) == 0 && is_finished(&st)) {
 		int64_t now = clock_wall_us();
 
 		sub.uid = st.st_uid;

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Local submission: sendmail, postdrop, maildrop, pickup."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -361,6 +362,25 @@ def test_down(mail):
     tap.ok(b"\n\nx\n" in got, "it is delivered when the suite runs")
 
 
+def test_two_pickups(mail):
+    """At a reload two processes look into maildrop: what one has at work the other leaves alone."""
+    mail.stop()
+    instance.wait_until(lambda: not mail.pids(), "stop")
+    before = set(maildrop(mail))
+    mail.command("sendmail", "bob", input="Subject: at work\n\n")
+    name = (set(maildrop(mail)) - before).pop()
+    with open(mail.path("spool/maildrop", name), "rb") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        mail.start()
+        for subject in ("look once", "look twice"):
+            mail.command("sendmail", "bob", input=f"Subject: {subject}\n\n")
+            by_subject(mail, "bob", subject)
+        tap.ok(name in maildrop(mail), "what another process has at work is left")
+    mail.command("sendmail", "bob", input="Subject: look again\n\n")
+    by_subject(mail, "bob", "at work")
+    tap.ok(True, "and taken when that has let go")
+
+
 def test_limits(mail):
     with open(mail.path("etc/postfix/main.cf"), "a", encoding="ascii") as f:
         f.write("message_size_limit = 2000\nmailbox_size_limit = 2000\n")
@@ -405,4 +425,5 @@ with instance.Instance() as the_mail:
             lambda: test_ignored(the_mail), lambda: test_smtp(the_mail),
             lambda: test_named_options(the_mail),
             lambda: test_postdrop(the_mail), lambda: test_pickup(the_mail),
-            lambda: test_down(the_mail), lambda: test_limits(the_mail), test_set_gid)
+            lambda: test_down(the_mail), lambda: test_two_pickups(the_mail),
+            lambda: test_limits(the_mail), test_set_gid)
