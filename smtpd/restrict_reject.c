@@ -82,16 +82,12 @@ void restrict_subject_name(const struct eval *e, enum subject subject, struct st
 	}
 }
 
-static void add_address(
-    const struct eval *e, struct strbuf *line, const char *name, struct slice address)
+static void add_address(struct strbuf *line, const char *name, struct slice address)
 {
 	if (!address.ptr)
 		return;
 	strbuf_addf(line, " %s=<", name);
-	if (strcmp(e->r->params->info_log_address_format, "internal") == 0)
-		strbuf_addslice(line, address);
-	else
-		address_external(address, line);
+	address_external(address, line);
 	strbuf_addch(line, '>');
 }
 
@@ -108,8 +104,8 @@ void restrict_log(const struct eval *e, const char *what, const char *text)
 	if (e->r->params->smtpd_client_port_logging)
 		strbuf_addf(&line, ":%u", f->client_port);
 	strbuf_addf(&line, ": %s;", text);
-	add_address(e, &line, "from", f->sender);
-	add_address(e, &line, "to", f->recipient);
+	add_address(&line, "from", f->sender);
+	add_address(&line, "to", f->recipient);
 	if (f->protocol)
 		strbuf_addf(&line, " proto=%s", f->protocol);
 	if (f->helo)

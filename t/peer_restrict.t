@@ -143,7 +143,7 @@ def add_all():
                              ("access_map_defer_code", "459"), ("relay_domains_reject_code", "559"),
                              ("show_user_unknown_table_name", "no"), ("unknown_virtual_mailbox_reject_code", "450"),
                              ("smtpd_reject_unlisted_recipient", "no"), ("smtpd_reject_unlisted_sender", "yes"),
-                             ("smtpd_client_port_logging", "no"), ("info_log_address_format", "internal"),
+                             ("smtpd_client_port_logging", "no"),
                              ("smtpd_null_access_lookup_key", "nullsender"), ("allow_untrusted_routing", "yes")):
         add(f"{parameter} = {value}", [mail("a6@act.test"), mail("a10@act.test"), mail("", *RCPTS), *recipients()],
             smtpd_sender_restrictions=tables + ", check_sender_access inline:{nullsender=REJECT}", **{parameter: value})

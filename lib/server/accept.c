@@ -29,6 +29,12 @@
 #define ACCEPT_WARN_EVERY_MS 60000
 #define HAND_OVER_MS	     1000
 #define OTHERS_BEGIN_MS	     2000
+/*
+ * Clients that wait while this process is full may be another one's in a moment: only when some
+ * wait at each of these looks in a row the service is full.
+ */
+#define FULL_LOOK_MS 200
+#define FULL_LOOKS   5
 /* So long a service counts as stressed once its sessions were all taken (as with the peer). */
 #define STRESS_MS (1000 * 1000)
 
@@ -44,7 +50,9 @@ static struct {
 	size_t count;
 	bool resting;
 	unsigned long accepted;
-	struct loop_timer rest;
+	struct loop_timer rest, look;
+	bool looking;
+	unsigned waiting_looks;		   /* in a row */
 	int64_t warned_full, warned_error; /* clock_ms, 0: never */
 	int64_t others_begin;		   /* until then other processes may be starting */
 } acceptors;
@@ -88,6 +96,14 @@ static bool is_full(const struct server_process *p)
 	return p->session_limit != 0 && sessions_count() >= p->session_limit;
 }
 
+static void look_again(struct server_process *p)
+{
+	if (acceptors.looking)
+		return;
+	acceptors.looking = true;
+	loop_timer_set(p->ctx.loop, &acceptors.look, deadline_in(FULL_LOOK_MS));
+}
+
 /* True: it stays full until a session that closes tells. */
 static bool rest_while_full(struct server_process *p)
 {
@@ -97,6 +113,7 @@ static bool rest_while_full(struct server_process *p)
 		return false;
 	}
 	rest(p);
+	look_again(p);
 	return true;
 }
 
@@ -144,6 +161,22 @@ static bool somebody_waits(void)
 			return true;
 	}
 	return false;
+}
+
+static void look_who_waits(struct loop_timer *timer)
+{
+	struct server_process *p = timer->arg;
+
+	acceptors.looking = false;
+	if (p->draining || !is_full(p)) {
+		acceptors.waiting_looks = 0;
+		return;
+	}
+	if (!somebody_waits())
+		acceptors.waiting_looks = 0;
+	else if (++acceptors.waiting_looks >= FULL_LOOKS)
+		warn_full(p);
+	look_again(p);
 }
 
 static void retire(struct server_process *p)
@@ -233,8 +266,6 @@ static bool accept_one(struct server_process *p, const struct acceptor *a)
 	int fd;
 
 	if (a->class != NULL && is_full(p) && rest_while_full(p)) {
-		if (somebody_waits())
-			warn_full(p);
 		return false;
 	}
 	fd = socket_accept(a->watch.fd, &ss, &len, a->class == NULL);
@@ -305,6 +336,7 @@ void accept_from(struct server_process *p, const struct server_listener *listene
 void accept_start(struct server_process *p)
 {
 	acceptors.rest = (struct loop_timer){ .expired = rest_is_over, .arg = p };
+	acceptors.look = (struct loop_timer){ .expired = look_who_waits, .arg = p };
 	acceptors.resting = p->quarantine;
 	for (size_t i = 0; i < p->ctx.listener_count; i++)
 		accept_from(p, &p->ctx.listeners[i]);
@@ -328,6 +360,7 @@ void accept_end(struct server_process *p)
 {
 	rest(p);
 	loop_timer_cancel(p->ctx.loop, &acceptors.rest);
+	loop_timer_cancel(p->ctx.loop, &acceptors.look);
 	for (size_t i = 0; i < acceptors.count; i++) {
 		close(acceptors.list[i]->watch.fd);
 		free(acceptors.list[i]);
@@ -339,8 +372,6 @@ void accept_session_closed(struct server_process *p)
 {
 	if (acceptors.resting && !p->quarantine && !p->draining && !is_full(p) &&
 	    !heap_contains(&acceptors.rest.node)) {
-		if (somebody_waits())
-			warn_full(p);
 		sessions_tell_closed(false);
 		go_on(p);
 	}

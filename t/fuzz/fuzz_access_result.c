@@ -58,7 +58,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.invalid_hostname_reject_code = 501,
 		.non_fqdn_reject_code = 504,
 		.plaintext_reject_code = 450,
-		.info_log_address_format = "external",
 		.smtpd_null_access_lookup_key = "<>",
 	};
 	const struct restrictions r = { .params = &params };
