@@ -97,7 +97,8 @@ static void complete_recipient(struct notice_recipient *r, enum notice_kind kind
 {
 	static const char *const actions[] = { [NOTICE_FAILED] = "failed",
 		[NOTICE_DELAYED] = "delayed",
-		[NOTICE_SENT] = "delivered" };
+		[NOTICE_SENT] = "delivered",
+		[NOTICE_TRACE] = "deliverable" };
 
 	r->action = or_else(r->action, actions[kind]);
 	r->address = or_else(r->address, "r@example.com");
