@@ -167,8 +167,10 @@ static bool prepare_offset(struct call *c)
 	unsigned flags;
 	struct stat st;
 
+	/* The thread is dying with its process, or another one has closed it: no call will succeed.
+	 */
 	if (!proc_fdinfo(c->tid, fd, &c->off, &flags))
-		die("cannot read the position of a descriptor of %s", c->who);
+		return c->unresolved = true;
 	c->durable = flags & O_DSYNC;
 	if (c->desc->flags >= 0)
 		c->durable |= !!(c->args[c->desc->flags] & (RWF_DSYNC | RWF_SYNC));
