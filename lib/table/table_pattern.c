@@ -21,8 +21,9 @@ struct pattern {
 };
 
 struct condition {
-	struct pattern first, second; /* both must hold */
-	size_t spans;		      /* how many groups the result needs, the whole match too */
+	const struct pattern_engine *engine; /* whose code the patterns have */
+	struct pattern first, second;	     /* both must hold */
+	size_t spans; /* how many groups the result needs, the whole match too */
 	bool expands;
 };
 
@@ -31,14 +32,14 @@ static const struct pattern_engine *engine_of(const struct rules *rules)
 	return (const struct pattern_engine *)(const void *)rules->type;
 }
 
-void pattern_free(const struct pattern_engine *engine, void *arg)
+void pattern_free(void *arg)
 {
 	struct condition *c = arg;
 
 	if (c->first.code)
-		engine->free(c->first.code);
+		c->engine->free(c->first.code);
 	if (c->second.code)
-		engine->free(c->second.code);
+		c->engine->free(c->second.code);
 	free(c);
 }
 
@@ -289,6 +290,7 @@ static void read_rule(struct parser *p, struct slice line)
 	struct raw raw[2] = { { .text = STRBUF_INIT(1 << 20) }, { .text = STRBUF_INIT(1 << 20) } };
 	bool ok;
 
+	condition->engine = p->engine;
 	condition->spans = 1;
 	if (rules_is_word(line, "if")) {
 		cursor_take(&p->c, 2);
@@ -296,7 +298,7 @@ static void read_rule(struct parser *p, struct slice line)
 	} else
 		ok = read_match(p, condition, raw);
 	if (!ok)
-		pattern_free(p->engine, condition);
+		pattern_free(condition);
 	strbuf_release(&raw[0].text);
 	strbuf_release(&raw[1].text);
 }
@@ -340,8 +342,8 @@ static void expand(
 int pattern_try(
     const struct rules *rules, const struct rule *rule, const void *arg, struct strbuf *value)
 {
-	const struct pattern_engine *engine = engine_of(rules);
 	const struct condition *c = rule->condition;
+	const struct pattern_engine *engine = c->engine;
 	const struct slice *key = arg;
 	struct pattern_span spans[PATTERN_MAX_GROUPS], unused[1];
 	int found = engine->match(rules, rule, c->first.code, *key, spans, c->spans);
@@ -362,4 +364,9 @@ int pattern_try(
 	else if (rule->kind == RULE_MATCH)
 		strbuf_addstr(value, rule->result);
 	return 1;
+}
+
+enum table_result pattern_get(void *rules, struct slice key, struct strbuf *value)
+{
+	return rules_get(rules, &key, value);
 }

@@ -33,11 +33,19 @@ struct pattern_engine {
 	    struct slice key, struct pattern_span *spans, size_t count);
 };
 
-/* Rows of struct rules_type. */
+/* For struct rules_type. */
 void pattern_line(struct rules *rules, struct slice line, unsigned number);
+void pattern_free(void *condition);
 int pattern_try(
     const struct rules *rules, const struct rule *rule, const void *key, struct strbuf *value);
-/* Beside it, each engine's own: it frees what stands behind CONDITION with its free. */
-void pattern_free(const struct pattern_engine *engine, void *condition);
+
+#define PATTERN_RULES(type_name)                                                                   \
+	{                                                                                          \
+		.name = type_name, .line = pattern_line, .free_condition = pattern_free,           \
+		.try = pattern_try,                                                                \
+	}
+
+/* For struct table_type. */
+enum table_result pattern_get(void *rules, struct slice key, struct strbuf *value);
 
 #endif

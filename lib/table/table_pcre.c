@@ -108,15 +108,8 @@ static int match(const struct rules *rules, const struct rule *rule, const void 
 	return -1;
 }
 
-static void condition_free(void *condition);
-
 static const struct pattern_engine engine = {
-	.rules = {
-		.name = "pcre",
-		.line = pattern_line,
-		.free_condition = condition_free,
-		.try = pattern_try,
-	},
+	.rules = PATTERN_RULES("pcre"),
 	.unclosed = "ignoring",
 	.zero_index = "out of range",
 	.default_flags = PCRE2_CASELESS | PCRE2_DOTALL,
@@ -125,11 +118,6 @@ static const struct pattern_engine engine = {
 	.free = code_free,
 	.match = match,
 };
-
-static void condition_free(void *condition)
-{
-	pattern_free(&engine, condition);
-}
 
 /* Apart, for the fuzzer. */
 void *table_pcre_parse(const char *path, struct slice text, unsigned flags);
@@ -143,17 +131,12 @@ static void *pcre_open(const char *name, unsigned flags, char **error)
 	return rules_open(&engine.rules, name, flags, error);
 }
 
-static enum table_result pcre_get(void *impl, struct slice key, struct strbuf *value)
-{
-	return rules_get(impl, &key, value);
-}
-
 const struct table_type table_type_pcre = {
 	.name = "pcre",
 	.is_pattern = true,
 	.asks_nobody = true,
 	.open = pcre_open,
 	.free = rules_free,
-	.get = pcre_get,
+	.get = pattern_get,
 	.refresh = rules_refresh,
 };

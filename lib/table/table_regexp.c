@@ -88,15 +88,8 @@ static int match(const struct rules *rules, const struct rule *rule, const void 
 	return 1;
 }
 
-static void condition_free(void *condition);
-
 static const struct pattern_engine engine = {
-	.rules = {
-		.name = "regexp",
-		.line = pattern_line,
-		.free_condition = condition_free,
-		.try = pattern_try,
-	},
+	.rules = PATTERN_RULES("regexp"),
 	.unclosed = "skipping",
 	.zero_index = "out-of-range",
 	.default_flags = REG_EXTENDED | REG_ICASE,
@@ -106,11 +99,6 @@ static const struct pattern_engine engine = {
 	.free = code_free,
 	.match = match,
 };
-
-static void condition_free(void *condition)
-{
-	pattern_free(&engine, condition);
-}
 
 /* Apart, for the fuzzer. */
 void *table_regexp_parse(const char *path, struct slice text, unsigned flags);
@@ -124,17 +112,12 @@ static void *regexp_open(const char *name, unsigned flags, char **error)
 	return rules_open(&engine.rules, name, flags, error);
 }
 
-static enum table_result regexp_get(void *impl, struct slice key, struct strbuf *value)
-{
-	return rules_get(impl, &key, value);
-}
-
 const struct table_type table_type_regexp = {
 	.name = "regexp",
 	.asks_nobody = true,
 	.is_pattern = true,
 	.open = regexp_open,
 	.free = rules_free,
-	.get = regexp_get,
+	.get = pattern_get,
 	.refresh = rules_refresh,
 };
