@@ -40,73 +40,62 @@ static _Noreturn void usage(const struct options *o)
 	fatal("usage: %s " USAGE, o->program);
 }
 
+/* -s may be repeated. */
+static void choose(struct options *o, int option)
+{
+	if (o->query || o->remove || (o->list && option != 's'))
+		fatal("specify only one of -s -q or -d");
+	if (option == 'd')
+		o->remove = optarg;
+	else if (option == 'q')
+		o->query = optarg;
+	else
+		o->list = true;
+}
+
+/* An option without an argument; false when it is none. */
+static bool take_flag(struct options *o, int option)
+{
+	const struct {
+		char letter;
+		bool *flag, value;
+	} flags[] = {
+		{ 'f', &o->no_fold, true },
+		{ 'F', &o->values_are_files, true },
+		{ 'i', &o->incremental, true },
+		{ 'n', &o->without_nul, true },
+		{ 'N', &o->without_nul, false },
+		{ 'o', &o->keep_root, true },
+		{ 'p', &o->default_mode, true },
+		{ 'u', &o->no_utf8_check, true },
+		{ 'v', &o->verbose, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
+		if (flags[i].letter == option) {
+			*flags[i].flag = flags[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
 static void parse_options(struct options *o, int argc, char **argv)
 {
 	int c;
 
 	opterr = 0;
 	while ((c = getopt(argc, argv, "bc:d:fFhijmnNopq:rsuUvw")) != -1) {
-		switch (c) {
-		case 'c':
+		if (c == 'c')
 			o->conf_dir = optarg;
-			break;
-		case 'd':
-			if (o->list || o->query || o->remove)
-				fatal("specify only one of -s -q or -d");
-			o->remove = optarg;
-			break;
-		case 'q':
-			if (o->list || o->query || o->remove)
-				fatal("specify only one of -s -q or -d");
-			o->query = optarg;
-			break;
-		case 's':
-			if (o->query || o->remove)
-				fatal("specify only one of -s -q or -d");
-			o->list = true;
-			break;
-		case 'f':
-			o->no_fold = true;
-			break;
-		case 'F':
-			o->values_are_files = true;
-			break;
-		case 'i':
-			o->incremental = true;
-			break;
-		case 'n':
-			o->without_nul = true;
-			break;
-		case 'N':
-			o->without_nul = false;
-			break;
-		case 'o':
-			o->keep_root = true;
-			break;
-		case 'p':
-			o->default_mode = true;
-			break;
-		case 'r':
-			o->duplicates = TABLE_DUP_REPLACE;
-			break;
-		case 'w':
-			o->duplicates = TABLE_DUP_KEEP;
-			break;
-		case 'u':
-			o->no_utf8_check = true;
-			break;
-		case 'v':
-			o->verbose = true;
-			break;
-		case 'b':
-		case 'h':
-		case 'j':
-		case 'm':
-		case 'U':
-			fatal("option -%c is not supported yet", c);
-		default:
+		else if (c == 'd' || c == 'q' || c == 's')
+			choose(o, c);
+		else if (c == 'r' || c == 'w')
+			o->duplicates = c == 'r' ? TABLE_DUP_REPLACE : TABLE_DUP_KEEP;
+		else if (c == '?')
 			usage(o);
-		}
+		else if (!take_flag(o, c))
+			fatal("option -%c is not supported yet", c);
 	}
 	if (o->incremental && (o->list || o->query || o->remove))
 		fatal("specify only one of -i -s -q or -d");
