@@ -55,7 +55,7 @@ enum message_state {
 };
 
 enum recipient_state {
-	RCPT_TODO,
+	RCPT_PENDING, /* to be delivered to, in this attempt or a later one */
 	RCPT_RUNNING,
 	RCPT_DONE, /* durable, and needs no more but perhaps a report */
 	RCPT_DEFERRED,
@@ -64,7 +64,6 @@ enum recipient_state {
 
 struct qmgr_recipient {
 	enum recipient_state state;
-	bool marked; /* its record says D */
 	bool report; /* done, and its sender is to be told so: WHY and ACTION say what */
 	const char *transport, *nexthop, *address; /* as resolved; in the message's arena */
 	/* Why it is deferred or bounced, or what is reported; in the message's arena, or NULL. */
@@ -96,7 +95,6 @@ struct message {
 	bool has_defer_log, has_bounce_log, has_trace_log;
 	bool stopped;		 /* no further recipient is handed out */
 	bool left;		 /* its intake is gone: look for a name when all is quiet */
-	bool quiet;		 /* no "removed" is logged: it was, or the client was refused */
 	bool half_moved;	 /* a move failed: deferred may have its name too */
 	bool due_again;		 /* flushed while it ran */
 	bool expired;		 /* in this attempt */

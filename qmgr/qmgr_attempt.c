@@ -119,21 +119,17 @@ static bool is_expired(const struct message *m)
 /* Its recipients that are still deferred have had their time. */
 static bool expire(struct message *m)
 {
-	bool any = false;
-
 	if (count_in(m, RCPT_DEFERRED) == 0 || !is_expired(m))
 		return false;
 	for (size_t i = 0; i < m->env->recipient_count; i++) {
 		struct qmgr_recipient *r = &m->recipients[i];
 
-		if (r->state != RCPT_DEFERRED)
-			continue;
-		r->state = RCPT_BOUNCED;
-		any = true;
+		if (r->state == RCPT_DEFERRED)
+			r->state = RCPT_BOUNCED;
 	}
 	log_info("%s: from=<%s>, status=%s, returned to sender", m->id, m->sender,
 	    m->forced ? "force-expired" : "expired");
-	return any;
+	return true;
 }
 
 static int64_t backoff(const struct message *m)

@@ -208,7 +208,6 @@ static void resolve_all(struct load_job *job)
 	for (size_t i = 0; i < env->recipient_count; i++) {
 		struct qmgr_recipient *r = &l->recipients[i];
 
-		r->marked = env->recipients[i].done && !env->recipients[i].expanded;
 		if (env->recipients[i].done)
 			r->state = RCPT_DONE;
 		if (env->recipients[i].expanded)
@@ -226,7 +225,7 @@ static void take_entry(struct loaded *l, struct qmgr_recipient *r, const struct 
 {
 	if (queue == SPOOL_BOUNCE)
 		r->state = RCPT_BOUNCED;
-	else if (queue == SPOOL_DEFER && (r->state == RCPT_TODO || r->state == RCPT_DEFERRED))
+	else if (queue == SPOOL_DEFER && (r->state == RCPT_PENDING || r->state == RCPT_DEFERRED))
 		r->state = RCPT_DEFERRED;
 	else if (queue == SPOOL_TRACE && r->state == RCPT_DONE)
 		r->report = true;
@@ -456,14 +455,16 @@ static void gather(struct settle_job *job, struct message *m)
 
 	job->offsets = xreallocarray(NULL, count + 1, sizeof(*job->offsets));
 	for (size_t i = 0; i < count; i++) {
+		const struct envelope_recipient *from = &m->env->recipients[i];
 		const struct qmgr_recipient *r = &m->recipients[i];
+		bool is_marked = from->done && !from->expanded;
 
-		if (r->state == RCPT_DONE && !r->marked)
-			job->offsets[job->offset_count++] = m->env->recipients[i].offset;
+		if (r->state == RCPT_DONE && !is_marked)
+			job->offsets[job->offset_count++] = from->offset;
 		if (r->report)
-			add_log_entry(&job->trace, &m->env->recipients[i], r);
+			add_log_entry(&job->trace, from, r);
 		else if (r->state == RCPT_DEFERRED && r->why)
-			add_log_entry(&job->log, &m->env->recipients[i], r);
+			add_log_entry(&job->log, from, r);
 	}
 }
 
@@ -496,7 +497,7 @@ struct name_job {
 	struct message *message;
 	char id[QUEUE_ID_SIZE];
 	enum spool_queue queue;
-	bool half_moved, has_defer_log, has_bounce_log, has_trace_log, quiet, is_there;
+	bool half_moved, has_defer_log, has_bounce_log, has_trace_log, deleted, is_there;
 };
 
 static struct name_job *name_job_new(
@@ -512,7 +513,7 @@ static struct name_job *name_job_new(
 	job->has_defer_log = m->has_defer_log;
 	job->has_bounce_log = m->has_bounce_log;
 	job->has_trace_log = m->has_trace_log;
-	job->quiet = m->quiet;
+	job->deleted = m->deleted;
 	return job;
 }
 
@@ -533,7 +534,8 @@ static void remove_work(struct disk_job *base)
 		unlink_one(job->id, SPOOL_BOUNCE);
 	if (job->has_trace_log)
 		unlink_one(job->id, SPOOL_TRACE);
-	if (!job->quiet)
+	/* Else postsuper says it, or the client was refused. */
+	if (!job->deleted)
 		log_info("%s: removed", job->id);
 }
 

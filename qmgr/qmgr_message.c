@@ -310,7 +310,7 @@ static void defer_for_good(struct message *m)
 	static const struct reason why = { "4.7.0", "message is administratively expired" };
 
 	for (size_t i = 0; i < m->env->recipient_count; i++)
-		if (m->recipients[i].state == RCPT_TODO)
+		if (m->recipients[i].state == RCPT_PENDING)
 			transport_defer(m, i, &why);
 }
 
@@ -463,7 +463,7 @@ static void act(struct message *m, enum owner_action action)
 	case OWNER_REMOVE_NAME:
 		intake_forget(m);
 		m->named = action != OWNER_STOP; /* there may be a name */
-		m->deleted = m->quiet = true;
+		m->deleted = true;
 		stop(m);
 		if (is_at_rest(m))
 			message_remove(m);
@@ -524,8 +524,7 @@ bool message_delete(struct message *m)
 {
 	if (is_going(m))
 		return false;
-	/* postsuper says that it is gone. */
-	m->deleted = m->quiet = true;
+	m->deleted = true;
 	begin_wish_soon(m);
 	return true;
 }

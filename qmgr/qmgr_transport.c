@@ -487,7 +487,7 @@ static void close_recipients(struct batch *b, const struct reason *why)
 
 		if (r->state != RCPT_RUNNING)
 			continue;
-		r->state = RCPT_TODO;
+		r->state = RCPT_PENDING;
 		if (!m->stopped)
 			transport_defer(m, b->indices[i], why);
 	}
@@ -640,7 +640,7 @@ void transport_queue(struct message *m)
 	/* Until all are queued no batch may end the attempt. */
 	m->queued++;
 	for (size_t i = 0; i < m->env->recipient_count; i++)
-		if (m->recipients[i].state == RCPT_TODO)
+		if (m->recipients[i].state == RCPT_PENDING)
 			queue_recipient(m, i);
 	pump_all();
 	m->queued--;
@@ -677,7 +677,7 @@ bool transport_is_fast(const struct message *m)
 		struct transport *t;
 		struct destination *d;
 
-		if (r->state != RCPT_TODO)
+		if (r->state != RCPT_PENDING)
 			continue;
 		t = transport_get(r->transport, false);
 		if (!t || t->kind != TRANSPORT_AGENT || t->dead_until > clock_ms())
