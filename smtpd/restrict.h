@@ -3,8 +3,8 @@
  * The restriction engine: smtpd_client_restrictions and its sisters (postconf(5), access(5)).
  *
  * It knows nothing of sessions and sockets: it gets a struct of facts and answers with a verdict
- *and with findings (a hold, a filter, headers to prepend, ...).  Its lines in the log ("NOQUEUE:
- *reject: RCPT from ...") it writes itself.
+ * and with findings (a hold, a filter, headers to prepend, ...).  Its lines in the log ("NOQUEUE:
+ * reject: RCPT from ...") it writes itself.
  *
  * The engine is made once from a role's parameters, before the jail, and is immutable and safe for
  * all threads.  A restriction, table type or action that it does not know is never skipped: the
@@ -12,13 +12,13 @@
  *
  * What a caller does:
  *
- *	at connect, HELO, MAIL, RCPT, VRFY, ETRN	restrict_check(stage), reply with the
- *verdict at DATA and BDAT, and after the last byte	the same
+ *	at connect, HELO, MAIL, RCPT, VRFY, ETRN	restrict_check(stage), reply with
+ *	at DATA and BDAT, and after the last byte	the verdict
  *
  * restrict_check itself knows smtpd_delay_reject: at CONNECT, HELO and MAIL it then accepts at once
  * (but for the syntax of the sender) and does the work at RCPT (ETRN, VRFY).  With it off, a
- *verdict against the client at CONNECT is to be remembered by the caller ("503 5.7.0 Error: access
- *denied for client" to what follows).
+ * verdict against the client at CONNECT is to be remembered by the caller ("503 5.7.0 Error: access
+ * denied for client" to what follows).
  */
 #ifndef PC_SMTPD_RESTRICT_H
 #define PC_SMTPD_RESTRICT_H

@@ -9,6 +9,9 @@
 #include "table/match_list.h"
 #include "table/table.h"
 
+/* Of classes in classes, and of lists that access tables give. */
+#define RESTRICT_DEPTH_MAX 100
+
 enum check { CHECK_DUNNO, CHECK_PERMIT, CHECK_REJECT };
 
 /* Whose fault a refusal is: the words of the reply. */
@@ -120,11 +123,20 @@ void restrict_log_permit(
 /* "NOQUEUE: WHAT: RCPT from ...: TEXT; from=<> ..." */
 void restrict_log(const struct eval *e, const char *what, const char *text);
 
+/* ---- restrict_read.c ---- */
+
+/* The list that an access table gave; no table may be opened for it.  To be released. */
+void restrict_read_text(const struct restrictions *r, const char *text, struct rule_list *list);
+void restrict_list_release(struct rule_list *list);
+
 /* ---- restrict.c ---- */
 
 enum check restrict_eval_list(struct eval *e, const struct rule_list *list);
 /* A list that an access table gave: in the words of what was looked up there. */
 enum check restrict_eval_text(struct eval *e, enum subject subject, const char *text);
+
+/* ---- restrict_address.c ---- */
+
 /* CHECK_DUNNO: look at resolved[...].state, which is RESOLVED or RESOLVE_BAD. */
 enum { WHO_RECIPIENT, WHO_SENDER };
 enum check restrict_resolve(struct eval *e, int who, struct resolved_once **once);
