@@ -12,7 +12,7 @@
 #include "authd/database_list.h"
 #include "base/check.h"
 
-struct database *passdb_list, *userdb_list;
+struct database *passdb_list, *masterdb_list, *userdb_list;
 const struct dovecot_settings *database_settings;
 
 /* Lives as long as the process. */
@@ -88,17 +88,30 @@ static enum db_result absent_user(
 	return DB_FAILED;
 }
 
-static const struct db_driver absent_driver = { "", absent_password, absent_user, NULL };
+static const struct db_driver absent_driver = {
+	.name = "",
+	.find_password = absent_password,
+	.find_user = absent_user,
+};
 
 static const struct db_driver *find_driver(const char *name, bool is_userdb)
 {
-	static const struct db_driver *const drivers[] = { &passwd_file_driver, &static_driver,
-		&prefetch_driver };
+	static const struct db_driver *const drivers[] = {
+		&passwd_file_driver,
+		&static_driver,
+		&prefetch_driver,
+	};
 
-	for (size_t i = 0; i < ARRAY_LEN(drivers); i++)
-		if (!strcmp(drivers[i]->name, name))
-			return !is_userdb && !drivers[i]->find_password ? &absent_driver
-									: drivers[i];
+	for (size_t i = 0; i < ARRAY_LEN(drivers); i++) {
+		const struct db_driver *d = drivers[i];
+
+		if (strcmp(d->name, name) != 0)
+			continue;
+		if (is_userdb ? !d->find_user : !d->find_password && !d->verify)
+			fatal("%s driver %s: there is no such %s driver",
+			    is_userdb ? "userdb" : "passdb", name, is_userdb ? "userdb" : "passdb");
+		return d;
+	}
 	return &absent_driver;
 }
 
@@ -137,9 +150,9 @@ static enum db_rule rule_of(const struct dovecot_block *block, const char *name)
 }
 
 /* Options, then the path, in which blanks are allowed. */
-static void parse_file_args(struct database *db, const char *args)
+static void parse_file_args(struct database *db)
 {
-	struct slice rest = slice_of(args), word, before;
+	struct slice rest = slice_of(db->args), word, before;
 
 	for (;;) {
 		before = rest = slice_trim(rest, " \t");
@@ -156,7 +169,7 @@ static void parse_file_args(struct database *db, const char *args)
 	db->path = arena_slicedup(&arena, before);
 	if (*db->path != '/')
 		fatal("%s passwd-file: args must end with the absolute path of a file: %s",
-		    db->is_userdb ? "userdb" : "passdb", args);
+		    db->is_userdb ? "userdb" : "passdb", db->args);
 	if (!password_scheme_is_known(db->scheme))
 		fatal("passwd-file: unknown scheme: %s", db->scheme);
 }
@@ -174,18 +187,18 @@ static void resolve_id(struct pairs *args, const char *name, bool is_group)
 	pairs_set(args, &arena, name, arena_printf(&arena, "%u", id));
 }
 
-static void parse_static_args(struct database *db, const char *args)
+static void parse_static_args(struct database *db)
 {
 	const struct pair *all;
 
 	db->scheme = "PLAIN";
-	parse_fields(&db->args, args);
+	parse_fields(&db->fields, db->args);
 	if (!db->is_userdb)
 		return;
-	all = pairs_find(&db->args, "allow_all_users");
+	all = pairs_find(&db->fields, "allow_all_users");
 	db->allow_all_users = all && all->value && !strcmp(all->value, "yes");
-	resolve_id(&db->args, "uid", false);
-	resolve_id(&db->args, "gid", true);
+	resolve_id(&db->fields, "uid", false);
+	resolve_id(&db->fields, "gid", true);
 }
 
 static void load_passdb_rules(struct database *db, const struct dovecot_block *block)
@@ -211,8 +224,8 @@ static void load_passdb_rules(struct database *db, const struct dovecot_block *b
 static struct database *load_block(const struct dovecot_block *block, bool is_userdb)
 {
 	struct database *db = ARENA_NEW(&arena, struct database);
-	const char *args = dovecot_block_get(block, "args");
 
+	db->args = arena_strdup(&arena, dovecot_block_get(block, "args"));
 	db->is_userdb = is_userdb;
 	db->driver_name = arena_strdup(&arena, dovecot_block_get(block, "driver"));
 	db->driver = find_driver(db->driver_name, is_userdb);
@@ -224,31 +237,39 @@ static struct database *load_block(const struct dovecot_block *block, bool is_us
 	if (!is_userdb)
 		load_passdb_rules(db, block);
 	if (db->driver == &passwd_file_driver)
-		parse_file_args(db, args);
+		parse_file_args(db);
 	else if (db->driver == &static_driver)
-		parse_static_args(db, args);
+		parse_static_args(db);
+	else if (db->driver->parse)
+		db->driver->parse(db, &arena);
 	else if (db->driver == &absent_driver)
 		log_warning("%s driver %s is not there yet: asking it is a temporary failure",
 		    is_userdb ? "userdb" : "passdb", db->driver_name);
 	return db;
 }
 
-static void load_list(const struct dovecot_source *source, bool is_userdb, struct database **list)
+static void append(struct database **list, struct database *db)
+{
+	while (*list)
+		list = &(*list)->next;
+	*list = db;
+}
+
+static void load_list(const struct dovecot_source *source, bool is_userdb)
 {
 	const char *kind = is_userdb ? "userdb" : "passdb";
 
 	for (size_t i = 0; i < dovecot_block_count(source, kind); i++) {
 		const struct dovecot_block *block = dovecot_block_at(source, kind, i);
+		struct database *db = load_block(block, is_userdb);
 
-		/* Users of a master passdb may log in as others, which we do not offer yet. */
-		if (!is_userdb && dovecot_block_bool(block, "master")) {
-			log_warning("passdb with master = yes is passed over");
-			continue;
-		}
-		*list = load_block(block, is_userdb);
-		list = &(*list)->next;
+		db->position = i;
+		db->is_master = !is_userdb && dovecot_block_bool(block, "master");
+		append(is_userdb       ? &userdb_list
+		       : db->is_master ? &masterdb_list
+				       : &passdb_list,
+		    db);
 	}
-	*list = NULL;
 }
 
 /* A path that begins with a variable, or has one in a name right below /, may be anywhere. */
@@ -273,7 +294,7 @@ static const char *real_directory_of(const char *path)
 
 const char *database_directory(size_t i)
 {
-	const struct database *const lists[] = { passdb_list, userdb_list };
+	const struct database *const lists[] = { passdb_list, masterdb_list, userdb_list };
 
 	for (size_t k = 0; k < ARRAY_LEN(lists); k++)
 		for (const struct database *db = lists[k]; db; db = db->next) {
@@ -290,8 +311,9 @@ const char *database_directory(size_t i)
 void database_load(const struct dovecot_source *source, const struct dovecot_settings *settings)
 {
 	database_settings = settings;
-	load_list(source, false, &passdb_list);
-	load_list(source, true, &userdb_list);
+	passdb_list = masterdb_list = userdb_list = NULL;
+	load_list(source, false);
+	load_list(source, true);
 	if (!passdb_list)
 		fatal("No passdbs specified in configuration file");
 }

@@ -35,12 +35,19 @@ struct db_driver;
 struct database {
 	const struct db_driver *driver;
 	const char *driver_name; /* as written, also of a driver that we lack */
+	size_t position;	 /* among the passdb or the userdb blocks of the file, from 0 */
+	const char *args;	 /* as written */
 	const char *path;	 /* passwd-file: with variables */
 	const char *username_format;
-	const char *scheme; /* of passwords that name none */
-	struct pairs args;  /* static: with variables */
+	const char *scheme;  /* of passwords that name none */
+	struct pairs fields; /* static: with variables */
+	/*
+	 * What a lookup depends on, beside the block: any text in which those variables stand.
+	 * NULL: the results are not kept in the cache.
+	 */
+	const char *cache_key;
 	struct pairs defaults, overrides;
-	bool is_userdb, deny, verbose, allow_all_users;
+	bool is_userdb, is_master, deny, verbose, allow_all_users;
 	enum { DB_SKIP_NEVER, DB_SKIP_AUTHENTICATED, DB_SKIP_UNAUTHENTICATED } skip;
 	const char *mechanisms, *username_filter;
 	enum db_rule on_success, on_failure, on_internal_failure;
@@ -49,22 +56,37 @@ struct database {
 
 /* What a driver found; texts in the subject's arena. */
 struct db_entry {
-	const char *password; /* "" when there is none */
-	const char *scheme;
-	struct pairs fields;
+	const char *password; /* "" when there is none; NULL when the driver does not tell */
+	const char *scheme;   /* of a password that names none */
+	struct pairs fields;  /* "userdb_..." among them */
+	bool expand;	      /* the fields' values hold variables */
 };
 
+/* Each function may block and is called from any thread. */
 struct db_driver {
 	const char *name;
-	/* DB_OK with ENTRY, DB_UNKNOWN, or DB_FAILED (logged). */
+	/*
+	 * DB_OK with ENTRY, DB_UNKNOWN, DB_DISABLED, or DB_FAILED (logged).  NULL: the driver never
+	 * tells a password, VERIFY is asked.
+	 */
 	enum db_result (*find_password)(
 	    const struct database *db, struct subject *subject, struct db_entry *entry);
-	/* Adds to subject->answer. */
+	/*
+	 * Whether PASSWORD is the user's: DB_OK, DB_MISMATCH, DB_UNKNOWN, DB_DISABLED, DB_FAILED.
+	 * The driver logs why not.  Fields for the client go to ENTRY.  NULL where find_password is
+	 * there.
+	 */
+	enum db_result (*verify)(const struct database *db, struct subject *subject,
+	    struct slice password, struct db_entry *entry);
+	/* Adds to subject->answer with userdb_set.  NULL: no userdb. */
 	enum db_result (*find_user)(
 	    const struct database *db, struct subject *subject, bool logged_in);
 	/* False when it cannot, or failed (logged).  NULL: it cannot. */
 	bool (*each)(
 	    const struct database *db, void (*each)(const char *name, void *arg), void *arg);
+	/* Before serving: reads db->args; texts in ARENA; fatal() when they make no sense.  Or
+	 * NULL. */
+	void (*parse)(struct database *db, struct arena *arena);
 };
 extern const struct db_driver passwd_file_driver, static_driver, prefetch_driver;
 
@@ -79,6 +101,19 @@ const char *database_directory(size_t i);
 
 /* Whether PASSWORD is SUBJECT's: asks the passdb blocks.  Fields go to subject->extra. */
 enum db_result passdb_verify(struct subject *subject, struct slice password);
+/*
+ * What the passdb blocks tell of the password, for mechanisms in which it never comes over the line
+ * (CRAM-MD5, SCRAM, ...).  The chain runs as for passdb_lookup; DB_OK only with a password.  Texts
+ * in the subject's arena, to be wiped by whoever releases it (arena_wipe).
+ */
+struct credentials {
+	/* In: the scheme that is of use beside plain text, or NULL for any.  A block with a
+	 * password in another one counts as one that failed. */
+	const char *wanted;
+	const char *password;
+	const char *scheme; /* explicit "{X}" taken off, else the block's default */
+};
+enum db_result passdb_credentials(struct subject *subject, struct credentials *credentials);
 /* Whether the passdb blocks know the user: DB_OK, DB_UNKNOWN, DB_DISABLED, DB_FAILED. */
 enum db_result passdb_lookup(struct subject *subject);
 /*
@@ -86,6 +121,12 @@ enum db_result passdb_lookup(struct subject *subject);
  * blocks have just accepted the user, so that the static driver need not ask whether there is one.
  */
 enum db_result userdb_lookup(struct subject *subject, bool logged_in);
+/*
+ * For drivers' find_user: one field of the answer, by the rules for its name ("uid" may be a name,
+ * "user" renames the subject, "tempfail" fails the lookup).  False: DB_FAILED (logged).
+ */
+bool userdb_set(
+    const struct database *db, struct subject *subject, const char *name, const char *value);
 /* All names; false when not all could be listed. */
 bool userdb_each(void (*each)(const char *name, void *arg), void *arg);
 

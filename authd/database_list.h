@@ -5,7 +5,8 @@
 
 #include "authd/database.h"
 
-extern struct database *passdb_list, *userdb_list;
+/* Blocks for users, blocks for master users, and those that tell who a user is. */
+extern struct database *passdb_list, *masterdb_list, *userdb_list;
 extern const struct dovecot_settings *database_settings;
 
 #endif

@@ -76,13 +76,6 @@ static size_t drop_expired(struct login_client *client)
 	return count;
 }
 
-static void copy_pairs(struct pairs *to, const struct pairs *from, struct arena *arena)
-{
-	*to = (struct pairs){ NULL, NULL };
-	for (const struct pair *p = from->first; p; p = p->next)
-		pairs_set(to, arena, p->name, p->value);
-}
-
 static void copy_subject(struct subject *to, const struct subject *from, struct arena *arena)
 {
 	*to = *from;
@@ -97,9 +90,18 @@ static void copy_subject(struct subject *to, const struct subject *from, struct 
 	to->local_port = arena_strdup(arena, from->local_port);
 	to->remote_port = arena_strdup(arena, from->remote_port);
 	to->local_name = arena_strdup(arena, from->local_name);
-	copy_pairs(&to->extra, &from->extra, arena);
-	copy_pairs(&to->userdb, &from->userdb, arena);
-	copy_pairs(&to->answer, &from->answer, arena);
+	to->real_local_ip = arena_strdup(arena, from->real_local_ip);
+	to->real_remote_ip = arena_strdup(arena, from->real_remote_ip);
+	to->real_local_port = arena_strdup(arena, from->real_local_port);
+	to->real_remote_port = arena_strdup(arena, from->real_remote_port);
+	to->cert_username = arena_strdup(arena, from->cert_username);
+	to->client_id = arena_strdup(arena, from->client_id);
+	to->master_user = arena_strdup(arena, from->master_user);
+	to->requested_login_user = arena_strdup(arena, from->requested_login_user);
+	to->password = SLICE_NULL; /* no userdb may ask for it */
+	pairs_copy(&to->extra, &from->extra, arena);
+	pairs_copy(&to->userdb, &from->userdb, arena);
+	pairs_copy(&to->answer, &from->answer, arena);
 }
 
 bool login_keep(struct login_client *client, uint32_t id, const struct subject *subject)

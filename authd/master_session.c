@@ -174,7 +174,7 @@ static bool take_subject(const struct command_input *in, struct subject *subject
 	if (in->fields->count < 3 || !subject_from_fields(subject, in->arena, in->fields, 3))
 		return refuse_line("request without a name or a service");
 	*has_name =
-	    subject_set_name(subject, server_context()->settings, in->fields->list[2], &error);
+	    subject_set_lookup_name(subject, server_context()->settings, in->fields->list[2], &error);
 	return true;
 }
 

@@ -3,148 +3,57 @@
  * The chain of passdb blocks.  Each block that is not passed over gives a result; its rule for that
  * result says whether the chain ends here and what counts as the outcome so far.  A database that
  * failed makes the whole outcome temporary unless some block says yes.
+ *
+ * A master user's login goes through the blocks for masters first.  The one that accepts the master
+ * turns the subject into the user who is asked for; when its rule goes on, the chain begins again
+ * with the blocks for users, which are then asked whether there is such a user.
  */
-#include <fnmatch.h>
 #include <string.h>
-#include <strings.h>
 
 #include "auth/scheme.h"
-#include "authd/database_list.h"
+#include "authd/mismatch.h"
+#include "authd/passdb_attempt.h"
 #include "base/check.h"
-#include "net/addr.h"
 
-/* What is gathered for one block. */
-struct attempt {
-	const struct database *db;
+/* Results that are the chain's alone. */
+enum { RESULT_NEXT = DB_FAILED + 1 }; /* "noauthenticate": another block is to decide */
+
+/* What is asked of the blocks. */
+struct chain {
 	struct subject *subject;
-	bool nopassword, refused; /* the fields said so */
+	const struct slice *password; /* to be verified; NULL: not */
+	struct credentials *wanted;   /* the password is to be told; NULL: not */
+	const struct database *next;
+	bool success, verified, saw_failure;
 };
-
-/* --- extra fields --- */
-
-static bool in_network(struct slice text, const struct net_addr *address)
-{
-	struct net_block block;
-
-	return net_block_parse(text, &block) && net_block_contains(&block, address);
-}
-
-/* Networks separated by commas or blanks; "local" is a client without an address. */
-static bool is_allowed_net(const char *nets, const char *remote_ip)
-{
-	struct slice rest = slice_of(nets), word;
-	struct net_addr address;
-	bool has_address = net_addr_parse(slice_of(remote_ip), 0, &address);
-
-	while (slice_token(&rest, ", \t", &word)) {
-		if (!*remote_ip && slice_eq_str(word, "local"))
-			return true;
-		if (has_address && in_network(word, &address))
-			return true;
-	}
-	return false;
-}
-
-static void check_nets(struct attempt *a, const char *nets)
-{
-	const struct subject *s = a->subject;
-
-	if (is_allowed_net(nets, s->remote_ip))
-		return;
-	a->refused = true;
-	subject_log(s, LOG_LEVEL_INFO, a->db->driver_name,
-	    "allow_nets check failed: IP %s not in allowed networks",
-	    *s->remote_ip ? s->remote_ip : "<unknown>");
-}
-
-static void rename_user(struct subject *s, const char *user)
-{
-	if (*user)
-		s->user = arena_strdup(s->arena, user);
-}
-
-static void take_field(struct attempt *a, const char *name, const char *value)
-{
-	struct subject *s = a->subject;
-	const char *text = value ? value : "";
-
-	if (!strcmp(name, "password") || !strcmp(name, "password_noscheme"))
-		return;
-	if (!strcmp(name, "nopassword"))
-		a->nopassword = true;
-	else if (!strcmp(name, "allow_nets") || !strcmp(name, "allow_real_nets"))
-		check_nets(a, text);
-	else if (!strcmp(name, "user"))
-		rename_user(s, text);
-	else if (!strncmp(name, "userdb_", 7))
-		pairs_set(&s->userdb, s->arena, name + 7, text);
-	else if (!strcmp(name, "nodelay"))
-		s->nodelay = true;
-	else
-		pairs_set(&s->extra, s->arena, name, value);
-}
-
-static bool take_pairs(struct attempt *a, const struct pairs *pairs, bool expand)
-{
-	const char *error;
-
-	for (const struct pair *p = pairs->first; p; p = p->next) {
-		const char *value = p->value;
-
-		if (value && expand && !(value = subject_expand(a->subject, value, &error))) {
-			subject_log(a->subject, LOG_LEVEL_ERROR, a->db->driver_name, "%s: %s",
-			    p->name, error);
-			return false;
-		}
-		take_field(a, p->name, value);
-	}
-	return true;
-}
-
-/* Defaults give way to the entry's fields, overrides do not. */
-static bool take_fields(struct attempt *a, const struct db_entry *entry)
-{
-	struct pairs defaults = { NULL, NULL };
-
-	for (const struct pair *p = a->db->defaults.first; p; p = p->next)
-		if (!pairs_find(&entry->fields, p->name))
-			pairs_set(&defaults, a->subject->arena, p->name, p->value);
-	return take_pairs(a, &defaults, true) && take_pairs(a, &entry->fields, false) &&
-	       take_pairs(a, &a->db->overrides, true);
-}
 
 /* --- one block --- */
 
-static void log_refusal(const struct attempt *a, const char *text)
+static void tell(const struct attempt *a, const char *text)
 {
 	if (a->db->verbose)
 		subject_log(a->subject, LOG_LEVEL_INFO, a->db->driver_name, "%s", text);
 }
 
-static enum db_result check_password(
-    const struct attempt *a, const struct db_entry *entry, struct slice password)
+static enum db_result check_password(const struct attempt *a, struct slice password)
 {
 	struct reason why = { "", "" };
 
-	if (a->nopassword && *entry->password) {
-		subject_log(a->subject, LOG_LEVEL_ERROR, a->db->driver_name,
-		    "nopassword given but password is non-empty");
-		return DB_FAILED;
-	}
 	if (a->nopassword)
 		return DB_OK;
-	if (!*entry->password) {
-		log_refusal(a, "Empty password returned without nopassword");
+	if (!a->password || !*a->password) {
+		tell(a, "Empty password returned without nopassword");
 		return DB_MISMATCH;
 	}
-	switch (password_verify(entry->password, entry->scheme, password, &why)) {
+	switch (password_verify(a->password, a->scheme, password, &why)) {
 	case PASSWORD_MATCH:
 		return DB_OK;
 	case PASSWORD_MISMATCH:
-		log_refusal(a, "Password mismatch");
+		mismatch_log(a->subject, a->db, password, "Password mismatch");
 		return DB_MISMATCH;
 	case PASSWORD_UNUSABLE:
-		log_refusal(a, "Password mismatch (the stored one is unusable)");
+		mismatch_log(
+		    a->subject, a->db, password, "Password mismatch (the stored one is unusable)");
 		return DB_MISMATCH;
 	case PASSWORD_UNKNOWN_SCHEME:
 		break;
@@ -153,31 +62,113 @@ static enum db_result check_password(
 	return DB_FAILED;
 }
 
-/* PASSWORD NULL: only whether the user is there. */
-static enum db_result try_block(
-    const struct database *db, struct subject *subject, const struct slice *password)
+/* "{X}data" or data in the default scheme. */
+static void split_scheme(const struct attempt *a, struct credentials *found)
 {
-	struct attempt a = { .db = db, .subject = subject };
-	struct db_entry entry = { .password = "", .scheme = db->scheme };
-	enum db_result result = db->driver->find_password(db, subject, &entry);
+	struct slice text = slice_of(a->password);
+	ptrdiff_t close = slice_starts(text, "{") ? slice_find(text, '}') : -1;
 
+	found->password = a->password;
+	found->scheme = a->scheme;
+	if (close > 0) {
+		found->scheme =
+		    arena_slicedup(a->subject->arena, slice_mem(text.ptr + 1, (size_t)close - 1));
+		found->password = a->password + close + 1;
+	}
+}
+
+static bool is_plain(const char *scheme)
+{
+	return slice_caseeq_str(slice_of(scheme), "PLAIN") ||
+	       slice_caseeq_str(slice_of(scheme), "CLEAR") ||
+	       slice_caseeq_str(slice_of(scheme), "CLEARTEXT");
+}
+
+static enum db_result tell_password(const struct attempt *a, struct credentials *wanted)
+{
+	struct credentials found = *wanted;
+
+	if (!a->password || !*a->password) {
+		if (wanted->wanted && a->db->verbose)
+			subject_log(a->subject, LOG_LEVEL_INFO, a->db->driver_name,
+			    "Requested %s scheme, but we have a NULL password", wanted->wanted);
+		return DB_MISMATCH;
+	}
+	split_scheme(a, &found);
+	if (wanted->wanted && !is_plain(found.scheme) &&
+	    !slice_caseeq_str(slice_of(found.scheme), wanted->wanted)) {
+		if (a->db->verbose)
+			subject_log(a->subject, LOG_LEVEL_INFO, a->db->driver_name,
+			    "Requested %s scheme, but we have only %s", wanted->wanted,
+			    found.scheme);
+		return DB_MISMATCH;
+	}
+	*wanted = found;
+	return DB_OK;
+}
+
+/* The driver's part. */
+static enum db_result ask_driver(const struct chain *chain, struct attempt *a)
+{
+	const struct db_driver *driver = a->db->driver;
+
+	if (driver->find_password)
+		return driver->find_password(a->db, a->subject, &a->entry);
+	if (!chain->password || chain->verified) {
+		subject_log(a->subject, LOG_LEVEL_DEBUG, a->db->driver_name,
+		    "passdb doesn't support credential lookups");
+		return DB_MISMATCH;
+	}
+	return driver->verify(a->db, a->subject, *chain->password, &a->entry);
+}
+
+/* What of the driver's DB_OK is left after a look at the password. */
+static enum db_result judge(const struct chain *chain, const struct attempt *a)
+{
+	if (a->noauthenticate)
+		return (enum db_result)RESULT_NEXT;
+	if (chain->wanted)
+		return tell_password(a, chain->wanted);
+	if (!chain->password || chain->verified || a->db->deny || !a->db->driver->find_password)
+		return DB_OK;
+	return check_password(a, *chain->password);
+}
+
+static enum db_result try_block(const struct chain *chain, const struct database *db)
+{
+	struct attempt a = {
+		.db = db,
+		.subject = chain->subject,
+		.entry = { .scheme = db->scheme },
+		.scheme = db->scheme,
+	};
+	enum db_result result;
+
+	if (!attempt_take(&a, &db->defaults, true))
+		return DB_FAILED;
+	result = ask_driver(chain, &a);
+	if (result == DB_OK && a.entry.password) {
+		a.password = a.entry.password;
+		a.scheme = a.entry.scheme;
+	}
+	if (result == DB_OK && !attempt_take(&a, &a.entry.fields, a.entry.expand))
+		return DB_FAILED;
+	if (result == DB_OK)
+		result = judge(chain, &a);
+	else if (result == DB_UNKNOWN && !db->deny)
+		mismatch_log(chain->subject, db, chain->password ? *chain->password : SLICE_NULL,
+		    "unknown user");
+	if (result == DB_OK && !attempt_take(&a, &db->overrides, true))
+		return DB_FAILED;
 	if (db->deny && result != DB_UNKNOWN && result != DB_FAILED) {
-		log_refusal(&a, "User found from deny passdb");
+		tell(&a, "User found from deny passdb");
 		return DB_DISABLED;
 	}
-	if (result == DB_UNKNOWN && !db->deny)
-		log_refusal(&a, "unknown user");
-	if (result != DB_OK)
-		return result;
-	if (!take_fields(&a, &entry))
-		return DB_FAILED;
-	if (password)
-		result = check_password(&a, &entry, *password);
 	/* To the client this looks like a wrong password. */
 	return result == DB_OK && a.refused ? DB_UNKNOWN : result;
 }
 
-/* --- the chain --- */
+/* --- which blocks --- */
 
 static bool has_word(const char *list, const char *word)
 {
@@ -193,134 +184,217 @@ static bool accepts_name(const char *filter, const char *user)
 {
 	struct slice rest = slice_of(filter), item;
 	bool wants_one = false, fits = false;
-	char pattern[256];
 
 	while (slice_token(&rest, ", \t", &item)) {
 		bool excludes = slice_starts(item, "!");
+		bool matches = subject_name_matches(user, slice_from(item, excludes ? 1 : 0));
 
-		item = slice_from(item, excludes ? 1 : 0);
-		if (item.len >= sizeof(pattern))
-			return false;
-		memcpy(pattern, item.ptr, item.len);
-		pattern[item.len] = '\0';
-		if (excludes && fnmatch(pattern, user, 0) == 0)
+		if (excludes && matches)
 			return false;
 		wants_one |= !excludes;
-		fits |= !excludes && fnmatch(pattern, user, 0) == 0;
+		fits |= !excludes && matches;
 	}
 	return fits || !wants_one;
 }
 
-static bool is_passed_over(const struct database *db, const struct subject *subject, bool success)
+static bool is_passed_over(const struct chain *chain, const struct database *db)
 {
-	if (db->skip == DB_SKIP_AUTHENTICATED && success)
+	const struct subject *s = chain->subject;
+
+	if (*db->mechanisms && !has_word(db->mechanisms, *s->mechanism ? s->mechanism : "none"))
 		return true;
-	if (db->skip == DB_SKIP_UNAUTHENTICATED && !success)
+	if (!accepts_name(db->username_filter, s->user))
 		return true;
-	if (*db->mechanisms && *subject->mechanism && !has_word(db->mechanisms, subject->mechanism))
-		return true;
-	return !accepts_name(db->username_filter, subject->user);
+	if (db->skip == DB_SKIP_AUTHENTICATED)
+		return chain->verified;
+	return db->skip == DB_SKIP_UNAUTHENTICATED && !chain->verified;
 }
 
-static void copy_pairs(struct pairs *to, const struct pairs *from, struct arena *arena)
+static const struct database *next_block(const struct chain *chain, const struct database *db)
 {
-	*to = (struct pairs){ NULL, NULL };
-	for (const struct pair *p = from->first; p; p = p->next)
-		pairs_set(to, arena, p->name, p->value);
+	while (db && is_passed_over(chain, db))
+		db = db->next;
+	return db;
 }
 
-/* What a block changes in the subject, kept to take it back when the block said no. */
+/* --- what a block changes, to be taken back when it said no --- */
+
 struct snapshot {
 	struct pairs extra, userdb;
-	const char *user;
-	bool nodelay;
+	const char *user, *requested_login_user;
 };
 
 static struct snapshot take_snapshot(const struct subject *s)
 {
-	struct snapshot snapshot = { .user = s->user, .nodelay = s->nodelay };
+	struct snapshot snapshot = { .user = s->user,
+		.requested_login_user = s->requested_login_user };
 
-	copy_pairs(&snapshot.extra, &s->extra, s->arena);
-	copy_pairs(&snapshot.userdb, &s->userdb, s->arena);
+	pairs_copy(&snapshot.extra, &s->extra, s->arena);
+	pairs_copy(&snapshot.userdb, &s->userdb, s->arena);
 	return snapshot;
 }
 
-/* "nodelay" is about failures, so a wrong password leaves it in force. */
-static void go_back(struct subject *s, const struct snapshot *snapshot, enum db_result result)
+static void go_back(struct subject *s, const struct snapshot *snapshot)
 {
 	s->extra = snapshot->extra;
 	s->userdb = snapshot->userdb;
 	s->user = snapshot->user;
-	if (result != DB_MISMATCH)
-		s->nodelay = snapshot->nodelay;
+	s->requested_login_user = snapshot->requested_login_user;
 }
+
+/* --- the chain --- */
 
 static enum db_rule rule_for(const struct database *db, enum db_result result)
 {
+	if (result == (enum db_result)RESULT_NEXT)
+		return DB_CONTINUE;
 	if (result == DB_OK)
 		return db->on_success;
 	return result == DB_FAILED ? db->on_internal_failure : db->on_failure;
 }
 
-static enum db_result run_chain(struct subject *subject, const struct slice *password)
+/* Whether the chain goes on. */
+static bool apply_rule(struct chain *chain, enum db_rule rule, enum db_result result)
 {
-	enum db_result last = DB_UNKNOWN;
-	bool success = false, saw_failure = false, more = true;
-
-	for (const struct database *db = passdb_list; db && more; db = db->next) {
-		struct snapshot snapshot;
-		enum db_result result;
-
-		if (is_passed_over(db, subject, success))
-			continue;
-		snapshot = take_snapshot(subject);
-		result = try_block(db, subject, password);
-		if (result != DB_OK)
-			go_back(subject, &snapshot, result);
-		/* Being denied ends it; so does a list of the denied that cannot be read. */
-		if (result == DB_DISABLED || (db->deny && result == DB_FAILED))
-			return result;
-		if (db->deny)
-			continue;
-		/* A wrong password stays that when a later block does not know the user. */
-		if (result != DB_UNKNOWN || last != DB_MISMATCH)
-			last = result;
-		saw_failure |= result == DB_FAILED;
-		switch (rule_for(db, result)) {
-		case DB_RETURN_OK:
-			success = true;
-			more = false;
-			break;
-		case DB_RETURN:
-			more = false;
-			break;
-		case DB_RETURN_FAIL:
-			success = false;
-			more = false;
-			break;
-		case DB_CONTINUE:
-			break;
-		case DB_CONTINUE_OK:
-			success = true;
-			break;
-		case DB_CONTINUE_FAIL:
-			success = false;
-			break;
-		}
+	switch (rule) {
+	case DB_RETURN_OK:
+		chain->success = true;
+		return false;
+	case DB_RETURN:
+		return false;
+	case DB_RETURN_FAIL:
+		chain->success = false;
+		return false;
+	case DB_CONTINUE:
+		chain->verified |= result == DB_OK;
+		return true;
+	case DB_CONTINUE_OK:
+		chain->success = chain->verified = true;
+		return true;
+	case DB_CONTINUE_FAIL:
+		chain->success = false;
+		chain->verified = true;
+		return true;
 	}
-	if (success)
-		return DB_OK;
-	if (saw_failure)
+	return false;
+}
+
+static void become_requested_user(struct subject *s, const struct database *db)
+{
+	if (db->verbose)
+		subject_log(s, LOG_LEVEL_INFO, db->driver_name, "Master user logging in as %s",
+		    s->requested_login_user);
+	s->master_user = s->user;
+	s->user = s->requested_login_user;
+	s->requested_login_user = NULL;
+}
+
+/* True: *RESULT is the chain's.  DB is asked. */
+static bool take_step(struct chain *chain, const struct database *db, enum db_result *result)
+{
+	struct subject *s = chain->subject;
+	struct snapshot snapshot = take_snapshot(s);
+	bool goes_on;
+
+	*result = try_block(chain, db);
+	if (*result != DB_OK && *result != (enum db_result)RESULT_NEXT)
+		go_back(s, &snapshot);
+	/* Who is refused by name is refused; so is everybody when that list cannot be read. */
+	if (*result == DB_DISABLED || (db->deny && *result != DB_UNKNOWN))
+		return true;
+	goes_on = apply_rule(chain, rule_for(db, *result), *result);
+	chain->next = db->next;
+	if (*result == DB_OK && s->requested_login_user) {
+		become_requested_user(s, db);
+		chain->next = passdb_list;
+	}
+	chain->next = next_block(chain, chain->next);
+	if (!goes_on || !chain->next)
+		return true;
+	chain->saw_failure |= *result == DB_FAILED;
+	return false;
+}
+
+static enum db_result finish(
+    const struct chain *chain, const struct database *last, enum db_result result)
+{
+	if (result == DB_DISABLED || last->deny)
+		return result;
+	if (result == (enum db_result)RESULT_NEXT) {
+		subject_log(chain->subject, LOG_LEVEL_ERROR, last->driver_name,
+		    "Last passdb had noauthenticate field, cannot authenticate user");
 		return DB_FAILED;
-	return last == DB_OK ? DB_MISMATCH : last;
+	}
+	if (chain->success)
+		return DB_OK;
+	if (chain->saw_failure)
+		return DB_FAILED;
+	return result == DB_OK ? DB_MISMATCH : result;
+}
+
+static enum db_result run_chain(struct chain *chain)
+{
+	struct subject *s = chain->subject;
+	const struct database *db = s->requested_login_user ? masterdb_list : passdb_list;
+	enum db_result result;
+
+	if (!db) {
+		if (database_settings->auth_verbose)
+			subject_log(s, LOG_LEVEL_INFO, s->mechanism,
+			    "Attempted master login with no master passdbs "
+			    "(trying to log in as user: %s)",
+			    s->requested_login_user);
+		return DB_UNKNOWN;
+	}
+	db = next_block(chain, db);
+	if (!db) {
+		subject_log(s, LOG_LEVEL_ERROR, "password", "All password databases were skipped");
+		return DB_FAILED;
+	}
+	while (!take_step(chain, db, &result))
+		db = chain->next;
+	return finish(chain, db, result);
+}
+
+/* --- the three questions --- */
+
+static bool is_forbidden_in_password(char c)
+{
+	return c == '\0' || c == '\001' || c == '\t' || c == '\r' || c == '\n';
 }
 
 enum db_result passdb_verify(struct subject *subject, struct slice password)
 {
-	return run_chain(subject, &password);
+	struct chain chain = { .subject = subject, .password = &password };
+
+	for (size_t i = 0; i < password.len; i++) {
+		if (!is_forbidden_in_password(password.ptr[i]))
+			continue;
+		if (database_settings->auth_verbose)
+			subject_log(subject, LOG_LEVEL_INFO, subject->mechanism,
+			    "Attempted login with password having illegal chars");
+		return DB_UNKNOWN;
+	}
+	subject->password = slice_mem(arena_slicedup(subject->arena, password), password.len);
+	return run_chain(&chain);
+}
+
+enum db_result passdb_credentials(struct subject *subject, struct credentials *credentials)
+{
+	struct chain chain = { .subject = subject, .wanted = credentials };
+	enum db_result result;
+
+	credentials->password = credentials->scheme = NULL;
+	result = run_chain(&chain);
+	if (result == DB_OK && credentials->password)
+		return DB_OK;
+	credentials->password = credentials->scheme = NULL;
+	return result == DB_OK ? DB_MISMATCH : result;
 }
 
 enum db_result passdb_lookup(struct subject *subject)
 {
-	return run_chain(subject, NULL);
+	struct chain chain = { .subject = subject };
+
+	return run_chain(&chain);
 }

@@ -10,45 +10,6 @@
 #define NAME_MAX_BYTES 512
 #define VALUE_MAX      4096
 
-const struct pair *pairs_find(const struct pairs *pairs, const char *name)
-{
-	for (const struct pair *p = pairs->first; p; p = p->next)
-		if (!strcmp(p->name, name))
-			return p;
-	return NULL;
-}
-
-void pairs_set(struct pairs *pairs, struct arena *arena, const char *name, const char *value)
-{
-	struct pair *pair = pairs->first;
-
-	while (pair && strcmp(pair->name, name) != 0)
-		pair = pair->next;
-	if (!pair) {
-		pair = ARENA_NEW(arena, struct pair);
-		pair->name = arena_strdup(arena, name);
-		if (pairs->last)
-			pairs->last->next = pair;
-		else
-			pairs->first = pair;
-		pairs->last = pair;
-	}
-	pair->value = arena_strdup(arena, value);
-}
-
-void pairs_set_default(
-    struct pairs *pairs, struct arena *arena, const char *name, const char *value)
-{
-	if (!pairs_find(pairs, name))
-		pairs_set(pairs, arena, name, value);
-}
-
-void pairs_write(const struct pairs *pairs, struct strbuf *line)
-{
-	for (const struct pair *p = pairs->first; p; p = p->next)
-		auth_add_field(line, p->name, slice_of(p->value));
-}
-
 static const char *text_field(
     struct arena *arena, const struct auth_fields *fields, size_t from, const char *name)
 {
@@ -57,6 +18,20 @@ static const char *text_field(
 	if (!auth_field_get(fields, from, name, &value) || slice_has_nul(value))
 		return "";
 	return arena_slicedup(arena, value);
+}
+
+static void default_to(const char **field, const char *value)
+{
+	if (!**field)
+		*field = value;
+}
+
+static void default_real_addresses(struct subject *s)
+{
+	default_to(&s->real_local_ip, s->local_ip);
+	default_to(&s->real_remote_ip, s->remote_ip);
+	default_to(&s->real_local_port, s->local_port);
+	default_to(&s->real_remote_port, s->remote_port);
 }
 
 bool subject_from_fields(
@@ -77,7 +52,17 @@ bool subject_from_fields(
 	subject->local_port = text_field(arena, fields, from, "lport");
 	subject->remote_port = text_field(arena, fields, from, "rport");
 	subject->local_name = text_field(arena, fields, from, "local_name");
+	subject->real_local_ip = text_field(arena, fields, from, "real_lip");
+	subject->real_remote_ip = text_field(arena, fields, from, "real_rip");
+	subject->real_local_port = text_field(arena, fields, from, "real_lport");
+	subject->real_remote_port = text_field(arena, fields, from, "real_rport");
+	subject->cert_username = text_field(arena, fields, from, "cert_username");
+	subject->client_id = text_field(arena, fields, from, "client_id");
 	subject->secured = auth_field_get(fields, from, "secured", &unused);
+	subject->valid_client_cert = auth_field_get(fields, from, "valid-client-cert", &unused);
+	subject->no_penalty = auth_field_get(fields, from, "no-penalty", &unused);
+	subject->debug = auth_field_get(fields, from, "debug", &unused);
+	default_real_addresses(subject);
 	return *subject->service != '\0';
 }
 
@@ -116,8 +101,9 @@ static struct slice lookup_variable(const char *name, void *arg)
 		{ "lip", s->local_ip }, { "rport", s->remote_port }, { "lport", s->local_port },
 		{ "mech", s->mechanism }, { "session", s->session },
 		{ "local_name", s->local_name }, { "login_user", s->login_user },
-		{ "orig_user", s->login_user }, { "auth_user", user }, { "real_rip", s->remote_ip },
-		{ "real_lip", s->local_ip }, { "secured", s->secured ? "secured" : "" } };
+		{ "orig_user", s->login_user }, { "auth_user", user },
+		{ "real_rip", s->real_remote_ip }, { "real_lip", s->real_local_ip },
+		{ "secured", s->secured ? "secured" : "" } };
 
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++)
 		if (!strcmp(plain[i].name, name))
@@ -162,14 +148,16 @@ static char translate(const char *pairs, char c)
 static bool check_characters(struct subject *subject, const struct dovecot_settings *settings,
     char *name, const char **error)
 {
+	const char *allowed = settings->auth_username_chars;
+
 	for (char *p = name; *p; p++) {
-		if (*settings->auth_username_chars && !strchr(settings->auth_username_chars, *p)) {
+		*p = translate(settings->auth_username_translation, *p);
+		if (*allowed && !strchr(allowed, *p)) {
 			*error = arena_printf(subject->arena,
 			    "Username character disallowed by auth_username_chars: 0x%02x (username: %s)",
 			    (unsigned char)*p, name);
 			return false;
 		}
-		*p = translate(settings->auth_username_translation, *p);
 	}
 	return true;
 }
@@ -187,39 +175,128 @@ static bool check_parts(const char *name, const char **error)
 	       !is_dots(name_part(name, true));
 }
 
+/* NAME after all rules, in the arena, or NULL with *ERROR.  For the format %u is this name. */
+static const char *fix_name(struct subject *subject, const struct dovecot_settings *settings,
+    struct slice name, const char **error)
+{
+	char *text = arena_slicedup(subject->arena, name);
+	const char *result, *kept = subject->user;
+
+	if (*settings->auth_default_realm && slice_find(name, '@') < 0)
+		text = arena_printf(subject->arena, "%s@%s", text, settings->auth_default_realm);
+	if (!check_characters(subject, settings, text, error))
+		return NULL;
+	result = text;
+	if (*settings->auth_username_format) {
+		subject->user = text;
+		result = subject_expand(subject, settings->auth_username_format, error);
+		subject->user = kept;
+	}
+	if (result && !*result) {
+		*error = "Empty username";
+		return NULL;
+	}
+	return result && check_parts(result, error) ? result : NULL;
+}
+
+static bool is_nameable(struct slice name, const char **error)
+{
+	*error = "Username too long or with NUL";
+	return name.len <= NAME_MAX_BYTES && !slice_has_nul(name);
+}
+
+bool subject_set_lookup_name(struct subject *subject, const struct dovecot_settings *settings,
+    struct slice name, const char **error)
+{
+	if (!is_nameable(name, error))
+		return false;
+	subject->login_user = arena_slicedup(subject->arena, name);
+	*error = "Empty username";
+	if (name.len)
+		subject->user = fix_name(subject, settings, name, error);
+	return subject->user != NULL;
+}
+
+bool subject_set_authzid(struct subject *subject, const struct dovecot_settings *settings,
+    struct slice authzid, const char **error)
+{
+	const char *name;
+
+	if (!authzid.len)
+		return true;
+	if (!is_nameable(authzid, error))
+		return false;
+	name = fix_name(subject, settings, authzid, error);
+	if (!name)
+		return false;
+	if (strcmp(name, subject->user) != 0)
+		subject->requested_login_user = name;
+	return true;
+}
+
 bool subject_set_name(struct subject *subject, const struct dovecot_settings *settings,
     struct slice name, const char **error)
 {
-	char *text;
+	char separator = *settings->auth_master_user_separator;
+	ptrdiff_t at = separator ? slice_find(name, separator) : -1;
 
-	*error = "Empty username";
-	if (!name.len)
+	if (at < 0)
+		return subject_set_lookup_name(subject, settings, name, error);
+	if (!subject_set_lookup_name(subject, settings, slice_from(name, (size_t)at + 1), error))
 		return false;
-	*error = "Username too long or with NUL";
-	if (name.len > NAME_MAX_BYTES || slice_has_nul(name))
-		return false;
-	subject->login_user = arena_slicedup(subject->arena, name);
-	if (*settings->auth_default_realm && slice_find(name, '@') < 0)
-		text = arena_printf(
-		    subject->arena, "%s@%s", subject->login_user, settings->auth_default_realm);
-	else
-		text = arena_strdup(subject->arena, subject->login_user);
-	if (!check_characters(subject, settings, text, error))
-		return false;
-	subject->user = text;
-	if (*settings->auth_username_format) {
-		const char *formatted =
-		    subject_expand(subject, settings->auth_username_format, error);
+	*error = "Master user login attempted to use empty login username";
+	return at > 0 &&
+	       subject_set_authzid(subject, settings, slice_first(name, (size_t)at), error);
+}
 
-		subject->user = formatted;
-		if (formatted && !*formatted) {
-			*error = "Empty username";
-			subject->user = NULL;
+bool subject_name_matches(const char *name, struct slice pattern)
+{
+	size_t i = 0, star = pattern.len, resume = 0, len = strlen(name), n = 0;
+
+	while (n < len) {
+		if (i < pattern.len && pattern.ptr[i] == '*') {
+			star = i++;
+			resume = n;
+		} else if (i < pattern.len &&
+			   (pattern.ptr[i] == '?' || pattern.ptr[i] == name[n])) {
+			i++;
+			n++;
+		} else if (star < pattern.len) {
+			i = star + 1;
+			n = ++resume;
+		} else {
+			return false;
 		}
 	}
-	if (subject->user && !check_parts(subject->user, error))
-		subject->user = NULL;
-	return subject->user != NULL;
+	while (i < pattern.len && pattern.ptr[i] == '*')
+		i++;
+	return i == pattern.len;
+}
+
+static void add_field(struct strbuf *line, const char *name, const char *value)
+{
+	auth_add_field(line, name, slice_of(value));
+}
+
+void subject_write_fields(const struct subject *s, const struct dovecot_settings *settings,
+    bool is_login, struct strbuf *line)
+{
+	const char *anonymous = settings->auth_anonymous_username;
+
+	pairs_write(&s->extra, line);
+	if (*s->login_user && strcmp(s->login_user, s->user) != 0 &&
+	    !pairs_find(&s->extra, "original_user"))
+		add_field(line, "original_user", s->login_user);
+	if (s->master_user && !pairs_find(&s->extra, "auth_user"))
+		add_field(line, "auth_user", s->master_user);
+	if (*anonymous && !strcmp(s->user, anonymous))
+		auth_add_field(line, "anonymous", SLICE_NULL);
+	if (!is_login || !pairs_find(&s->extra, "proxy"))
+		return;
+	if (s->password.ptr && !pairs_find(&s->extra, "pass"))
+		auth_add_field(line, "pass", s->password);
+	if (s->master_user && !pairs_find(&s->extra, "master"))
+		add_field(line, "master", s->master_user);
 }
 
 void subject_log(const struct subject *subject, enum log_level level, const char *driver,

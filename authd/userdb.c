@@ -13,6 +13,38 @@ static enum db_result expand_failed(
 	return DB_FAILED;
 }
 
+/* --- fields --- */
+
+static bool set_id(const struct database *db, struct subject *subject, const char *name,
+    const char *value, bool is_group)
+{
+	unsigned id;
+
+	if (!(is_group ? local_group_id(value, &id) : local_user_id(value, &id))) {
+		subject_log(subject, LOG_LEVEL_ERROR, db->driver_name, "Invalid %s value '%s'",
+		    is_group ? "GID" : "UID", value);
+		return false;
+	}
+	pairs_set(&subject->answer, subject->arena, name, arena_printf(subject->arena, "%u", id));
+	return true;
+}
+
+bool userdb_set(
+    const struct database *db, struct subject *subject, const char *name, const char *value)
+{
+	if (!strcmp(name, "uid") || !strcmp(name, "gid"))
+		return set_id(db, subject, name, value, *name == 'g');
+	if (!strcmp(name, "tempfail"))
+		return false;
+	if (!strcmp(name, "user")) {
+		if (*value)
+			subject->user = arena_strdup(subject->arena, value);
+		return true;
+	}
+	pairs_set(&subject->answer, subject->arena, name, value);
+	return true;
+}
+
 /* --- passwd-file --- */
 
 static enum db_result find_entry(
@@ -66,20 +98,9 @@ static enum db_result file_find_password(
 	if (result != DB_OK)
 		return result;
 	entry->password = line.password;
+	entry->expand = true;
 	split_extra(&entry->fields, subject->arena, line.extra);
 	return DB_OK;
-}
-
-static bool add_id(struct subject *subject, const char *name, const char *text, bool is_group)
-{
-	unsigned id;
-
-	if (!*text)
-		return true;
-	if (!(is_group ? local_group_id(text, &id) : local_user_id(text, &id)))
-		return false;
-	pairs_set(&subject->answer, subject->arena, name, arena_printf(subject->arena, "%u", id));
-	return true;
 }
 
 static enum db_result file_find_user(
@@ -92,15 +113,22 @@ static enum db_result file_find_user(
 	(void)logged_in;
 	if (result != DB_OK)
 		return result;
-	if (!add_id(subject, "uid", line.uid, false) || !add_id(subject, "gid", line.gid, true))
-		return expand_failed(db, subject, "line has a bad", "user or group");
+	if ((*line.uid && !userdb_set(db, subject, "uid", line.uid)) ||
+	    (*line.gid && !userdb_set(db, subject, "gid", line.gid)))
+		return DB_FAILED;
 	if (*line.home)
 		pairs_set(&subject->answer, subject->arena, "home", line.home);
 	split_extra(&extra, subject->arena, line.extra);
-	for (const struct pair *p = extra.first; p; p = p->next)
-		if (!strncmp(p->name, "userdb_", 7))
-			pairs_set(&subject->answer, subject->arena, p->name + 7,
-			    p->value ? p->value : "");
+	for (const struct pair *p = extra.first; p; p = p->next) {
+		const char *value = "", *error;
+
+		if (strncmp(p->name, "userdb_", 7) != 0)
+			continue;
+		if (p->value && !(value = subject_expand(subject, p->value, &error)))
+			return expand_failed(db, subject, p->name, error);
+		if (!userdb_set(db, subject, p->name + 7, value))
+			return DB_FAILED;
+	}
 	return DB_OK;
 }
 
@@ -120,8 +148,12 @@ static bool file_each(
 	return false;
 }
 
-const struct db_driver passwd_file_driver = { "passwd-file", file_find_password, file_find_user,
-	file_each };
+const struct db_driver passwd_file_driver = {
+	.name = "passwd-file",
+	.find_password = file_find_password,
+	.find_user = file_find_user,
+	.each = file_each,
+};
 
 /* --- static --- */
 
@@ -144,13 +176,8 @@ static bool expand_pairs(
 static enum db_result static_find_password(
     const struct database *db, struct subject *subject, struct db_entry *entry)
 {
-	const struct pair *password;
-
-	if (!expand_pairs(db, subject, &db->args, &entry->fields))
-		return DB_FAILED;
-	password = pairs_find(&entry->fields, "password");
-	if (password && password->value)
-		entry->password = password->value;
+	pairs_copy(&entry->fields, &db->fields, subject->arena);
+	entry->expand = true;
 	return DB_OK;
 }
 
@@ -159,35 +186,26 @@ static enum db_result static_find_user(
 {
 	struct pairs fields = { NULL, NULL };
 	enum db_result result;
-	unsigned unused;
 
 	if (!logged_in && !db->allow_all_users) {
 		result = passdb_lookup(subject);
 		if (result != DB_OK)
 			return result == DB_FAILED ? DB_FAILED : DB_UNKNOWN;
 	}
-	if (!expand_pairs(db, subject, &db->args, &fields))
+	if (!expand_pairs(db, subject, &db->fields, &fields))
 		return DB_FAILED;
-	for (const struct pair *p = fields.first; p; p = p->next) {
-		bool is_group = !strcmp(p->name, "gid");
-
-		if (!strcmp(p->name, "allow_all_users"))
-			continue;
-		if (!strcmp(p->name, "uid") || is_group) {
-			const char *text = p->value ? p->value : "";
-
-			if (!(is_group ? local_group_id(text, &unused)
-				       : local_user_id(text, &unused)))
-				return expand_failed(db, subject, p->name, "no such user or group");
-			add_id(subject, p->name, text, is_group);
-			continue;
-		}
-		pairs_set(&subject->answer, subject->arena, p->name, p->value ? p->value : "");
-	}
+	for (const struct pair *p = fields.first; p; p = p->next)
+		if (strcmp(p->name, "allow_all_users") != 0 &&
+		    !userdb_set(db, subject, p->name, p->value ? p->value : ""))
+			return DB_FAILED;
 	return DB_OK;
 }
 
-const struct db_driver static_driver = { "static", static_find_password, static_find_user, NULL };
+const struct db_driver static_driver = {
+	.name = "static",
+	.find_password = static_find_password,
+	.find_user = static_find_user,
+};
 
 /* --- prefetch --- */
 
@@ -203,7 +221,7 @@ static enum db_result prefetch_find_user(
 	return DB_OK;
 }
 
-const struct db_driver prefetch_driver = { "prefetch", NULL, prefetch_find_user, NULL };
+const struct db_driver prefetch_driver = { .name = "prefetch", .find_user = prefetch_find_user };
 
 /* --- the chain --- */
 

@@ -43,6 +43,13 @@ void arena_release(struct arena *arena)
 	arena->used = 0;
 }
 
+void arena_wipe(struct arena *arena)
+{
+	for (struct arena_block *block = arena->blocks; block; block = block->next)
+		explicit_bzero(block->data, block->used);
+	arena_release(arena);
+}
+
 static struct arena_block *block_new(size_t size)
 {
 	struct arena_block *block;

@@ -22,6 +22,8 @@ struct arena {
 	}
 /* Frees all; the arena is empty and usable afterwards. */
 void arena_release(struct arena *arena);
+/* The same, and overwrites all first: for arenas in which passwords were. */
+void arena_wipe(struct arena *arena);
 /* Zeroed memory, aligned for any type.  Never NULL. */
 void *arena_alloc(struct arena *arena, size_t size);
 #define ARENA_NEW(arena, type) ((type *)arena_alloc((arena), sizeof(type)))

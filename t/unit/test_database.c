@@ -74,20 +74,22 @@ static const struct chain_case {
 	{ MISSING_DB("") FILE_DB(""), "nobody", "x", DB_FAILED },
 	{ MISSING_DB("result_internalfail = return-fail\n") STATIC_DB(""), "u", "s", DB_FAILED },
 	{ ABSENT_DB("") FILE_DB(""), "u", "p", DB_OK },
-	/* both must agree */
-	{ FILE_DB("result_success = continue\n") STATIC_DB(""), "u", "p", DB_MISMATCH },
+	/* the first has checked the password, the second is asked for the user */
+	{ FILE_DB("result_success = continue\n") STATIC_DB(""), "u", "p", DB_OK },
+	{ FILE_DB("result_success = continue\n") STATIC_DB(""), "u", "s", DB_OK },
+	{ FILE_DB("result_success = continue\n") STATIC_DB(""), "u", "x", DB_MISMATCH },
 	{ FILE_DB("result_success = continue\n"), "u", "p", DB_MISMATCH },
-	{ FILE_DB("pass = yes\n") STATIC_DB(""), "u", "p", DB_MISMATCH },
+	{ FILE_DB("pass = yes\n") STATIC_DB(""), "u", "p", DB_OK },
 	{ FILE_DB("result_success = continue-ok\n") STATIC_DB("result_failure = continue\n"), "u",
 	    "p", DB_OK },
 	{ FILE_DB("result_success = continue-ok\n") STATIC_DB("result_failure = return-fail\n"),
-	    "u", "p", DB_MISMATCH },
+	    "u", "p", DB_OK },
 	{ FILE_DB("result_success = return-fail\n") STATIC_DB(""), "u", "p", DB_MISMATCH },
 	/* skip */
 	{ FILE_DB("result_success = continue-ok\n")
 		STATIC_DB("skip = authenticated\nresult_failure = return-fail\n"),
 	    "u", "p", DB_OK },
-	{ STATIC_DB("skip = unauthenticated\n"), "u", "s", DB_UNKNOWN },
+	{ STATIC_DB("skip = unauthenticated\n"), "u", "s", DB_FAILED },
 	/* deny */
 	{ FILE_DB("deny = yes\n") ANYBODY_DB(""), "u", "any", DB_DISABLED },
 	{ FILE_DB("deny = yes\n") ANYBODY_DB(""), "x", "any", DB_OK },
@@ -95,17 +97,17 @@ static const struct chain_case {
 	{ ABSENT_DB("deny = yes\n") ANYBODY_DB(""), "x", "any", DB_FAILED },
 	{ FILE_DB("deny = yes\n"), "x", "any", DB_UNKNOWN },
 	/* filters */
-	{ STATIC_DB("mechanisms = login\n"), "u", "s", DB_UNKNOWN },
+	{ STATIC_DB("mechanisms = login\n"), "u", "s", DB_FAILED },
 	{ STATIC_DB("mechanisms = login plain\n"), "u", "s", DB_OK },
-	{ STATIC_DB("username_filter = *@x\n"), "u", "s", DB_UNKNOWN },
+	{ STATIC_DB("username_filter = *@x\n"), "u", "s", DB_FAILED },
 	{ STATIC_DB("username_filter = *@x\n"), "u@x", "s", DB_OK },
-	{ STATIC_DB("username_filter = * !u\n"), "u", "s", DB_UNKNOWN },
+	{ STATIC_DB("username_filter = * !u\n"), "u", "s", DB_FAILED },
 	{ STATIC_DB("username_filter = !v\n"), "u", "s", DB_OK },
-	{ STATIC_DB("username_filter = !v\n"), "v", "s", DB_UNKNOWN },
+	{ STATIC_DB("username_filter = !v\n"), "v", "s", DB_FAILED },
 	/* fields */
 	{ STATIC_DB("override_fields = allow_nets=192.0.2.0/24\n"), "u", "s", DB_UNKNOWN },
 	{ STATIC_DB("default_fields = allow_nets=10.0.0.0/8\n"), "u", "s", DB_OK },
-	{ FILE_DB("override_fields = nopassword=y\n"), "u", "x", DB_FAILED },
+	{ FILE_DB("override_fields = nopassword=y\n"), "u", "x", DB_MISMATCH },
 	/* without a password nobody comes in */
 	{ "passdb {\ndriver = static\n}\n", "u", "", DB_MISMATCH },
 	{ "passdb {\ndriver = static\nargs = password=\n}\n", "u", "", DB_MISMATCH },

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <string.h>
+
+#include "authd/subject.h"
+
+const struct pair *pairs_find(const struct pairs *pairs, const char *name)
+{
+	for (const struct pair *p = pairs->first; p; p = p->next)
+		if (!strcmp(p->name, name))
+			return p;
+	return NULL;
+}
+
+static void put(
+    struct pairs *pairs, struct arena *arena, const char *name, const char *value, bool hidden)
+{
+	struct pair *pair = pairs->first;
+
+	while (pair && strcmp(pair->name, name) != 0)
+		pair = pair->next;
+	if (!pair) {
+		pair = ARENA_NEW(arena, struct pair);
+		pair->name = arena_strdup(arena, name);
+		if (pairs->last)
+			pairs->last->next = pair;
+		else
+			pairs->first = pair;
+		pairs->last = pair;
+	}
+	pair->value = arena_strdup(arena, value);
+	pair->hidden = hidden;
+}
+
+void pairs_set(struct pairs *pairs, struct arena *arena, const char *name, const char *value)
+{
+	put(pairs, arena, name, value, false);
+}
+
+void pairs_set_hidden(struct pairs *pairs, struct arena *arena, const char *name, const char *value)
+{
+	put(pairs, arena, name, value, true);
+}
+
+void pairs_set_default(
+    struct pairs *pairs, struct arena *arena, const char *name, const char *value)
+{
+	if (!pairs_find(pairs, name))
+		pairs_set(pairs, arena, name, value);
+}
+
+void pairs_remove(struct pairs *pairs, const char *name)
+{
+	struct pair *before = NULL;
+
+	for (struct pair *p = pairs->first; p; before = p, p = p->next) {
+		if (strcmp(p->name, name) != 0)
+			continue;
+		if (before)
+			before->next = p->next;
+		else
+			pairs->first = p->next;
+		if (pairs->last == p)
+			pairs->last = before;
+		return;
+	}
+}
+
+void pairs_copy(struct pairs *to, const struct pairs *from, struct arena *arena)
+{
+	*to = (struct pairs){ NULL, NULL };
+	for (const struct pair *p = from->first; p; p = p->next)
+		put(to, arena, p->name, p->value, p->hidden);
+}
+
+void pairs_write(const struct pairs *pairs, struct strbuf *line)
+{
+	for (const struct pair *p = pairs->first; p; p = p->next)
+		if (!p->hidden)
+			auth_add_field(
+			    line, p->name, p->value && *p->value ? slice_of(p->value) : SLICE_NULL);
+}
