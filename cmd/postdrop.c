@@ -23,6 +23,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "cmd/command_log.h"
 #include "cmd/programs.h"
 #include "conf/postfix_conf.h"
 #include "log/log.h"
@@ -242,6 +243,8 @@ int main(int argc, char **argv)
 	umask(022);
 
 	open_configuration(dir);
+	(void)command_log_open(
+	    params, &(struct command_log){ .stderr_name = "postdrop", .to_stderr = true });
 
 	long long limit = params->message_size_limit;
 

@@ -3,7 +3,6 @@
 #include "cmd/postfix.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "cmd/command_log.h"
 #include "cmd/control.h"
 #include "cmd/programs.h"
 #include "log/log.h"
@@ -28,23 +28,13 @@ static void open_configuration(struct postfix_command *pf)
 	pf->pid_file = xasprintf("%s/pid/master.pid", pf->params->queue_directory);
 }
 
-/* Lines of this command go where those of the mail system go, and to standard error. */
 static void open_log(const struct postfix_command *pf)
 {
-	struct log_config config = { .style = LOG_STYLE_POSTFIX,
-		.name = LOG_NAME,
-		.facility = pf->params->syslog_facility,
-		.fd = -1,
-		.to_stderr = true };
-	const char *path = pf->params->maillog_file;
+	const struct command_log to = {
+		.tag = LOG_NAME, .stderr_name = LOG_NAME, .to_stderr = true
+	};
 
-	if (path[0] != '\0' && strncmp(path, "/dev/std", 8) != 0)
-		config.fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
-	/* With a log file that is not (yet) ours to write to, syslog would be the wrong place. */
-	if (path[0] != '\0' && config.fd < 0)
-		log_command(LOG_NAME);
-	else
-		log_open(&config);
+	(void)command_log_open(pf->params, &to);
 }
 
 static pid_t need_running(const struct postfix_command *pf)
@@ -195,15 +185,19 @@ static int flush(struct postfix_command *pf)
 static const struct {
 	const char *name;
 	int (*run)(struct postfix_command *pf);
+	bool has_arguments;
 } verbs[] = {
-	{ "start", start },
-	{ "start-fg", start_foreground },
-	{ "stop", stop },
-	{ "abort", abort_now },
-	{ "reload", reload },
-	{ "status", status },
-	{ "flush", flush },
-	{ "check", postfix_check },
+	{ "start", start, false },
+	{ "start-fg", start_foreground, false },
+	{ "stop", stop, false },
+	{ "abort", abort_now, false },
+	{ "reload", reload, false },
+	{ "status", status, false },
+	{ "flush", flush, false },
+	{ "check", postfix_check, false },
+	{ "logrotate", postfix_logrotate, false },
+	{ "set-permissions", postfix_set_permissions, true },
+	{ "upgrade-configuration", postfix_upgrade_configuration, false },
 };
 
 static _Noreturn void usage(void)
@@ -222,8 +216,7 @@ static void release(struct postfix_command *pf)
 /* What the peer's command can do, and we cannot yet. */
 static bool is_absent_verb(const char *verb)
 {
-	static const char *const absent[] = { "logrotate", "non-bdb", "post-install",
-		"set-permissions", "tls", "upgrade-configuration" };
+	static const char *const absent[] = { "non-bdb", "post-install", "tls" };
 
 	for (size_t i = 0; i < ARRAY_LEN(absent); i++)
 		if (strcmp(absent[i], verb) == 0)
@@ -238,6 +231,8 @@ static int run_verb(struct postfix_command *pf, const char *verb)
 
 		if (strcmp(verbs[i].name, verb) != 0)
 			continue;
+		if (pf->rest[0] != NULL && !verbs[i].has_arguments)
+			usage();
 		open_configuration(pf);
 		open_log(pf);
 		rc = verbs[i].run(pf);
@@ -274,8 +269,9 @@ int main(int argc, char **argv)
 			usage();
 		}
 	}
-	if (optind + 1 != argc)
+	if (optind == argc)
 		usage();
 	pf.dir = postfix_conf_dir(dir);
+	pf.rest = argv + optind + 1;
 	return run_verb(&pf, argv[optind]);
 }

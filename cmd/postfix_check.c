@@ -141,6 +141,7 @@ static const struct {
 	{ "qmgr", "the mail owner", false, true, false },
 	{ "pickup", "the mail owner", false, true, false },
 	{ "bounce", "the mail owner", false, true, false },
+	{ "postlogd", "the mail owner", false, true, false },
 	{ "virtual", "the mail owner", false, true, false },
 	{ "virtual, parent of workers", "root", false, false, false },
 	{ "virtual, worker", "the mailbox's uid", false, true, false },

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/codec.h"
 #include "base/strbuf.h"
+#include "cmd/command_log.h"
 #include "conf/postfix_conf.h"
 #include "log/log.h"
 #include "sys/file.h"
@@ -116,6 +117,8 @@ static void read_config(struct options *o)
 	params = postfix_params_new(source, NULL, &errors);
 	o->default_type = xstrdup(params->default_database_type);
 	o->map_size = params->lmdb_map_size;
+	(void)command_log_open(
+	    params, &(struct command_log){ .stderr_name = o->program, .to_stderr = true });
 	if (!params->smtputf8_enable)
 		o->no_utf8_check = true;
 	postfix_params_free(params);

@@ -2,7 +2,6 @@
 #include "cmd/queue_client.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "cmd/command_log.h"
 #include "ipc/channel.h"
 #include "log/log.h"
 #include "sys/socket.h"
@@ -79,21 +79,9 @@ void queue_client_end(void)
 
 void queue_client_log(const struct postfix_params *params, const char *program)
 {
-	const char *path = params->maillog_file;
-	char *name = xasprintf("%s/%s", params->syslog_name, program);
-	struct log_config config = { .style = LOG_STYLE_POSTFIX,
-		.name = name,
-		.stderr_name = program,
-		.facility = params->syslog_facility,
-		.fd = -1,
-		.to_stderr = true };
+	const struct command_log to = { .stderr_name = program, .to_stderr = true };
 
-	if (*path && strncmp(path, "/dev/std", 8) != 0)
-		config.fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
-	/* With a log file that is not (yet) ours to write to, syslog would be the wrong place. */
-	if (!*path || config.fd != -1)
-		log_open(&config);
-	free(name);
+	(void)command_log_open(params, &to);
 }
 
 bool queue_client_may(const struct postfix_params *params, const char *name, const char *list)

@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/strbuf.h"
+#include "cmd/command_log.h"
 #include "cmd/programs.h"
 #include "cmd/sendmail.h"
 #include "log/log.h"
@@ -38,14 +39,50 @@ static struct postfix_params *params;
 
 enum argument { ARG_NONE, ARG_WORD, ARG_ATTACHED };
 
+static void open_log(void)
+{
+	(void)command_log_open(
+	    params, &(struct command_log){ .stderr_name = "sendmail", .to_stderr = true });
+}
+
+/* A mistake on the command line belongs in the log, too, whatever becomes of the configuration. */
+static void open_log_early(void)
+{
+	if (source != NULL || (source = postfix_source_read(postfix_conf_dir(NULL), NULL)) == NULL)
+		return;
+	params = postfix_params_new(source, NULL, NULL);
+	open_log();
+}
+
+static void free_configuration(void)
+{
+	if (source == NULL)
+		return;
+	postfix_params_free(params);
+	postfix_source_free(source);
+	params = NULL;
+	source = NULL;
+}
+
 _Noreturn void sendmail_die(const char *format, ...)
 {
 	va_list args;
 
+	open_log_early();
 	va_start(args, format);
 	log_vas(NULL, LOG_LEVEL_FATAL, format, args);
 	va_end(args);
 	exit(SENDMAIL_FAILED);
+}
+
+__attribute__((format(printf, 1, 2))) static void warn(const char *format, ...)
+{
+	va_list args;
+
+	open_log_early();
+	va_start(args, format);
+	log_vas(NULL, LOG_LEVEL_WARNING, format, args);
+	va_end(args);
 }
 
 static void take_body(struct run *run, const char *value)
@@ -132,13 +169,13 @@ static void take_extract(struct run *run, const char *value)
 static void take_notify(struct run *run, const char *value)
 {
 	if (!dsn_notify_parse(slice_of(value), &run->sm.notify))
-		log_warning("bad -N option value: '%s' -- ignored", value);
+		warn("bad -N option value: '%s' -- ignored", value);
 }
 
 static void take_return(struct run *run, const char *value)
 {
 	if (!dsn_ret_parse(slice_of(value), &run->sm.ret))
-		log_warning("bad -R option value -- ignored");
+		warn("bad -R option value -- ignored");
 }
 
 static void take_envelope_id(struct run *run, const char *value)
@@ -171,7 +208,7 @@ static void take_named_option(struct run *run, const char *value)
 		else if (strcasecmp(eq + 1, "no") == 0)
 			run->sm.sendopts &= ~named_options[i].sendopt;
 		else
-			log_warning("bad -O option: '%s' -- ignored", value);
+			warn("bad -O option: '%s' -- ignored", value);
 	}
 }
 
@@ -214,7 +251,7 @@ static void check_named_options(struct run *run)
 		if (!(run->sm.sendopts & named_options[i].sendopt) || !value ||
 		    strcasecmp(value, "no") != 0)
 			continue;
-		log_warning("'-O %s=yes' was requested, but the configuration is '%s = %s'",
+		warn("'-O %s=yes' was requested, but the configuration is '%s = %s'",
 		    named_options[i].word, named_options[i].parameter, value);
 		run->sm.sendopts &= ~named_options[i].sendopt;
 	}
@@ -337,7 +374,7 @@ static void use_new_form(char **word)
 	    !(old[2] == '\0' ? word[1] != NULL && strlen(word[1]) == 2 : strlen(old) == 4))
 		return;
 	*word = xasprintf("-X%s", old + 1);
-	log_warning("option %s is deprecated with Postfix 2.3; specify %s instead", old, *word);
+	warn("option %s is deprecated with Postfix 2.3; specify %s instead", old, *word);
 }
 
 static void take_options(struct run *run, int argc, char **argv)
@@ -376,16 +413,12 @@ static void read_configuration(void)
 {
 	const char *dir = postfix_conf_dir(NULL);
 
+	free_configuration();
 	source = postfix_source_read(dir, NULL);
 	if (source == NULL)
 		sendmail_die("open %s/main.cf: %s", dir, strerror(errno));
 	params = postfix_params_new(source, NULL, NULL);
-}
-
-static void free_configuration(void)
-{
-	postfix_params_free(params);
-	postfix_source_free(source);
+	open_log();
 }
 
 /* Returns only when the program could not be run. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -13,16 +14,23 @@
 #include "master/supervisor.h"
 #include "server/contract.h"
 
-#define LOG_MODE 0600
-
-static int open_file(const char *path)
+/* Only a file that we make gets the mode. */
+static int open_file(const char *path, mode_t mode)
 {
+	int fd;
+
 	/* Not opened by name: where it is a socket, open(2) would refuse. */
 	if (strcmp(path, "/dev/stdout") == 0)
 		return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 	if (strcmp(path, "/dev/stderr") == 0)
 		return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, LOG_MODE);
+	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, mode & 0600);
+	if (fd >= 0)
+		(void)fchmod(fd, mode);
+	return fd;
 }
 
 static void tell_processes(void)
@@ -56,7 +64,7 @@ bool master_log_open(const struct generation *g, bool to_stderr, bool debug)
 	int fd = -1;
 
 	if (g->log_path != NULL) {
-		fd = open_file(g->log_path);
+		fd = open_file(g->log_path, g->log_mode);
 		if (fd < 0)
 			return false;
 	}
@@ -76,7 +84,7 @@ void master_log_reopen(void)
 
 	if (path == NULL || master.log_fd < 0)
 		return;
-	fd = open_file(path);
+	fd = open_file(path, master.current->log_mode);
 	if (fd < 0) {
 		log_warning("open logfile %s: %s", path, strerror(errno));
 		return;

@@ -297,6 +297,7 @@ static void fill_in(struct plan *plan)
 	g->facility = xstrdup(g->settings->syslog_facility);
 	if (strcmp(g->settings->log_path, "syslog") != 0)
 		g->log_path = xstrdup(g->settings->log_path);
+	g->log_mode = 0600;
 	check_accounts(plan);
 	add_services(plan);
 	sort_protocols(plan);

@@ -269,6 +269,22 @@ static void add_services(struct plan *plan)
 		    "not started, since Postcote does not have them yet: %s", plan->absent.ptr);
 }
 
+/* The three modes that the peer takes. */
+static mode_t log_mode(struct plan *plan, const char *text)
+{
+	static const struct {
+		const char *text;
+		mode_t mode;
+	} modes[] = { { "0600", 0600 }, { "0640", 0640 }, { "0644", 0644 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(modes); i++)
+		if (strcmp(text, modes[i].text) == 0)
+			return modes[i].mode;
+	conf_report(plan->errors, CONF_ERROR, plan->main_cf, 0,
+	    "maillog_file_permissions: %s is none of 0600, 0640 and 0644", text);
+	return 0600;
+}
+
 static void set_log(struct plan *plan)
 {
 	const struct postfix_params *params = plan->g->params;
@@ -288,6 +304,7 @@ static void set_log(struct plan *plan)
 		conf_report(plan->errors, CONF_ERROR, plan->main_cf, 0,
 		    "maillog_file: %s is below none of maillog_file_prefixes", path);
 	plan->g->log_path = xstrdup(path);
+	plan->g->log_mode = log_mode(plan, params->maillog_file_permissions);
 }
 
 static void fill_in(struct plan *plan)

@@ -117,6 +117,7 @@ struct generation {
 	char *directory;    /* in which daemons work: queue_directory, base_dir */
 	char **environment; /* of daemons */
 	char *log_path;	    /* NULL: syslog */
+	mode_t log_mode;    /* of a log file that is made */
 	char *facility;
 	char *protocols; /* Dovecot: "pop3", for the log */
 	char *absent;	 /* one line about what is not served; NULL: nothing */

@@ -27,7 +27,7 @@ from instance import wait_until  # noqa: E402
 SPOOL = "/var/spool/postfix"
 BASE = "/run/dovecot"
 LOG = "/var/log/maillog"
-PROGRAMS = ("smtpd", "qmgr", "virtual", "pickup", "bounce", "authd", "pop3", "pop3-login")
+PROGRAMS = ("smtpd", "qmgr", "virtual", "pickup", "postlogd", "bounce", "authd", "pop3", "pop3-login")
 
 MAIN_CF = """
 myhostname = mail.example.test
@@ -191,6 +191,7 @@ MAY = {
     ("smtpd", "postfix"): EVERYWHERE | {"network"},
     ("qmgr", "postfix"): EVERYWHERE | QUEUE,
     ("pickup", "postfix"): EVERYWHERE,
+    ("postlogd", "postfix"): EVERYWHERE,
     ("bounce", "postfix"): EVERYWHERE,
     ("virtual", "postfix"): EVERYWHERE,
     ("virtual", "root"): PARENT,
@@ -272,7 +273,8 @@ def test_attacks():
 
 # ---- the processes as they run ----
 
-USERS = {"smtpd": {"postfix"}, "qmgr": {"postfix"}, "pickup": {"postfix"}, "bounce": {"postfix"},
+USERS = {"smtpd": {"postfix"}, "qmgr": {"postfix"}, "pickup": {"postfix"},
+         "postlogd": {"postfix"}, "bounce": {"postfix"},
          "virtual": {"postfix", "root", "vmail"}, "authd": {"dovecot"}, "pop3-login": {"dovenull"},
          "pop3": {"dovecot", "root", "vmail"}}
 ANYWHERE = r"(/dev/null|/var/log/maillog|socket:|pipe:|anon_inode:\[(eventpoll|eventfd|signalfd|timerfd)\])"
@@ -282,6 +284,7 @@ FILES = {
     "smtpd": PROC + rf"|{SPOOL}/incoming|/etc/postfix.*|/etc|{SPOOL}|(/etc/postfix/)?\S+\.lmdb",
     "qmgr": PROC + SPOOL_DIR + r"|/etc/postfix.*|anon_inode:inotify|inotify",
     "pickup": PROC + rf"|{SPOOL}/(incoming|maildrop|corrupt)|/etc/postfix.*",
+    "postlogd": PROC,
     "bounce": PROC + rf"|{SPOOL}/incoming|/etc/postfix.*",
     "virtual": PROC + r"|/etc/postfix.*",
     "authd": PROC,

@@ -177,6 +177,9 @@ static void check_service_values(struct check *c, const struct postfix_service *
 	}
 	if (strcmp(service->program, "smtpd") == 0 && strcmp(service->type, "unix-dgram") != 0)
 		check_relay(c, service, params);
+	if (strcmp(service->program, "postlogd") == 0 && strcmp(service->type, "unix-dgram") != 0)
+		conf_report(c->errors, CONF_ERROR, c->source->master_path, service->line,
+		    "service %s: postlogd serves sockets of type unix-dgram alone", service->name);
 	postfix_params_free(own);
 }
 

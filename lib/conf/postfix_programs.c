@@ -18,7 +18,7 @@ static const struct postfix_program programs[] = {
 	{ "nbdb_reindexd", PROGRAM_ABSENT, "", "no table is converted from Berkeley DB" },
 	{ "pickup", PROGRAM_RUNS, "", "" },
 	{ "pipe", PROGRAM_ABSENT, "", "mail for it is deferred" },
-	{ "postlogd", PROGRAM_FOLDED, "master", "" },
+	{ "postlogd", PROGRAM_RUNS, "", "" },
 	{ "postscreen", PROGRAM_ABSENT, "", "its port is not served" },
 	{ "proxymap", PROGRAM_ABSENT, "", "lookups through it fail for now" },
 	{ "qmgr", PROGRAM_RUNS, "", "" },

@@ -24,12 +24,12 @@
 #include "base/clock.h"
 #include "sys/socket.h"
 
-#define LINE_MAX_BYTES	   2000
-#define SYSLOG_PATIENCE_MS 1000 /* a syslogd that hangs costs lines, not mail */
+#define LINE_MAX_BYTES 2000
+#define PATIENCE_MS    1000 /* a syslogd or postlogd that hangs costs lines, not mail */
 
 static struct {
 	enum log_style style;
-	bool opened, to_stderr, debug;
+	bool opened, to_stderr, debug, file_is_socket;
 	int file, syslog; /* -1: none */
 	int facility;	  /* shifted */
 	char name[128], stderr_name[64], host[HOST_NAME_MAX + 1];
@@ -130,7 +130,6 @@ void log_command(const char *program)
 {
 	forget_syslog();
 	conf.style = LOG_STYLE_POSTFIX;
-	conf.style = LOG_STYLE_POSTFIX;
 	conf.opened = false;
 	conf.to_stderr = true;
 	conf.file = -1;
@@ -151,6 +150,7 @@ void log_open(const struct log_config *config)
 	conf.to_stderr = config->to_stderr;
 	conf.debug = config->debug;
 	conf.file = config->fd;
+	conf.file_is_socket = config->fd_is_socket;
 	conf.facility = facility_of(config->facility);
 	set_host(config->hostname);
 	set_name(config->name);
@@ -282,6 +282,20 @@ static void line_add_origin(struct line *line, const char *name, enum log_level 
 		line_addf(line, "dovecot: %s: %s", name, levels[level].dovecot_syslog);
 }
 
+/* A line without its end.  False with errno: EAGAIN when whoever is there hangs. */
+static bool send_line(int fd, const struct line *line)
+{
+	int64_t deadline = deadline_in(PATIENCE_MS);
+
+	while (send(fd, line->text, line->len, MSG_NOSIGNAL | MSG_DONTWAIT) == -1) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN || socket_wait(fd, POLLOUT, deadline) != 1)
+			return false;
+	}
+	return true;
+}
+
 static void write_line(int fd, struct line *line)
 {
 	ssize_t n;
@@ -301,7 +315,10 @@ to_file(const char *name, enum log_level level, const char *format, va_list args
 	line_add_origin(&line, name, level, true);
 	line_vaddf(&line, format, args);
 	line_clean(&line);
-	write_line(conf.file, &line);
+	if (conf.file_is_socket)
+		(void)send_line(conf.file, &line);
+	else
+		write_line(conf.file, &line);
 }
 
 static void __attribute__((format(printf, 3, 0)))
@@ -315,19 +332,6 @@ to_stderr(const char *name, enum log_level level, const char *format, va_list ar
 	line_vaddf(&line, format, args);
 	line_clean(&line);
 	write_line(STDERR_FILENO, &line);
-}
-
-static bool send_line(const struct line *line)
-{
-	int64_t deadline = deadline_in(SYSLOG_PATIENCE_MS);
-
-	while (send(conf.syslog, line->text, line->len, MSG_NOSIGNAL) == -1) {
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN || socket_wait(conf.syslog, POLLOUT, deadline) != 1)
-			return false;
-	}
-	return true;
 }
 
 /*
@@ -345,6 +349,15 @@ static void to_supervisor(struct line *line)
 	write_line(STDERR_FILENO, line);
 }
 
+static void send_syslog(struct line *line)
+{
+	if (send_line(conf.syslog, line) || errno == EAGAIN)
+		return;
+	reopen_syslog();
+	if (!send_line(conf.syslog, line) && errno != EAGAIN)
+		to_supervisor(line);
+}
+
 static void __attribute__((format(printf, 3, 0)))
 to_syslog(const char *name, enum log_level level, const char *format, va_list args)
 {
@@ -355,11 +368,44 @@ to_syslog(const char *name, enum log_level level, const char *format, va_list ar
 	line_add_origin(&line, name, level, false);
 	line_vaddf(&line, format, args);
 	line_clean(&line);
-	if (send_line(&line) || errno == EAGAIN)
-		return;
-	reopen_syslog();
-	if (!send_line(&line) && errno != EAGAIN)
-		to_supervisor(&line);
+	send_syslog(&line);
+}
+
+/* What comes after time and host; the whole of what does not look like that. */
+static const char *without_origin(const char *text)
+{
+	unsigned day, hour, minute, second;
+	int end = 0;
+	const char *host;
+
+	if (sscanf(text, "%*3c %2u %2u:%2u:%2u %n", &day, &hour, &minute, &second, &end) != 4 ||
+	    end == 0)
+		return text;
+	host = strchr(text + end, ' ');
+	return host ? host + 1 : text;
+}
+
+static void forward_to_syslog(const struct line *from)
+{
+	struct line line = { .len = 0 };
+
+	line_addf(&line, "<%d>", conf.facility | levels[LOG_LEVEL_INFO].severity);
+	line_add_time(&line);
+	line_add(&line, without_origin(from->text));
+	send_syslog(&line);
+}
+
+void log_forward(const char *text, size_t len)
+{
+	struct line line = { .len = len < LINE_MAX_BYTES ? len : LINE_MAX_BYTES };
+
+	memcpy(line.text, text, line.len);
+	line.text[line.len] = '\0';
+	line_clean(&line);
+	if (conf.opened && conf.file != -1)
+		write_line(conf.file, &line);
+	else if (conf.opened && conf.syslog != -1)
+		forward_to_syslog(&line);
 }
 
 static const char *own_name(void)

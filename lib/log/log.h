@@ -16,6 +16,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 enum log_level {
 	LOG_LEVEL_DEBUG,
@@ -31,6 +32,7 @@ struct log_config {
 	const char *name;     /* "postfix/smtpd"; Dovecot: "pop3-login" */
 	const char *facility; /* "mail", "local0", ...; NULL: mail */
 	int fd;		      /* a file opened for appending (borrowed), or -1: syslog */
+	bool fd_is_socket;    /* FD is a socket of datagrams: postlogd's, see log_forward */
 	bool to_stderr;	      /* also (or, without a file and a syslog, only) to standard error */
 	const char *stderr_name; /* what it is called there ("postsuper"); NULL: as in the log */
 	const char *hostname;	 /* first label is written in file lines; NULL: gethostname */
@@ -60,6 +62,11 @@ void log_as(const char *name, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void log_vas(const char *name, enum log_level level, const char *format, va_list args)
     __attribute__((format(printf, 3, 0)));
+/*
+ * A line that another program made ("Nov 20 07:31:48 HOST NAME[PID]: TEXT", without its end) goes
+ * where ours go, made safe as ours are.  Syslog, which adds time and host itself, gets the rest.
+ */
+void log_forward(const char *line, size_t len);
 /* Logs and exits with 1: only before serving. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -168,6 +168,10 @@ static void test_syslog(void **state)
 	want_syslog("dovecot error", 5, "<131>TIME dovecot: pop3-login: Error: hello");
 	log_debug("hello");
 	want_syslog("dovecot debug", 5, "<135>TIME dovecot: pop3-login: Debug: hello");
+	log_forward("Nov  2 07:31:48 host postfix/postlog[7]: a\nb", 44);
+	want_syslog("forwarded", 5, "<134>TIME postfix/postlog[7]: a?b");
+	log_forward("no origin", 9);
+	want_syslog("forwarded as it is", 5, "<134>TIME no origin");
 	free(want);
 }
 
