@@ -14,31 +14,36 @@
 
 #include "base/check.h"
 #include "base/codec.h"
+#include "base/json.h"
 #include "base/strbuf.h"
 #include "cmd/command_log.h"
+#include "cmd/postmap_message.h"
 #include "conf/postfix_conf.h"
 #include "log/log.h"
 #include "sys/file.h"
 #include "table/table.h"
 #include "table/table_build.h"
 
-#define USAGE "[-bfFhimnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file..."
+#define USAGE	      "[-bfFhijmnNoprsuUvw] [-c config_dir] [-d key] [-q key] [map_type:]file..."
+#define ALIASES_USAGE "[-fijnNoprsuvw] [-c config_dir] [-d key] [-q key] [map_type:]file..."
 
 struct options {
 	const char *program, *conf_dir;
 	const char *query, *remove; /* "-": from standard input */
 	bool list, incremental, keep_root, verbose;
-	bool no_fold, no_utf8_check, without_nul, default_mode, values_are_files;
+	bool no_fold, no_utf8_check, without_nul, default_mode, values_are_files, json;
+	bool force_utf8_check; /* of a message's lines */
+	struct postmap_message message;
 	enum table_duplicate duplicates;
 	bool aliases;
 	/* from main.cf */
-	char *default_type;
-	long long map_size;
+	struct postfix_source *source;
+	struct postfix_params *params;
 };
 
 static _Noreturn void usage(const struct options *o)
 {
-	fatal("usage: %s " USAGE, o->program);
+	fatal("usage: %s %s", o->program, o->aliases ? ALIASES_USAGE : USAGE);
 }
 
 /* -s may be repeated. */
@@ -61,14 +66,19 @@ static bool take_flag(struct options *o, int option)
 		char letter;
 		bool *flag, value;
 	} flags[] = {
+		{ 'b', &o->message.body, true },
 		{ 'f', &o->no_fold, true },
 		{ 'F', &o->values_are_files, true },
+		{ 'h', &o->message.headers, true },
 		{ 'i', &o->incremental, true },
+		{ 'j', &o->json, true },
+		{ 'm', &o->message.mime, true },
 		{ 'n', &o->without_nul, true },
 		{ 'N', &o->without_nul, false },
 		{ 'o', &o->keep_root, true },
 		{ 'p', &o->default_mode, true },
 		{ 'u', &o->no_utf8_check, true },
+		{ 'U', &o->force_utf8_check, true },
 		{ 'v', &o->verbose, true },
 	};
 
@@ -83,21 +93,28 @@ static bool take_flag(struct options *o, int option)
 
 static void parse_options(struct options *o, int argc, char **argv)
 {
+	const char *options = o->aliases ? "c:d:fijnNopq:rsuvw" : "bc:d:fFhijmnNopq:rsuUvw";
+	bool reads_message;
 	int c;
 
 	opterr = 0;
-	while ((c = getopt(argc, argv, "bc:d:fFhijmnNopq:rsuUvw")) != -1) {
+	while ((c = getopt(argc, argv, options)) != -1) {
 		if (c == 'c')
 			o->conf_dir = optarg;
 		else if (c == 'd' || c == 'q' || c == 's')
 			choose(o, c);
 		else if (c == 'r' || c == 'w')
 			o->duplicates = c == 'r' ? TABLE_DUP_REPLACE : TABLE_DUP_KEEP;
-		else if (c == '?')
+		else if (c == '?' || !take_flag(o, c))
 			usage(o);
-		else if (!take_flag(o, c))
-			fatal("option -%c is not supported yet", c);
 	}
+	reads_message = o->message.headers || o->message.body || o->message.mime;
+	if (reads_message && (!o->query || strcmp(o->query, "-") != 0))
+		fatal("specify -b -h or -m only with \"-q -\"");
+	if (o->message.mime && !o->message.headers && !o->message.body)
+		log_warning("ignoring -m option without -b or -h");
+	if (o->json && !o->query && !o->list)
+		fatal("option -j requires -q or -s");
 	if (o->incremental && (o->list || o->query || o->remove))
 		fatal("specify only one of -i -s -q or -d");
 	if (optind >= argc)
@@ -109,20 +126,18 @@ static void read_config(struct options *o)
 {
 	const char *dir = postfix_conf_dir(o->conf_dir);
 	struct conf_errors errors = CONF_ERRORS_INIT;
-	struct postfix_source *source = postfix_source_read(dir, &errors);
-	struct postfix_params *params;
 
-	if (!source)
+	o->source = postfix_source_read(dir, &errors);
+	if (!o->source)
 		fatal("open %s/main.cf: %s", dir, strerror(errno));
-	params = postfix_params_new(source, NULL, &errors);
-	o->default_type = xstrdup(params->default_database_type);
-	o->map_size = params->lmdb_map_size;
+	o->params = postfix_params_new(o->source, NULL, &errors);
 	(void)command_log_open(
-	    params, &(struct command_log){ .stderr_name = o->program, .to_stderr = true });
-	if (!params->smtputf8_enable)
+	    o->params, &(struct command_log){ .stderr_name = o->program, .to_stderr = true });
+	if (!o->params->smtputf8_enable)
 		o->no_utf8_check = true;
-	postfix_params_free(params);
-	postfix_source_free(source);
+	/* Mail may be in any character set. */
+	if ((o->message.headers || o->message.body) && !o->force_utf8_check)
+		o->no_utf8_check = true;
 	conf_errors_release(&errors);
 }
 
@@ -131,7 +146,7 @@ static char *spec_of(const struct options *o, const char *argument)
 {
 	if (strchr(argument, ':'))
 		return xstrdup(argument);
-	return xasprintf("%s:%s", o->default_type, argument);
+	return xasprintf("%s:%s", o->params->default_database_type, argument);
 }
 
 static bool is_one_of(struct slice type, const char *const *names, size_t count)
@@ -262,23 +277,63 @@ static struct table *open_table(const struct options *o, const char *spec)
 	return t;
 }
 
-/* postmap -F shows the files' content. */
-static void print_value(const struct options *o, struct slice value)
+static void print_bytes(struct slice text)
+{
+	fwrite_unlocked(text.ptr ? text.ptr : "", 1, text.len, stdout);
+}
+
+static void print_json(struct slice key, struct slice value)
+{
+	static struct strbuf text = STRBUF_INIT(STRBUF_NO_LIMIT);
+
+	strbuf_reset(&text);
+	strbuf_addch(&text, '{');
+	json_add_text(&text, key);
+	strbuf_addstr(&text, ": ");
+	json_add_text(&text, value);
+	strbuf_addstr(&text, "}\n");
+	print_bytes(strbuf_slice(&text));
+}
+
+/* postmap -F shows the files' content.  JSON never goes without its key. */
+static void print_entry(
+    const struct options *o, struct slice key, struct slice value, bool with_key)
 {
 	struct strbuf plain = STRBUF_INIT(STRBUF_NO_LIMIT);
 
 	if (o->values_are_files && base64_decode(&plain, value))
 		value = strbuf_slice(&plain);
-	fwrite_unlocked(value.ptr ? value.ptr : "", 1, value.len, stdout);
-	putchar_unlocked('\n');
+	if (o->json) {
+		print_json(key, value);
+	} else {
+		if (with_key) {
+			print_bytes(key);
+			fputs_unlocked(o->aliases ? ":\t" : "\t", stdout);
+		}
+		print_bytes(value);
+		putchar_unlocked('\n');
+	}
 	strbuf_release(&plain);
 }
 
-static void print_entry(const struct options *o, struct slice key, struct slice value)
+#define NOT_UTF8 "malformed UTF-8 or invalid codepoint"
+
+static bool is_key_for(const struct options *o, const struct table *t, struct slice key)
 {
-	fwrite_unlocked(key.ptr ? key.ptr : "", 1, key.len, stdout);
-	fputs_unlocked(o->aliases ? ":\t" : "\t", stdout);
-	print_value(o, value);
+	if (o->no_utf8_check || utf8_is_valid(key))
+		return true;
+	log_warning("%s: non-UTF-8 key \"%.*s\": " NOT_UTF8, table_spec(t), SLICE_ARG(key));
+	return false;
+}
+
+static void check_value(
+    const struct options *o, const struct table *t, struct slice key, struct slice value)
+{
+	if (o->no_utf8_check || utf8_is_valid(value))
+		return;
+	log_warning("%s: key \"%.*s\": non-UTF-8 value \"%.*s\": " NOT_UTF8, table_spec(t),
+	    SLICE_ARG(key), SLICE_ARG(value));
+	fatal("table %s: query error", table_spec(t));
 }
 
 /* True when one of the tables has it. */
@@ -290,7 +345,9 @@ static bool ask(
 	size_t i;
 
 	for (i = 0; !found && i < count; i++) {
-		enum table_result result = table_get(tables[i], key, &value);
+		enum table_result result = is_key_for(o, tables[i], key)
+					       ? table_get(tables[i], key, &value)
+					       : TABLE_NOT_FOUND;
 
 		if (result == TABLE_ERROR)
 			fatal("table %s: query error: Application error", table_spec(tables[i]));
@@ -302,40 +359,63 @@ static bool ask(
 		log_warning("table %s should return NO RESULT in case of NOT FOUND",
 		    table_spec(tables[i - 1]));
 	}
-	if (found && with_key)
-		print_entry(o, key, strbuf_slice(&value));
-	else if (found)
-		print_value(o, strbuf_slice(&value));
+	if (found) {
+		check_value(o, tables[i - 1], key, strbuf_slice(&value));
+		print_entry(o, key, strbuf_slice(&value), with_key);
+	}
 	return found;
+}
+
+struct question {
+	const struct options *o;
+	struct table **tables;
+	size_t count;
+	bool found;
+};
+
+static void ask_line(struct slice key, void *arg)
+{
+	struct question *q = arg;
+
+	q->found |= ask(q->o, q->tables, q->count, key, true);
+}
+
+static void ask_input(struct question *q)
+{
+	const struct postmap_message *message = &q->o->message;
+	struct strbuf input = STRBUF_INIT((size_t)1 << 30);
+	struct slice rest, line;
+
+	read_input(&input);
+	rest = strbuf_slice(&input);
+	if (message->headers || message->body)
+		postmap_message_keys(message, q->o->params, rest, ask_line, q);
+	else
+		while (slice_token(&rest, "\n", &line))
+			ask_line(line, q);
+	strbuf_release(&input);
 }
 
 static bool query(const struct options *o, char **specs, size_t count)
 {
-	struct table **tables = xcalloc(count, sizeof(struct table *));
-	struct strbuf input = STRBUF_INIT((size_t)1 << 30);
-	struct slice rest, line;
-	bool found = false;
+	struct question q = { .o = o, .count = count };
 
+	q.tables = xcalloc(count, sizeof(struct table *));
 	for (size_t i = 0; i < count; i++)
-		tables[i] = open_table(o, specs[i]);
-	if (strcmp(o->query, "-") != 0) {
-		found = ask(o, tables, count, slice_of(o->query), false);
-	} else {
-		read_input(&input);
-		rest = strbuf_slice(&input);
-		while (slice_token(&rest, "\n", &line))
-			found |= ask(o, tables, count, line, true);
-	}
+		q.tables[i] = open_table(o, specs[i]);
+	if (strcmp(o->query, "-") == 0)
+		ask_input(&q);
+	else
+		q.found = ask(o, q.tables, count, slice_of(o->query), false);
 	for (size_t i = 0; i < count; i++)
-		table_free(tables[i]);
-	free(tables);
-	strbuf_release(&input);
-	return found;
+		table_free(q.tables[i]);
+	free(q.tables);
+	return q.found;
 }
 
 static bool print_each(struct slice key, struct slice value, void *arg)
 {
-	print_entry(arg, key, value);
+	print_entry(arg, key, value, true);
 	return true;
 }
 
@@ -409,6 +489,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < count; i++)
 		free(specs[i]);
 	free(specs);
-	free(o.default_type);
+	postfix_params_free(o.params);
+	postfix_source_free(o.source);
 	return ok ? 0 : 1;
 }

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "cmd/programs.h"
 #include "cmd/queue_client.h"
 #include "log/log.h"
@@ -86,26 +87,13 @@ static void print_message(struct listing *list, const struct showq_message *m)
 
 /* ---- for programs ---- */
 
-static void print_json_text(const char *text)
-{
-	putchar('"');
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c == '"' || c == '\\')
-			printf("\\%c", c);
-		else if (c < ' ' || c == 0x7f)
-			printf("\\u%04X", c);
-		else
-			putchar(c);
-	}
-	putchar('"');
-}
-
 static void print_json_member(const char *name, const char *value)
 {
-	printf("\"%s\": ", name);
-	print_json_text(value);
+	static struct strbuf text = STRBUF_INIT(STRBUF_NO_LIMIT);
+
+	strbuf_reset(&text);
+	json_add_text(&text, slice_of(value));
+	printf("\"%s\": %s", name, text.ptr);
 }
 
 static void print_json(const struct showq_message *m)

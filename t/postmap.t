@@ -39,7 +39,7 @@ x# y#z
 
 def run(program, *args, stdin="", env=None):
     got = subprocess.run([program, *args], input=stdin, capture_output=True, text=True, cwd=DIR,
-                         timeout=60, check=False, env={**os.environ, **(env or {})})
+                         errors="surrogateescape", timeout=60, check=False, env={**os.environ, **(env or {})})
     return got.returncode, got.stdout, got.stderr
 
 
@@ -143,7 +143,6 @@ def test_errors():
             (("-q", "a", "fail:x"), "fatal: table fail:x: query error: Application error"),
             (("-s", "static:x"), "fatal: table static:x: sequence operation is not supported"),
             (("-s", "-q", "a", "hash:t8"), "fatal: specify only one of -s -q or -d"),
-            (("-h", "hash:t8"), "fatal: option -h is not supported yet"),
             ((), "fatal: usage: postmap ["),
             (("-Z", "x"), "fatal: usage: postmap ["),
     ):
@@ -167,6 +166,88 @@ def test_aliases():
               "and lists")
 
 
+MESSAGE = """From: a@b
+Subject: x
+ folded
+	more
+Content-Type: multipart/mixed; boundary="B"
+
+preamble
+--B
+Content-Type: text/plain
+X-Part: one
+
+body one
+--B
+Content-Type: message/rfc822
+
+From: inner
+Subject: in
+
+inner body
+Not: header
+--B--
+epilogue: end
+"""
+MAIN_HEADER = ["From: a@b", "Subject: x\n folded\n\tmore",
+               'Content-Type: multipart/mixed; boundary="B"']
+PART = ["Content-Type: text/plain", "X-Part: one"]
+MESSAGE_PART = ["Content-Type: message/rfc822"]
+INNER = ["From: inner", "Subject: in"]
+# what -b -h and -m make keys of
+MESSAGE_KEYS = (
+    ("-h", MAIN_HEADER),
+    ("-b", ["", *MESSAGE.split("\n\n", 1)[1].splitlines()]),
+    ("-hm", MAIN_HEADER + PART + MESSAGE_PART + INNER),
+    ("-bm", ["", "preamble", "--B", "", "body one", "--B", "", "", "inner body", "Not: header",
+             "--B--", "epilogue: end"]),
+    ("-bhm", MAIN_HEADER + ["", "preamble", "--B"] + PART + ["", "body one", "--B"] + MESSAGE_PART
+     + [""] + INNER + ["", "inner body", "Not: header", "--B--", "epilogue: end"]))
+
+
+def test_messages():
+    write("all", "/^(.*)$/ <$1>\n")
+    for option, keys in MESSAGE_KEYS:
+        code, out, err = ours(option, "-q", "-", "regexp:all", stdin=MESSAGE)
+        tap.equal((code, out, err), (0, "".join(f"{k}\t<{k}>\n" for k in keys), ""), option)
+    tap.equal(ours("-h", "-q", "-", "regexp:all", stdin="no header\n"), (1, "", ""), "no header")
+    tap.equal(ours("-h", "-q", "-", "regexp:all", stdin=""), (1, "", ""), "nothing at all")
+    wrong = 'postmap: fatal: specify -b -h or -m only with "-q -"\n'
+    for args in (("-h", "-q", "a"), ("-b", "-s"), ("-m", "-d", "-"), ("-b",)):
+        tap.equal(ours(*args, "regexp:all"), (1, "", wrong), " ".join(args))
+    tap.equal(ours("-m", "-q", "-", "regexp:all", stdin="x\n"),
+              (0, "x\t<x>\n", "postmap: warning: ignoring -m option without -b or -h\n"), "-m alone")
+
+
+def test_json():
+    write("j", "a 1\nb two \"words\"\n")
+    ours("lmdb:j")
+    tap.equal(sorted(ours("-j", "-s", "lmdb:j")[1].splitlines()),
+              ['{"a": "1"}', '{"b": "two \\"words\\""}'], "-j -s")
+    tap.equal(ours("-j", "-q", "a", "lmdb:j"), (0, '{"a": "1"}\n', ""), "-j -q")
+    tap.equal(ours("-j", "-q", "-", "lmdb:j", stdin="zz\nb\n"),
+              (0, '{"b": "two \\"words\\""}\n', ""), "-j -q -")
+    tap.equal(ours("-j", "-q", "zz", "lmdb:j"), (1, "", ""), "not found")
+    for args in ((), ("-i",), ("-d", "a")):
+        tap.equal(ours("-j", *args, "lmdb:j"),
+                  (1, "", "postmap: fatal: option -j requires -q or -s\n"), " ".join(("-j", *args)))
+
+
+def test_character_sets():
+    write("any", "/^(.*)$/ <$1>\n")
+    write("bad", "/^a/ \xff\xfe\n")
+    why = "malformed UTF-8 or invalid codepoint\n"
+    key = f'postmap: warning: regexp:any: non-UTF-8 key "?": {why}'
+    tap.equal(ours("-q", "\udcff", "regexp:any"), (1, "", key), "a key that is no UTF-8")
+    tap.equal(ours("-u", "-q", "\udcff", "regexp:any"), (0, "<\udcff>\n", ""), "-u")
+    tap.equal(ours("-b", "-q", "-", "regexp:any", stdin="\n\udcff\n"),
+              (0, "\t<>\n\udcff\t<\udcff>\n", ""), "mail may be in any character set")
+    tap.equal(ours("-bU", "-q", "-", "regexp:any", stdin="\n\udcff\n"), (0, "\t<>\n", key), "-U")
+    tap.equal(ours("-q", "a", "regexp:bad"),
+              (1, "", f'postmap: warning: regexp:bad: key "a": non-UTF-8 value "??": {why}'
+               "postmap: fatal: table regexp:bad: query error\n"), "a value that is no UTF-8")
+
+
 def find_peer():
     peer = os.environ.get("PC_PEER_POSTMAP", "/usr/sbin/postmap")
     if not os.path.exists(peer):
@@ -179,6 +260,16 @@ def find_peer():
     write("probe", "a b\n")
     code, _, err = run(peer, "lmdb:probe")
     return (peer, "") if code == 0 else (None, "Postfix has no lmdb: " + err.strip())
+
+
+def same_message_keys(peer):
+    write("all", "/^(.*)$/ <$1>\n")
+    for option, _ in MESSAGE_KEYS:
+        for text in (MESSAGE, "x\n" + MESSAGE, " " + MESSAGE, MESSAGE[:-1], MESSAGE[:60],
+                     MESSAGE.replace("--B--", ""), "\n", "a: b", "From x\na: b\n\nc\n"):
+            tap.equal(ours(option, "-q", "-", "regexp:all", stdin=text),
+                      run(peer, option, "-q", "-", "regexp:all", stdin=text),
+                      f"the same: {option} {text[:20]!r} ({len(text)})")
 
 
 def test_peer():
@@ -202,6 +293,7 @@ def test_peer():
                         (("-i",), "new 1\n@dom 2\n"), (("-ir",), "@dom 3\n"), (("-s",), "")):
         tap.equal(ours(*args, "lmdb:p1", stdin=stdin)[:2],
                   run(peer, *args, "lmdb:p1p", stdin=stdin)[:2], "the same: " + " ".join(args))
+    same_message_keys(peer)
 
 
 write("main.cf", "compatibility_level = 3.6\nmyhostname = mail.example.test\n"
@@ -209,6 +301,7 @@ write("main.cf", "compatibility_level = 3.6\nmyhostname = mail.example.test\n"
 write("master.cf", "")
 try:
     tap.run(test_build_and_query, test_default_type, test_changes, test_keys, test_mode,
-            test_errors, test_other_types, test_aliases, test_peer)
+            test_errors, test_other_types, test_aliases, test_messages,
+            test_json, test_character_sets, test_peer)
 finally:
     shutil.rmtree(DIR, ignore_errors=True)

@@ -22,6 +22,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/codec.h"
 #include "sys/socket.h"
 
 #define LINE_MAX_BYTES 2000
@@ -207,12 +208,32 @@ static void drop_broken_end(struct line *line)
 		line->len = at - 1;
 }
 
+/* How many bytes the character of UTF-8 at AT has; 0: what stands there is none. */
+static size_t utf8_char(const struct line *line, size_t at)
+{
+	unsigned char first = (unsigned char)line->text[at];
+	size_t len = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+
+	return at + len <= line->len && utf8_is_valid(slice_mem(line->text + at, len)) ? len : 0;
+}
+
+/* Postfix logs no byte that is no UTF-8, either. */
 static void line_clean(struct line *line)
 {
+	size_t i = 0, len;
+
 	drop_broken_end(line);
-	for (size_t i = 0; i < line->len; i++)
-		if ((unsigned char)line->text[i] < 0x20 || line->text[i] == 0x7f)
+	while (i < line->len) {
+		unsigned char c = (unsigned char)line->text[i];
+
+		len = 1;
+		if (c < 0x20 || c == 0x7f)
 			line->text[i] = '?';
+		else if (c >= 0x80 && conf.style == LOG_STYLE_POSTFIX &&
+			 (len = utf8_char(line, i)) == 0)
+			line->text[i] = '?', len = 1;
+		i += len;
+	}
 }
 
 static void line_add(struct line *line, const char *text)

@@ -9,7 +9,8 @@
  *   dovecot, syslog    <22>Nov 20 07:31:48 dovecot: pop3-login: Login: ...
  *   dovecot, file      Nov 20 07:31:48 pop3-login: Info: Login: ...
  *
- * Control characters in a text become '?'; a line is cut at 2,000 bytes.
+ * Control characters in a text become '?', and so does in Postfix's style what is no UTF-8; a line
+ * is cut at 2,000 bytes.
  */
 #ifndef PC_LOG_LOG_H
 #define PC_LOG_LOG_H

@@ -93,10 +93,17 @@ static void test_dovecot_file(void **state)
 
 static void test_control_characters(void **state)
 {
+	char *want = xasprintf(
+	    "TIME mx x[%ld]: ? \xc3\xa9\xe2\x82\xac\xf0\x9f\x93\xac ? ?? ????\n", (long)getpid());
+
 	(void)state;
 	open_file(LOG_STYLE_DOVECOT, "x");
 	log_info("a\nb\r\x7f\x1b[0m \xc3\xa9 %c", '\t');
 	want_file("cleaned", "TIME x: Info: a?b???[0m \xc3\xa9 ?\n");
+	open_file(LOG_STYLE_POSTFIX, "x");
+	log_info("\xff \xc3\xa9\xe2\x82\xac\xf0\x9f\x93\xac \xc3 \xe2\x82 \xed\xa0\x80\xc3");
+	want_file("not UTF-8", want);
+	free(want);
 }
 
 static void test_long(void **state)
