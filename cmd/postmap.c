@@ -196,6 +196,7 @@ static struct table_build build_of(
 		.incremental = o->incremental,
 		.values_are_files = o->values_are_files,
 		.allow_8bit = o->no_utf8_check,
+		.map_size = (size_t)o->params->lmdb_map_size,
 	};
 
 	type[strcspn(type, ":")] = '\0';
