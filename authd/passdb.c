@@ -45,7 +45,7 @@ static enum db_result check_password(const struct attempt *a, struct slice passw
 		tell(a, "Empty password returned without nopassword");
 		return DB_MISMATCH;
 	}
-	switch (password_verify(a->password, a->scheme, password, &why)) {
+	switch (password_verify(a->password, a->scheme, a->subject->login_user, password, &why)) {
 	case PASSWORD_MATCH:
 		return DB_OK;
 	case PASSWORD_MISMATCH:

@@ -24,7 +24,7 @@ static void test_password(const char *hash, const char *plain)
 {
 	struct reason why;
 
-	switch (password_verify(hash, "CRYPT", slice_of(plain), &why)) {
+	switch (password_verify(hash, "CRYPT", NULL, slice_of(plain), &why)) {
 	case PASSWORD_MATCH:
 		printf("%s (verified)\n", hash);
 		return;
@@ -88,7 +88,7 @@ int doveadm_pw(int argc, char **argv)
 		doveadm_usage(doveadm_pw_usage);
 	if (!plain)
 		plain = ask_password(!hash);
-	if (!hash && !password_make(scheme, slice_of(plain), rounds, &out, &why))
+	if (!hash && !password_make(scheme, NULL, slice_of(plain), rounds, &out, &why))
 		doveadm_die(EX_TEMPFAIL, "%s", why.text);
 	if (hash || verify)
 		test_password(hash ? hash : out.ptr, plain);

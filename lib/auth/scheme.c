@@ -1,281 +1,331 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/*
- * One row per scheme.  Three kinds of checks are behind them: the text itself, libxcrypt, and a
- * digest over password and salt.
- */
+/* The table of schemes, and what is common to all: names, encodings, lengths. */
 #include "auth/scheme.h"
 
-#include <crypt.h>
-#include <errno.h>
-#include <stdlib.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "auth/scheme_row.h"
 #include "base/check.h"
 #include "base/codec.h"
 #include "base/digest.h"
 
-#define DATA_MAX 4096
+/* A line of a password file is no longer. */
+#define DATA_MAX (256 * 1024)
 
-struct scheme {
-	const char *name;
-	enum password_result (*verify)(const struct scheme *scheme, struct slice data,
-	    struct slice password, struct reason *why);
-	bool (*make)(const struct scheme *scheme, struct slice password, unsigned long rounds,
-	    struct strbuf *out, struct reason *why);
-	const char *detail; /* crypt: the prefix, NULL for any; digests: OpenSSL's name */
-};
-
-static enum password_result unusable(struct reason *why, const char *text)
-{
-	reason_set(why, "4.7.0", "%s", text);
-	return PASSWORD_UNUSABLE;
-}
-
-static enum password_result verify_plain(
-    const struct scheme *scheme, struct slice data, struct slice password, struct reason *why)
-{
-	(void)scheme;
-	(void)why;
-	return secret_equal(data, password) ? PASSWORD_MATCH : PASSWORD_MISMATCH;
-}
-
-static bool make_plain(const struct scheme *scheme, struct slice password, unsigned long rounds,
-    struct strbuf *out, struct reason *why)
-{
-	(void)scheme;
-	(void)rounds;
-	if (slice_has_nul(password) || slice_find(password, '\n') >= 0) {
-		reason_set(why, "5.7.0", "password with NUL or line feed");
-		return false;
-	}
-	strbuf_addslice(out, password);
-	return true;
-}
-
-/* crypt(3)'s working memory is too much for a small stack; it has seen the password. */
-static bool run_crypt(struct slice password, const char *setting, char *out, size_t out_size)
-{
-	struct crypt_data *work = xcalloc(1, sizeof(*work));
-	char *text = xstrndup(password.ptr, password.len);
-	const char *hash = crypt_rn(text, setting, work, (int)sizeof(*work));
-	bool good = hash && *hash != '*' && strlen(hash) < out_size;
-
-	if (good)
-		memcpy(out, hash, strlen(hash) + 1);
-	secret_clear(text, password.len);
-	secret_clear(work, sizeof(*work));
-	free(text);
-	free(work);
-	return good;
-}
-
-static enum password_result verify_crypt(
-    const struct scheme *scheme, struct slice data, struct slice password, struct reason *why)
-{
-	char setting[CRYPT_OUTPUT_SIZE], hash[CRYPT_OUTPUT_SIZE];
-
-	if (!data.len || data.len >= sizeof(setting) || slice_has_nul(data))
-		return unusable(why, "not a crypt(3) hash");
-	if (scheme->detail && !slice_starts(data, scheme->detail))
-		return unusable(why, "hash of another scheme");
-	if (password.len > CRYPT_MAX_PASSPHRASE_SIZE - 1 || slice_has_nul(password))
-		return PASSWORD_MISMATCH;
-	memcpy(setting, data.ptr, data.len);
-	setting[data.len] = '\0';
-	if (!run_crypt(password, setting, hash, sizeof(hash)))
-		return unusable(why, "crypt(3) does not know this hash");
-	/* A stored text that is only a setting ("$6$salt") must not equal anything. */
-	return secret_equal(slice_of(hash), data) ? PASSWORD_MATCH : PASSWORD_MISMATCH;
-}
-
-static bool make_crypt(const struct scheme *scheme, struct slice password, unsigned long rounds,
-    struct strbuf *out, struct reason *why)
-{
-	char setting[CRYPT_GENSALT_OUTPUT_SIZE], hash[CRYPT_OUTPUT_SIZE];
-
-	/* {CRYPT} and {BLF-CRYPT} make bcrypt of cost 5, as the peer's. */
-	if (!scheme->detail || !strcmp(scheme->detail, "$2"))
-		rounds = rounds ? rounds : 5;
-	if (slice_has_nul(password) || password.len > CRYPT_MAX_PASSPHRASE_SIZE - 1) {
-		reason_set(why, "5.7.0", "password too long or with NUL");
-		return false;
-	}
-	if (!crypt_gensalt_rn(
-		!scheme->detail || !strcmp(scheme->detail, "$2") ? "$2y$" : scheme->detail, rounds,
-		NULL, 0, setting, sizeof(setting)) ||
-	    !run_crypt(password, setting, hash, sizeof(hash))) {
-		reason_set(why, "4.7.0", "crypt(3) failed: %s", strerror(errno));
-		return false;
-	}
-	strbuf_addstr(out, hash);
-	return true;
-}
-
-static size_t salted_digest(const struct scheme *scheme, struct slice password, struct slice salt,
-    unsigned char out[DIGEST_MAX_SIZE])
-{
-	struct digest *digest = digest_new(scheme->detail);
-	size_t size = 0;
-
-	if (digest) {
-		digest_update(digest, password);
-		digest_update(digest, salt);
-		size = digest_final(digest, out);
-	}
-	digest_free(digest);
-	return size;
-}
-
-/* DATA is decoded already: the digest, then the salt. */
-static enum password_result compare_digest(const struct scheme *scheme, struct slice data,
-    struct slice password, bool salted, struct reason *why)
-{
-	unsigned char want[DIGEST_MAX_SIZE];
-	size_t size = digest_bytes(scheme->detail, SLICE_NULL, want);
-
-	if (!size || data.len < size || (!salted && data.len != size))
-		return unusable(why, "digest of a wrong length");
-	salted_digest(scheme, password, slice_from(data, size), want);
-	return secret_equal(slice_first(data, size), slice_mem(want, size)) ? PASSWORD_MATCH
-									    : PASSWORD_MISMATCH;
-}
-
-static enum password_result verify_digest(
-    const struct scheme *scheme, struct slice data, struct slice password, struct reason *why)
-{
-	return compare_digest(scheme, data, password, false, why);
-}
-
-static enum password_result verify_salted(
-    const struct scheme *scheme, struct slice data, struct slice password, struct reason *why)
-{
-	return compare_digest(scheme, data, password, true, why);
-}
-
-static bool make_digest(const struct scheme *scheme, struct slice password, unsigned long rounds,
-    struct strbuf *out, struct reason *why)
-{
-	unsigned char bytes[DIGEST_MAX_SIZE + 4];
-	bool salted = scheme->verify == verify_salted;
-	unsigned char salt[4];
-	size_t size;
-
-	(void)rounds;
-	random_bytes(salt, sizeof(salt));
-	size = salted_digest(
-	    scheme, password, salted ? slice_mem(salt, sizeof(salt)) : SLICE_NULL, bytes);
-	if (!size) {
-		reason_set(why, "4.7.0", "%s is not available", scheme->detail);
-		return false;
-	}
-	if (salted) {
-		memcpy(bytes + size, salt, sizeof(salt));
-		size += sizeof(salt);
-	}
-	base64_encode(out, slice_mem(bytes, size));
-	return true;
-}
+#define TEXT SCHEME_TEXT
+#define HEX  SCHEME_HEX
+#define B64  SCHEME_BASE64
 
 static const struct scheme schemes[] = {
-	{ "PLAIN", verify_plain, make_plain, NULL },
-	{ "CLEAR", verify_plain, make_plain, NULL },
-	{ "CLEARTEXT", verify_plain, make_plain, NULL },
-	{ "CRYPT", verify_crypt, make_crypt, NULL },
-	{ "SHA512-CRYPT", verify_crypt, make_crypt, "$6$" },
-	{ "SHA256-CRYPT", verify_crypt, make_crypt, "$5$" },
-	{ "BLF-CRYPT", verify_crypt, make_crypt, "$2" },
-	{ "MD5-CRYPT", verify_crypt, make_crypt, "$1$" },
-	{ "SHA", verify_digest, make_digest, "SHA1" },
-	{ "SHA1", verify_digest, make_digest, "SHA1" },
-	{ "SHA256", verify_digest, make_digest, "SHA256" },
-	{ "SHA512", verify_digest, make_digest, "SHA512" },
-	{ "SSHA", verify_salted, make_digest, "SHA1" },
-	{ "SSHA256", verify_salted, make_digest, "SHA256" },
-	{ "SSHA512", verify_salted, make_digest, "SHA512" },
+	{ "SHA1", B64, 20, NULL, scheme_make_digest, "SHA1", NULL },
+	{ "SSHA512", B64, 0, scheme_verify_salted, scheme_make_salted, "SHA512", NULL },
+	{ "SCRAM-SHA-256", TEXT, 0, scheme_verify_scram, scheme_make_scram, "SHA256",
+	    scheme_is_always_slow },
+	{ "BLF-CRYPT", TEXT, 0, scheme_verify_blowfish, scheme_make_blowfish, NULL,
+	    scheme_crypt_is_slow },
+	{ "PLAIN", TEXT, 0, NULL, scheme_make_text, NULL, NULL },
+	{ "HMAC-MD5", HEX, 32, NULL, scheme_make_cram, NULL, NULL },
+	{ "OTP", TEXT, 0, scheme_verify_otp, scheme_make_otp, NULL, NULL },
+	{ "SHA512", B64, 64, NULL, scheme_make_digest, "SHA512", NULL },
+	{ "SHA", B64, 20, NULL, scheme_make_digest, "SHA1", NULL },
+	{ "DES-CRYPT", TEXT, 0, scheme_verify_crypt, scheme_make_crypt, "", scheme_crypt_is_slow },
+	{ "CRYPT", TEXT, 0, scheme_verify_crypt, scheme_make_blowfish, NULL, scheme_crypt_is_slow },
+	{ "SSHA", B64, 0, scheme_verify_salted, scheme_make_salted, "SHA1", NULL },
+	{ "MD5-CRYPT", TEXT, 0, scheme_verify_crypt, scheme_make_crypt, "$1$",
+	    scheme_crypt_is_slow },
+	{ "PLAIN-MD4", HEX, 16, NULL, scheme_make_md4, NULL, NULL },
+	{ "PLAIN-MD5", HEX, 16, NULL, scheme_make_digest, "MD5", NULL },
+	{ "SCRAM-SHA-1", TEXT, 0, scheme_verify_scram, scheme_make_scram, "SHA1",
+	    scheme_is_always_slow },
+	{ "SHA512-CRYPT", TEXT, 0, scheme_verify_crypt, scheme_make_crypt, "$6$",
+	    scheme_crypt_is_slow },
+	{ "CLEAR", TEXT, 0, NULL, scheme_make_text, NULL, NULL },
+	{ "CLEARTEXT", TEXT, 0, NULL, scheme_make_text, NULL, NULL },
+	{ "ARGON2I", TEXT, 0, scheme_verify_argon2, scheme_make_argon2, "argon2i",
+	    scheme_is_always_slow },
+	{ "ARGON2ID", TEXT, 0, scheme_verify_argon2, scheme_make_argon2, "argon2id",
+	    scheme_is_always_slow },
+	{ "SSHA256", B64, 0, scheme_verify_salted, scheme_make_salted, "SHA256", NULL },
+	{ "MD5", TEXT, 0, scheme_verify_md5, scheme_make_crypt, "$1$", NULL },
+	{ "PBKDF2", TEXT, 0, scheme_verify_pbkdf2, scheme_make_pbkdf2, NULL,
+	    scheme_is_always_slow },
+	{ "SHA256", B64, 32, NULL, scheme_make_digest, "SHA256", NULL },
+	{ "CRAM-MD5", HEX, 32, NULL, scheme_make_cram, NULL, NULL },
+	{ "PLAIN-TRUNC", TEXT, 0, scheme_verify_trunc, scheme_make_text, NULL, NULL },
+	{ "SHA256-CRYPT", TEXT, 0, scheme_verify_crypt, scheme_make_crypt, "$5$",
+	    scheme_crypt_is_slow },
+	{ "SMD5", B64, 0, scheme_verify_salted, scheme_make_salted, "MD5", NULL },
+	{ "DIGEST-MD5", HEX, 16, NULL, scheme_make_digest_md5, NULL, NULL },
+	{ "LDAP-MD5", B64, 16, NULL, scheme_make_digest, "MD5", NULL },
 };
-
-static const struct scheme *find_scheme(struct slice name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
-		if (slice_caseeq_str(name, schemes[i].name))
-			return &schemes[i];
-	return NULL;
-}
 
 const char *password_scheme_name(size_t i)
 {
 	return i < ARRAY_LEN(schemes) ? schemes[i].name : NULL;
 }
 
+enum password_result scheme_unusable(const struct scheme_use *use, const char *format, ...)
+{
+	va_list args;
+	char text[200];
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	reason_set(use->why, "4.7.0", "%s", text);
+	return PASSWORD_UNUSABLE;
+}
+
+bool scheme_cannot_make(const struct scheme_use *use, const char *format, ...)
+{
+	va_list args;
+	char text[200];
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	reason_set(use->why, "5.7.0", "%s", text);
+	return false;
+}
+
+enum password_result scheme_compare(struct slice want, struct slice got)
+{
+	return secret_equal(want, got) ? PASSWORD_MATCH : PASSWORD_MISMATCH;
+}
+
+bool scheme_is_always_slow(struct slice data)
+{
+	(void)data;
+	return true;
+}
+
+/* --- names and encodings --- */
+
+static bool find_encoding(struct slice name, enum scheme_encoding *encoding)
+{
+	if (slice_caseeq_str(name, "HEX"))
+		*encoding = SCHEME_HEX;
+	else if (slice_caseeq_str(name, "B64") || slice_caseeq_str(name, "BASE64"))
+		*encoding = SCHEME_BASE64;
+	else
+		return false;
+	return true;
+}
+
+/* "NAME" or "NAME.ENCODING"; NULL if there is no such one. */
+static const struct scheme *find_scheme(
+    struct slice name, enum scheme_encoding *encoding, bool *is_explicit)
+{
+	ptrdiff_t dot = slice_find(name, '.');
+
+	*is_explicit = dot >= 0;
+	if (*is_explicit && !find_encoding(slice_from(name, (size_t)dot + 1), encoding))
+		return NULL;
+	if (*is_explicit)
+		name = slice_first(name, (size_t)dot);
+	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+		if (!slice_caseeq_str(name, schemes[i].name))
+			continue;
+		if (!*is_explicit)
+			*encoding = schemes[i].encoding;
+		return &schemes[i];
+	}
+	return NULL;
+}
+
 bool password_scheme_is_known(const char *name)
 {
-	return find_scheme(slice_of(name)) != NULL;
+	enum scheme_encoding encoding;
+	bool is_explicit;
+
+	return find_scheme(slice_of(name), &encoding, &is_explicit) != NULL;
 }
 
-/* Digests are base64 when nothing is said, and hex when they have the length of that. */
-static bool decode_data(
-    const struct scheme *scheme, struct slice encoding, struct slice data, struct strbuf *out)
+bool scheme_decode(enum scheme_encoding encoding, size_t size, struct slice text,
+    struct strbuf *out, struct reason *why)
 {
-	bool is_digest = scheme->verify == verify_digest || scheme->verify == verify_salted;
-	unsigned char unused[DIGEST_MAX_SIZE];
-
-	if (slice_caseeq_str(encoding, "HEX"))
-		return hex_decode(out, data);
-	if (slice_caseeq_str(encoding, "B64") || slice_caseeq_str(encoding, "BASE64"))
-		return base64_decode(out, data);
-	if (encoding.len)
+	if (encoding == SCHEME_HEX && !hex_decode(out, text)) {
+		reason_set(why, "4.7.0", "Input isn't valid HEX encoded data");
 		return false;
-	if (is_digest && scheme->verify == verify_digest &&
-	    data.len == 2 * digest_bytes(scheme->detail, SLICE_NULL, unused))
-		return hex_decode(out, data);
-	if (is_digest)
-		return base64_decode(out, data);
-	strbuf_addslice(out, data);
-	return !out->overflow;
+	}
+	/* Blanks at the end come from tools that wrap. */
+	if (encoding == SCHEME_BASE64 && !base64_decode(out, slice_trim(text, " \t\r\n"))) {
+		reason_set(why, "4.7.0", "Input isn't valid base64 encoded data");
+		return false;
+	}
+	if (encoding == SCHEME_TEXT)
+		strbuf_addslice(out, text);
+	if (out->overflow || (size && out->len != size)) {
+		reason_set(
+		    why, "4.7.0", "Input length isn't valid (%zu instead of %zu)", out->len, size);
+		return false;
+	}
+	return true;
 }
 
-enum password_result password_verify(
-    const char *stored, const char *default_scheme, struct slice password, struct reason *why)
-{
-	struct slice data = slice_of(stored), name = slice_of(default_scheme),
-		     encoding = SLICE_NULL;
-	struct strbuf decoded = STRBUF_INIT(DATA_MAX);
+/* What is stored, in its parts. */
+struct stored {
 	const struct scheme *scheme;
-	enum password_result result;
-	ptrdiff_t close = *stored == '{' ? slice_find(data, '}') : -1, dot;
+	enum scheme_encoding encoding;
+	struct slice data;
+};
 
+/* "$1$salt$hash" alone is MD5's whatever the default is; what follows it does not count. */
+static bool is_bare_md5_crypt(struct slice text, struct slice *hash)
+{
+	ptrdiff_t salt_end = slice_find(slice_from(text, 3), '$'), end;
+
+	if (!slice_starts(text, "$1$") || salt_end < 0)
+		return false;
+	end = slice_find(slice_from(text, 3 + (size_t)salt_end + 1), '$');
+	*hash = end < 0 ? text : slice_first(text, 3 + (size_t)salt_end + 1 + (size_t)end);
+	return true;
+}
+
+static bool split(
+    struct stored *out, const char *stored, const char *default_scheme, struct reason *why)
+{
+	struct slice text = slice_of(stored), name = slice_of(default_scheme);
+	ptrdiff_t close = slice_starts(text, "{") ? slice_find(text, '}') : -1;
+	bool is_explicit;
+
+	out->data = text;
 	if (close > 0) {
-		name = slice_first(slice_from(data, 1), (size_t)close - 1);
-		data = slice_from(data, (size_t)close + 1);
+		name = slice_first(slice_from(text, 1), (size_t)close - 1);
+		out->data = slice_from(text, (size_t)close + 1);
+	} else if (is_bare_md5_crypt(text, &out->data)) {
+		name = SLICE_LIT("MD5-CRYPT");
 	}
-	dot = slice_find(name, '.');
-	if (dot >= 0) {
-		encoding = slice_from(name, (size_t)dot + 1);
-		name = slice_first(name, (size_t)dot);
-	}
-	scheme = find_scheme(name);
-	if (!scheme) {
+	out->scheme = find_scheme(name, &out->encoding, &is_explicit);
+	if (!out->scheme) {
 		reason_set(why, "4.7.0", "Unknown scheme %.*s", SLICE_ARG(slice_first(name, 64)));
-		return PASSWORD_UNKNOWN_SCHEME;
+		return false;
 	}
-	if (!decode_data(scheme, encoding, data, &decoded))
-		result = unusable(why, "password data is not encoded as its scheme says");
+	if (is_explicit || !out->scheme->size)
+		return true;
+	/* The length tells. */
+	if (out->data.len == 2 * out->scheme->size)
+		out->encoding = SCHEME_HEX;
 	else
-		result = scheme->verify(scheme, strbuf_slice(&decoded), password, why);
-	secret_clear(decoded.alloc ? decoded.ptr : NULL, decoded.alloc);
-	strbuf_release(&decoded);
+		out->encoding = SCHEME_BASE64;
+	return true;
+}
+
+/* --- what is offered --- */
+
+static bool is_same(const struct scheme *a, const struct scheme *b)
+{
+	if (a->make != b->make || a->verify != b->verify)
+		return false;
+	return !a->detail || !b->detail ? a->detail == b->detail : !strcmp(a->detail, b->detail);
+}
+
+static void release_secret(struct strbuf *buf)
+{
+	secret_clear(buf->alloc ? buf->ptr : NULL, buf->alloc);
+	strbuf_release(buf);
+}
+
+/* Schemes that can be made in one way only. */
+static enum password_result verify_again(const struct scheme_use *use, struct slice data)
+{
+	struct strbuf want = STRBUF_INIT(DATA_MAX);
+	enum password_result result = PASSWORD_UNUSABLE;
+
+	if (use->scheme->make == scheme_make_text)
+		return scheme_compare(use->password, data);
+	if (use->scheme->make(use, &want))
+		result = scheme_compare(strbuf_slice(&want), data);
+	release_secret(&want);
 	return result;
 }
 
-bool password_make(const char *name, struct slice password, unsigned long rounds,
+enum password_result password_verify(const char *stored, const char *default_scheme,
+    const char *user, struct slice password, struct reason *why)
+{
+	struct strbuf data = STRBUF_INIT(DATA_MAX);
+	struct stored parts;
+	struct scheme_use use = { .user = user, .password = password, .why = why };
+	enum password_result result;
+
+	if (!split(&parts, stored, default_scheme, why))
+		return PASSWORD_UNKNOWN_SCHEME;
+	use.scheme = parts.scheme;
+	if (!scheme_decode(parts.encoding, parts.scheme->size, parts.data, &data, why))
+		result = PASSWORD_UNUSABLE;
+	else if (parts.scheme->verify)
+		result = parts.scheme->verify(&use, strbuf_slice(&data));
+	else
+		result = verify_again(&use, strbuf_slice(&data));
+	release_secret(&data);
+	return result;
+}
+
+bool password_make(const char *name, const char *user, struct slice password, unsigned long rounds,
     struct strbuf *out, struct reason *why)
 {
-	const struct scheme *scheme = find_scheme(slice_of(name));
+	struct strbuf data = STRBUF_INIT(DATA_MAX);
+	enum scheme_encoding encoding;
+	bool is_explicit, good;
+	const struct scheme *scheme = find_scheme(slice_of(name), &encoding, &is_explicit);
+	const struct scheme_use use = { scheme, user, password, rounds, why };
 
 	if (!scheme) {
 		reason_set(why, "5.7.0", "Unknown scheme: %s", name);
 		return false;
 	}
-	strbuf_addf(out, "{%s}", scheme->name);
-	return scheme->make(scheme, password, rounds, out, why);
+	good = scheme->make(&use, &data);
+	strbuf_addf(out, "{%s%s}", scheme->name, is_explicit ? strchr(name, '.') : "");
+	if (good && encoding == SCHEME_HEX)
+		hex_encode(out, strbuf_slice(&data));
+	else if (good && encoding == SCHEME_BASE64)
+		base64_encode(out, strbuf_slice(&data));
+	else if (good)
+		strbuf_addslice(out, strbuf_slice(&data));
+	release_secret(&data);
+	return good;
+}
+
+bool password_scheme_is_slow(const char *stored, const char *default_scheme)
+{
+	struct stored parts;
+	struct reason unused;
+
+	/* Encoded twice, only decoding would tell. */
+	return split(&parts, stored, default_scheme, &unused) && parts.scheme->is_slow &&
+	       (parts.encoding != parts.scheme->encoding || parts.scheme->is_slow(parts.data));
+}
+
+enum password_result password_secret(const char *stored, const char *default_scheme,
+    const char *wanted, const char *user, struct strbuf *out, struct reason *why)
+{
+	enum scheme_encoding encoding;
+	bool is_explicit;
+	const struct scheme *target = find_scheme(slice_of(wanted), &encoding, &is_explicit);
+	struct strbuf data = STRBUF_INIT(DATA_MAX);
+	struct stored parts;
+	enum password_result result = PASSWORD_UNUSABLE;
+
+	ASSERT(target);
+	if (!split(&parts, stored, default_scheme, why))
+		return PASSWORD_UNKNOWN_SCHEME;
+	if (!scheme_decode(parts.encoding, parts.scheme->size, parts.data, &data, why))
+		goto release;
+	if (is_same(parts.scheme, target)) {
+		strbuf_addslice(out, strbuf_slice(&data));
+		result = PASSWORD_MATCH;
+	} else if (parts.scheme->make == scheme_make_text && !parts.scheme->verify) {
+		const struct scheme_use use = { target, user, strbuf_slice(&data), 0, why };
+
+		if (target->make(&use, out))
+			result = PASSWORD_MATCH;
+	} else {
+		reason_set(why, "4.7.0", "Requested %s scheme, but we have only %s", target->name,
+		    parts.scheme->name);
+	}
+release:
+	release_secret(&data);
+	return result;
 }

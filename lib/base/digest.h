@@ -21,6 +21,17 @@ void digest_update(struct digest *d, struct slice in);
 size_t digest_final(struct digest *d, unsigned char out[DIGEST_MAX_SIZE]);
 void digest_free(struct digest *d);
 
+/* HMAC (RFC 2104) and PBKDF2 (RFC 8018 5.2) over it; 0 or false if NAME is unknown. */
+size_t digest_hmac(
+    const char *name, struct slice key, struct slice in, unsigned char out[DIGEST_MAX_SIZE]);
+bool digest_pbkdf2(const char *name, struct slice password, struct slice salt, unsigned rounds,
+    unsigned char *out, size_t out_len);
+
+/* RFC 1320, for passwords of old: the default provider of libcrypto has it no more. */
+void digest_md4(struct slice in, unsigned char out[16]);
+/* MD5's four words after one block, each little-endian: half of a prepared HMAC-MD5. */
+void digest_md5_state(const unsigned char block[64], unsigned char out[16]);
+
 /* CRC-32C (RFC 3720 12.1); start with 0 and pass the result of the block before. */
 uint32_t crc32c(uint32_t crc, struct slice in);
 
