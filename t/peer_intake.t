@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 import instance                                       # noqa: E402
 import peer_postfix                                   # noqa: E402
 import tap                                            # noqa: E402
+from whereabouts import records                       # noqa: E402
 
 COMMON = {
     "compatibility_level": "3.6", "myhostname": "mail.example.com", "mydomain": "example.com",
@@ -28,23 +29,6 @@ COMMON = {
     "enable_long_queue_ids": "no", "smtpd_tls_security_level": "none",
 }
 DATE = r"\w{3}, [ \d]\d \w{3} \d{4} \d\d:\d\d:\d\d [-+]\d{4} \(\w+\)"
-
-
-def records(data):
-    """The records of a queue file, as (type, data)."""
-    found, at = [], 0
-    while at < len(data):
-        kind, length, shift = chr(data[at]), 0, 0
-        at += 1
-        while True:
-            length |= (data[at] & 0x7f) << shift
-            shift += 7
-            at += 1
-            if not data[at - 1] & 0x80:
-                break
-        found.append((kind, data[at:at + length].decode("latin-1")))
-        at += length
-    return found
 
 
 def same(text, ident):
@@ -85,7 +69,7 @@ def parts(data, ident):
     envelope, recipients, content, extracted = [], [], [], []
     where = envelope
     for kind, text in records(data):
-        text = same(text, ident)
+        kind, text = kind.decode("latin-1"), same(text.decode("latin-1"), ident)
         kind = "R" if kind == "D" else kind
         if kind == "M":
             where = content

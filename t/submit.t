@@ -14,6 +14,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import instance  # noqa: E402
 import tap  # noqa: E402
+from whereabouts import records  # noqa: E402
 
 
 def record(kind, data=b""):
@@ -23,23 +24,6 @@ def record(kind, data=b""):
         length >>= 7
         if not length:
             return kind.encode() + head + data
-
-
-def records(data):
-    """The records of a file, as (type, data)."""
-    found, at = [], 0
-    while at < len(data):
-        kind, length, shift = chr(data[at]), 0, 0
-        at += 1
-        while True:
-            length |= (data[at] & 0x7f) << shift
-            shift += 7
-            at += 1
-            if not data[at - 1] & 0x80:
-                break
-        found.append((kind, data[at:at + length]))
-        at += length
-    return found
 
 
 ENVELOPE = record("S", b"alice@example.test") + record("R", b"bob@example.test")
@@ -169,7 +153,7 @@ def test_named_options(mail):
         tap.equal((done.returncode, done.stderr), (0, ""), f"-O {' '.join(options)}")
         path = mail.path("spool/maildrop", maildrop(mail)[0])
         with open(path, "rb") as f:
-            sizes = [data.split()[-1] for kind, data in records(f.read()) if kind == "C"]
+            sizes = [data.split()[-1] for kind, data in records(f.read()) if kind == b"C"]
         tap.equal(sizes, [number] if number else [], "in the submission")
         os.unlink(path)
     mail.start()
@@ -354,10 +338,10 @@ def test_down(mail):
     path = mail.path("spool/maildrop", names[0])
     tap.equal(oct(os.stat(path).st_mode & 0o777), "0o744", "its mode says that it is complete")
     with open(path, "rb") as f:
-        found = records(f.read())
-    for want in (("n", b"12"), ("i", b"env-1"), ("A", b"ret_flags=2"), ("A", b"encoding=8bit")):
-        tap.ok(want in found, f"record {want[0]} {want[1].decode()}", found)
-    tap.equal([k for k, _ in found][-2:], ["X", "E"], "and it ends with X and E")
+        found = list(records(f.read()))
+    for want in ((b"n", b"12"), (b"i", b"env-1"), (b"A", b"ret_flags=2"), (b"A", b"encoding=8bit")):
+        tap.ok(want in found, f"record {want[0].decode()} {want[1].decode()}", found)
+    tap.equal([k for k, _ in found][-2:], [b"X", b"E"], "and it ends with X and E")
     mail.start()
     got = by_subject(mail, "bob", "waits")
     tap.ok(b"\n\nx\n" in got, "it is delivered when the suite runs")
