@@ -13,6 +13,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import instance  # noqa: E402
 import peer_postfix  # noqa: E402
+import side_by_side  # noqa: E402
 import tap  # noqa: E402
 from smtp_dialogue import Dialogue  # noqa: E402
 
@@ -86,38 +87,27 @@ def talk(port, steps):
                     pass
 
 
-def log_of(side):
-    if isinstance(side, peer_postfix.PeerPostfix):
-        return side.path("mail.log")
-    return side.path("log/mail.log")
-
-
-def text_of(side):
-    with open(log_of(side), encoding="utf-8", errors="replace") as f:
-        return f.read()
-
-
-def run_all(side, port):
+def run_all(side):
     for name, steps in SESSIONS.items():
-        skip = len(text_of(side))
-        talk(port, steps)
-        instance.wait_until(lambda n=skip: "disconnect from" in text_of(side)[n:], f"end of {name}")
+        skip = len(side.postfix_log())
+        talk(side.smtp_port, steps)
+        instance.wait_until(lambda n=skip: "disconnect from" in side.postfix_log()[n:], f"end of {name}")
     for count, pattern in ((3, "status=sent"), (1, "status=deferred"), (2, "removed$")):
-        instance.wait_until(lambda n=count, p=pattern: len(re.findall(p, text_of(side), re.M)) >= n, pattern)
+        instance.wait_until(lambda n=count, p=pattern: len(re.findall(p, side.postfix_log(), re.M)) >= n, pattern)
 
 
 def make_newer(side):
     """What the peer's log would look like if it were as new as we are: 3.10 put an id in front of
     some lines (which fail2ban's filters of that time do not know), 3.9 ends DATA's in another way."""
     text = re.sub(r"(smtpd\[\d+\]: )(lost connection|timeout|too many errors) after (?!DATA)",
-                  r"\1NOQUEUE: \2 after ", text_of(side))
-    with open(log_of(side), "w", encoding="utf-8") as f:
+                  r"\1NOQUEUE: \2 after ", side.postfix_log())
+    with open(side.mail_log, "w", encoding="utf-8") as f:
         f.write(text)
 
 
 def report(side):
     """pflogsumm's words without what is measured: bytes, times, hours."""
-    done = subprocess.run(["pflogsumm", "--problems_first", "--verbose_msg_detail", log_of(side)], text=True,
+    done = subprocess.run(["pflogsumm", "--problems_first", "--verbose_msg_detail", side.mail_log], text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
     tap.equal(done.stderr, "", "pflogsumm has no complaint")
     text = re.sub(r"Per-Hour Traffic Summary.*?\n\n", "", done.stdout, flags=re.S)
@@ -135,10 +125,10 @@ def report(side):
 def matches(side, filter_name, mode):
     """How often each expression of a filter matches, and which lines did."""
     name = f"{FILTERS}/{filter_name}.conf" + (f"[mode={mode}]" if mode else "")
-    done = subprocess.run(["fail2ban-regex", "--print-all-matched", log_of(side), name], text=True,
+    done = subprocess.run(["fail2ban-regex", "--print-all-matched", side.mail_log, name], text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
     found = re.search(r"Matched line\(s\):\n(.*?)\n`-", done.stdout, re.S)
-    lines = re.findall(r"postfix/smtpd\[\d+\]: (.*)", found.group(1)) if found else []
+    lines = peer_postfix.smtpd_lines(found.group(1)) if found else []
     return sorted(re.sub(r"^[0-9A-F]{10,14}: ", "ID: ", line) for line in lines)
 
 
@@ -163,10 +153,9 @@ with instance.Instance(main=MAIN) as the_mail:
     os.chmod(the_mail.path("spool/private/auth"), 0o666)
     with peer_postfix.PeerPostfix({**MAIN, "smtpd_sasl_path": the_mail.path("spool/private/auth")}) as the_peer:
         # The looks whether a port is open are sessions, too: both logs begin after them.
-        for side, port in ((the_mail, the_mail.smtp_port), (the_peer, the_peer.port)):
-            talk(port, ["HELP-US"])
-            instance.wait_until(lambda s=side: "unknown=0/1" in text_of(s), "a session's end")
-            open(log_of(side), "w", encoding="ascii").close()
-            run_all(side, port)
+        for side in (the_mail, the_peer):
+            side_by_side.settle(side)
+            open(side.mail_log, "w", encoding="ascii").close()
+            run_all(side)
         make_newer(the_peer)
         tap.run(test_pflogsumm, test_fail2ban)

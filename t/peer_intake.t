@@ -172,7 +172,7 @@ def compare(name, main, messages, files=None):
     with open(ours.path("etc/postfix/main.cf"), "a", encoding="latin-1") as f:
         f.writelines(f"{k} = {v}\n" for k, v in values.items())
     with peer, ours:
-        sides = [Side("Postfix", peer, peer.port), Side("ours", ours, ours.smtp_port)]
+        sides = [Side("Postfix", peer, peer.smtp_port), Side("ours", ours, ours.smtp_port)]
         for side in sides:
             side.logged = len(side.server.log())
         for label, message in messages:

@@ -118,14 +118,6 @@ def main_cf(directory):
             "smtpd_tls_key_file": f"{directory}/key.pem", "smtpd_sasl_path": f"{directory}/auth"}
 
 
-def log_of(side):
-    """The log of the Postfix half alone."""
-    if isinstance(side, peer_postfix.PeerPostfix):
-        return side.log()
-    with open(side.path("log/mail.log"), encoding="utf-8", errors="replace") as f:
-        return f.read()
-
-
 def run(sequences):
     """Replies, lines by client, and number of connections: of ours, and of the peer."""
     with tempfile.TemporaryDirectory(dir=peer_postfix.ROOT + "/tmp", prefix="postcote-t-") as made:
@@ -133,12 +125,12 @@ def run(sequences):
         os.chmod(made, 0o777)  # both ask the same server there
         with instance.Instance(main=main_cf(made), dovecot=AUTH % made) as ours, \
              peer_postfix.PeerPostfix(main_cf(made.removeprefix(peer_postfix.ROOT))) as peer:
-            answers, counts = pairs.talk_all((ours.smtp_port, peer.port), sequences, different)
+            answers, counts = pairs.talk_all((ours.smtp_port, peer.smtp_port), sequences, different)
             logs = []
             for side, count in zip((ours, peer), counts):
-                instance.wait_until(lambda s=side, n=count: len(ENDS.findall(log_of(s))) >= n,
+                instance.wait_until(lambda s=side, n=count: len(ENDS.findall(s.postfix_log())) >= n,
                                     "the connections' ends")
-                logs.append(pairs.logged(log_of(side)))
+                logs.append(pairs.logged(side.postfix_log()))
     return answers, logs, counts
 
 

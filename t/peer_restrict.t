@@ -261,10 +261,7 @@ DIFFERENT = {
 
 def neutral(text):
     """Without what is another one each time."""
-    text = re.sub(r"queued as \w+", "queued as ID", text)
-    text = re.sub(r"\b[0-9A-F]{9,}(?=:)", "ID", text)
-    text = re.sub(r"127\.0\.0\.1\]:\d+", "127.0.0.1]:PORT", text)
-    return text
+    return re.sub(r"127\.0\.0\.1\]:\d+", "127.0.0.1]:PORT", peer_postfix.neutral(text))
 
 
 def talk(port, steps):
@@ -278,23 +275,17 @@ def talk(port, steps):
     return [re.sub(r"(?s)(EHLO.*?-> 250)-.*", r"\1", r) for r in replies]
 
 
-def log_of(side):
-    if isinstance(side, peer_postfix.PeerPostfix):
-        return side.log()
-    with open(side.path("log/mail.log"), encoding="utf-8", errors="replace") as f:
-        return f.read()
-
-
 def lines_of(side, skip):
-    instance.wait_until(lambda: "disconnect from" in log_of(side)[skip:], "disconnect")
+    instance.wait_until(lambda: "disconnect from" in side.postfix_log()[skip:], "disconnect")
     skipped = OLD_REJECT if peer_postfix.version() < (3, 11) else "()(?!)"
-    lines = [re.sub(skipped, r"\1", neutral(m.group(1))) for m in re.finditer(r"postfix/smtpd\[\d+\]: (.*)", log_of(side)[skip:])]
+    lines = [re.sub(skipped, r"\1", neutral(line))
+             for line in peer_postfix.smtpd_lines(side.postfix_log()[skip:])]
     return [line for line in lines if not re.match(
         r"(dis)?connect from|setting up|initializing|warning: dict|(NOQUEUE: )?lost connection", line)]
 
 
 def run(side, port, steps):
-    skip = len(log_of(side))
+    skip = len(side.postfix_log())
     replies = talk(port, steps)
     return replies + lines_of(side, skip)
 

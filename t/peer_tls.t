@@ -19,6 +19,7 @@ sys.path.insert(0, os.path.join(TREE, "t", "lib"))
 
 import instance  # noqa: E402
 import peer_postfix  # noqa: E402
+import side_by_side  # noqa: E402
 import small_ca  # noqa: E402
 import tap  # noqa: E402
 from smtp_dialogue import Dialogue  # noqa: E402
@@ -64,20 +65,8 @@ def neutral(text):
 UNSIGNED = re.compile(r"\s(server|client)-signature (RSA-PSS|ECDSA) \([^)]*\)(?! \1-digest)")
 
 
-def log_of(side):
-    if isinstance(side, peer_postfix.PeerPostfix):
-        return side.log()
-    with open(side.path("log/mail.log"), encoding="utf-8", errors="replace") as f:
-        return f.read()
-
-
-def port_of(side):
-    return side.port if isinstance(side, peer_postfix.PeerPostfix) else side.smtp_port
-
-
 def lines_of(log):
-    lines = [neutral(m.group(1)) for m in re.finditer(r"postfix/smtpd\[\d+\]: (.*)", log)]
-    return [UNSIGNED.sub("", line) for line in lines
+    return [UNSIGNED.sub("", line) for line in map(neutral, peer_postfix.smtpd_lines(log))
             if not line.startswith(("connect from", "initializing"))]
 
 
@@ -96,10 +85,10 @@ def received(side):
 
 def session(side, options, steps, wrapped):
     """Replies, log lines and Received headers of a session of openssl s_client."""
-    skip = len(log_of(side))
+    skip = len(side.postfix_log())
     start = [] if wrapped else ["-starttls", "smtp"]
     client = subprocess.Popen(
-        ["openssl", "s_client", "-connect", f"127.0.0.1:{port_of(side)}", *start, "-quiet",
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{side.smtp_port}", *start, "-quiet",
          *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     replies = []
     for step in (["GREETING"] if wrapped else []) + steps:
@@ -121,13 +110,13 @@ def session(side, options, steps, wrapped):
         pass
     client.stdout.close()
     client.wait()
-    instance.wait_until(lambda: "disconnect from" in log_of(side)[skip:], "disconnect")
+    instance.wait_until(lambda: "disconnect from" in side.postfix_log()[skip:], "disconnect")
     if any("queued as" in r for r in replies):
-        instance.wait_until(lambda: "removed" in log_of(side)[skip:], "delivery")
+        instance.wait_until(lambda: "removed" in side.postfix_log()[skip:], "delivery")
     while replies and not replies[-1]:  # that the server has closed shows sooner or later
         replies.pop()
     replies = [re.sub("^250-8BITMIME|^250 CHUNKING", "250 8BITMIME", r) for r in replies]
-    return replies, lines_of(log_of(side)[skip:]), received(side)
+    return replies, lines_of(side.postfix_log()[skip:]), received(side)
 
 
 def compare(name, ours, peer, options, steps=None, wrapped=False):
@@ -141,14 +130,14 @@ def raw(name, ours, peer, steps):
     """Without TLS: each step is sent, its reply read."""
     results = []
     for side in (ours, peer):
-        skip = len(log_of(side))
-        with Dialogue(port_of(side)) as d:
+        skip = len(side.postfix_log())
+        with Dialogue(side.smtp_port) as d:
             replies = []
             for step in steps:
                 replies.append([r for r in d.ask(step).split("\n")
                                 if not re.match(r"250[- ](ETRN|DSN|SMTPUTF8|CHUNKING|8BITMIME)", r)])
-        instance.wait_until(lambda s=side, n=skip: "disconnect from" in log_of(s)[n:], "disconnect")
-        results.append((replies, lines_of(log_of(side)[skip:])))
+        instance.wait_until(lambda s=side, n=skip: "disconnect from" in s.postfix_log()[n:], "disconnect")
+        results.append((replies, lines_of(side.postfix_log()[skip:])))
     tap.equal(results[0][0], results[1][0], f"{name}: replies")
     tap.equal(results[0][1], results[1][1], f"{name}: log")
 
@@ -179,12 +168,12 @@ def client_certs(ours, peer):
         file = os.path.join(DIR, "session")
         compare(f"TLS {version}: a new session", ours, peer, VERSIONS[version] + cert("good"))
         for side in (ours, peer):
-            session(side, VERSIONS[version] + cert("good") + ["-sess_out", file + str(port_of(side))],
+            session(side, VERSIONS[version] + cert("good") + ["-sess_out", file + str(side.smtp_port)],
                     MAIL, False)
         resumed = []
         for side in (ours, peer):
             resumed.append(session(side, VERSIONS[version] + cert("good") +
-                                   ["-sess_in", file + str(port_of(side))], MAIL, False))
+                                   ["-sess_in", file + str(side.smtp_port)], MAIL, False))
         tap.equal(resumed[0][1:], resumed[1][1:], f"TLS {version}: a resumed session")
 
 
@@ -204,13 +193,13 @@ def failures(ours, peer):
                        ("half a record", b"\x16\x03\x01\x00"), ("an old hello", b"\x80\x2e\x01" + b"\0" * 60)):
         results = []
         for side in (ours, peer):
-            skip = len(log_of(side))
-            with Dialogue(port_of(side)) as d:
+            skip = len(side.postfix_log())
+            with Dialogue(side.smtp_port) as d:
                 d.ask("EHLO x")
                 d.ask("STARTTLS")
                 d.send(data)
-            instance.wait_until(lambda s=side, n=skip: "disconnect from" in log_of(s)[n:], "disconnect")
-            results.append(lines_of(log_of(side)[skip:]))
+            instance.wait_until(lambda s=side, n=skip: "disconnect from" in s.postfix_log()[n:], "disconnect")
+            results.append(lines_of(side.postfix_log()[skip:]))
         tap.equal(*results, f"failure: {name}")
     compare("no common version", ours, peer, ["-tls1_2", "-cipher", "AES128-SHA"])
 
@@ -220,14 +209,11 @@ def both(test, master="", steps=None, **more):
     values = main_cf(**more)
     with peer_postfix.PeerPostfix(values) as peer, \
             instance.Instance(main={k: v for k, v in values.items() if k != "maillog_file"}) as ours:
-        for side in (ours, peer):  # the looks whether a port is open are sessions, too
-            skip = len(log_of(side))
+        for side in (ours, peer):
             if more.get("smtpd_tls_wrappermode") == "yes":
-                instance.wait_until(lambda s=side: "disconnect from" in log_of(s), "a session's end")
-                continue
-            with Dialogue(port_of(side)) as d:
-                d.ask("HELP-US")
-            instance.wait_until(lambda s=side, n=skip: "unknown=0/1" in log_of(s)[n:], "a session's end")
+                instance.wait_until(lambda s=side: "disconnect from" in s.postfix_log(), "a session's end")
+            else:
+                side_by_side.settle(side)
         test(ours, peer)
 
 

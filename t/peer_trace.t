@@ -59,7 +59,7 @@ def count(side, name):
 
 def run(side, sendmail, config, case):
     args, alice, bob = CASES[case]
-    skip = len(side_by_side.log_of(side))
+    skip = len(side.postfix_log())
     done = subprocess.run([sendmail, *args], input="Subject: s\n\nx\n", text=True, timeout=60,
                           env=dict(os.environ, MAIL_CONFIG=config), stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE)
@@ -69,7 +69,7 @@ def run(side, sendmail, config, case):
     going = alice + (done.returncode == 0 and case != "report of a delay")
 
     def ended():
-        log = side_by_side.log_of(side)[skip:]
+        log = side.postfix_log()[skip:]
         return log.count("removed\n") >= going and (log or "nothing")
     log = wait_until(ended, f"{case}: removed")
     lines = re.findall(r"(to=<.*?>), .*(relay=\w+), .*(dsn=.*)", log)

@@ -110,6 +110,7 @@ class Instance:
         self.dir = tempfile.mkdtemp(prefix=prefix)
         os.chmod(self.dir, 0o755)
         self.user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self.mail_log = self.path("log/mail.log")
         ports = free_ports(4)
         self.smtp_port, self.submission_port, self.pop3_port, self.pop3s_port = ports
         subprocess.run([os.path.join(SRCDIR, "etc/private/make-config"), self.dir, self.user]
@@ -231,6 +232,11 @@ class Instance:
                 os.kill(pid, signal.SIGKILL)
             except OSError:
                 pass
+
+    def postfix_log(self):
+        """The log of the Postfix half alone."""
+        with open(self.mail_log, encoding="utf-8", errors="replace") as f:
+            return f.read()
 
     def log(self):
         """All log lines of both masters."""

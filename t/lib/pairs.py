@@ -14,6 +14,8 @@ import re
 import socket
 import ssl
 
+import peer_postfix
+
 TIMEOUT_S = 60
 HOPS = b"Received: x\r\n" * 6
 TOO_BIG = b"0123456789abcdef0123456789abcdef\r\n" * 160  # 5,440 bytes
@@ -253,8 +255,7 @@ def talk_all(ports, chains, alone, workers=6):
 
 def neutral(text):
     """Without what is another one each time."""
-    text = re.sub(r"queued as \w+", "queued as ID", text)
-    text = re.sub(r"\b[0-9A-F]{9,}(?=:)", "ID", text)
+    text = peer_postfix.neutral(text)
     text = re.sub(r"(TLS connection established from .*? TLSv1\S+) .*", r"\1", text)
     text = text.replace("250-CHUNKING\n250 REQUIRETLS", "250 CHUNKING")  # in TLS, since 3.11
     text = re.sub(r"unknown\[127[0-9.]+\]", "CLIENT", text)
@@ -264,8 +265,7 @@ def neutral(text):
 def logged(log):
     """{client's address: its lines}; "": lines of nobody's."""
     lines, owner = {}, {}
-    for m in re.finditer(r"postfix/smtpd\[\d+\]: (.*)", log):
-        text = m.group(1)
+    for text in peer_postfix.smtpd_lines(log):
         queue_id = re.match(r"(?:warning: )?([0-9A-F]{6,}): ", text)
         client = re.search(r"unknown\[(127\.[0-9.]+)\]", text)
         if client and queue_id:

@@ -6,6 +6,7 @@ the root of another release (made by debootstrap --include=postfix) whose Postfi
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -42,6 +43,17 @@ def _inside(argv):
     return ["chroot", ROOT, *argv] if ROOT else argv
 
 
+def neutral(text):
+    """A log line or a reply without the ids in it, which are others each time."""
+    text = re.sub(r"queued as \w+", "queued as ID", text)
+    return re.sub(r"\b[0-9A-F]{9,}(?=:)", "ID", text)
+
+
+def smtpd_lines(log):
+    """What smtpd wrote there."""
+    return re.findall(r"postfix/smtpd\[\d+\]: (.*)", log)
+
+
 class PeerPostfix:
     """Configured by MAIN, a dictionary of main.cf parameters.  path() is how we see its files, own()
     how it does."""
@@ -49,8 +61,9 @@ class PeerPostfix:
     def __init__(self, main):
         self.dir = tempfile.mkdtemp(prefix="postcote-peer-", dir=ROOT + "/tmp" if ROOT else None)
         os.chmod(self.dir, 0o755)
-        self.port = instance.free_ports(1)[0]
+        self.smtp_port = instance.free_ports(1)[0]
         self.maildirs = self.path("mail")
+        self.mail_log = self.path("mail.log")
         for name in ("etc", "spool", "data", "mail"):
             os.mkdir(self.path(name))
         for name in ("data", "mail"):
@@ -70,7 +83,7 @@ class PeerPostfix:
         with open(self.path("etc/main.cf"), "w", encoding="ascii") as f:
             f.writelines(f"{name} = {value}\n" for name, value in values.items())
         with open(self.path("etc/master.cf"), "w", encoding="ascii") as f:
-            f.write(f"127.0.0.1:{self.port} inet n - n - - smtpd\n"
+            f.write(f"127.0.0.1:{self.smtp_port} inet n - n - - smtpd\n"
                     "cleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\n"
                     "rewrite unix - - n - - trivial-rewrite\nbounce unix - - n - 0 bounce\n"
                     "defer unix - - n - 0 bounce\ntrace unix - - n - 0 bounce\n"
@@ -96,7 +109,7 @@ class PeerPostfix:
         try:
             if done.returncode != 0:
                 raise RuntimeError(f"postfix start: {done.stdout}")
-            instance.wait_until(lambda: instance._listens(self.port), "the peer's port")
+            instance.wait_until(lambda: instance._listens(self.smtp_port), "the peer's port")
         except BaseException:
             self.__exit__()
             raise
@@ -108,7 +121,9 @@ class PeerPostfix:
 
     def log(self):
         try:
-            with open(self.path("mail.log"), encoding="utf-8", errors="replace") as f:
+            with open(self.mail_log, encoding="utf-8", errors="replace") as f:
                 return f.read()
         except FileNotFoundError:
             return ""
+
+    postfix_log = log
