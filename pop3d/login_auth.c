@@ -80,11 +80,15 @@ bool login_has_mechanism(struct login *l, const char *name)
 static void write_login(
     struct msg_out *m, const struct login *l, const struct auth_request *r, struct slice input)
 {
+	char address[NET_ADDR_TEXT];
+
 	msg_begin(m, POP3_LOGIN);
 	msg_add_u64(m, POP3_CLIENT_PID, auth_request_client_pid(r));
 	msg_add_u64(m, POP3_AUTH_ID, auth_request_id(r));
 	msg_add_str(m, POP3_COOKIE, auth_request_cookie(r));
 	msg_add_str(m, POP3_SESSION, l->session_id);
+	msg_add_str(m, POP3_RIP, net_addr_text(&l->session.peer, address));
+	msg_add_str(m, POP3_LIP, net_addr_text(&l->session.local, address));
 	if (input.len > 0)
 		msg_add(m, POP3_INPUT, input);
 }

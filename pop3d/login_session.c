@@ -19,7 +19,7 @@ static handler cmd_auth, cmd_capa, cmd_pass, cmd_quit, cmd_stls, cmd_user;
 static const struct command {
 	const char *verb;
 	handler *run;
-	bool long_line; /* a line may be LOGIN_LINE_MAX long, not POP3_LINE_MAX */
+	bool long_line; /* a line may be LOGIN_LINE_MAX long, not POP3_LOGIN_LINE_MAX */
 	const char *rfc;
 } commands[] = {
 	{ "AUTH", cmd_auth, true, "RFC 5034 4" },
@@ -282,7 +282,7 @@ static bool serve_line(struct login *l)
 		return false;
 	pop3_split(line, &verb, &args);
 	command = find_command(verb);
-	if (command == NULL || (line.len > POP3_LINE_MAX && !command->long_line) ||
+	if (command == NULL || (line.len > POP3_LOGIN_LINE_MAX && !command->long_line) ||
 	    slice_has_nul(line))
 		return bad_command(l);
 	return command->run(l, args);
@@ -342,7 +342,7 @@ static enum session_next serve(struct session *session, enum session_wake why)
 	if (why == SESSION_EXPIRED)
 		return say_goodbye(l, "Inactivity", "Disconnected for inactivity.");
 	if (why == SESSION_DRAINING)
-		return say_goodbye(l, "Shutting down", "Server shutting down.");
+		return say_goodbye(l, "Shutting down", "Shutting down");
 	return serve_commands(l);
 }
 

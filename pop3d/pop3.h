@@ -38,21 +38,26 @@ struct pop3 {
 	struct session session; /* first */
 	struct arena arena;
 	const char *user;
-	char *log_name;	    /* "pop3(user)<pid><session>" */
+	const char *log_name; /* mail_log_prefix: "pop3(user)<pid><session>" */
+	char session_id[64];
+	char rip[NET_ADDR_TEXT], lip[NET_ADDR_TEXT];
 	struct slice input; /* what came with the login and was not read yet */
 	struct strbuf line; /* one that began there */
 	struct store_box *box;
 	struct pop3_message *messages;
 	size_t count;
-	uint64_t total;	  /* virtual size at login */
-	size_t last_seen; /* message number, for LAST */
+	const char **uidls;    /* by index in the box; NULL: not made */
+	unsigned deleted_flag; /* the keyword of pop3_deleted_flag in this mailbox; 0: none yet */
+	uint64_t total;	       /* virtual size at login */
+	size_t last_seen;      /* message number, for LAST */
 	unsigned bad_commands;
 	int64_t idle_since; /* clock_ms */
 	/* for pop3_logout_format */
 	uint64_t top_bytes, retr_bytes, deleted_bytes;
 	unsigned top_count, retr_count;
 	size_t deleted_count;
-	bool quit, expunged;
+	uint64_t bytes_in, bytes_out;
+	bool quit, expunged, listed_uidls;
 	const char *end; /* for the log */
 };
 
@@ -61,6 +66,10 @@ extern const struct session_class pop3_session_class;
 /* pop3_open.c: the location of the user's INBOX; false with a text for the log. */
 bool pop3_location(struct store_location *location, const char *user, const char *home,
     const char *mail, struct reason *why);
+/* "user", "username", "domain"; a NULL slice for other names. */
+struct slice pop3_user_variable(const char *name, const char *user);
+/* What LIST says of the message at INDEX of the box. */
+uint64_t pop3_size(const struct pop3 *p, size_t index);
 /* Opens it, sizes and all; what goes wrong is told to the client and logged. */
 bool pop3_open(struct pop3 *p, const struct store_location *location);
 
@@ -76,8 +85,11 @@ void pop3_mark_seen(struct pop3 *p);
  * bytes sent, without the final dot; 0 when it could not be opened (the client was told). */
 uint64_t pop3_send_message(struct pop3 *p, size_t number, uint64_t lines, const char *reply);
 
-/* pop3_format.c: pop3_uidl_format and pop3_logout_format.  False: bad format. */
-bool pop3_uidl(const struct pop3 *p, size_t number, struct strbuf *out);
-bool pop3_statistics(const struct pop3 *p, struct strbuf *out);
+/* pop3_uidl.c: false when there is none, which is logged. */
+bool pop3_uidl(struct pop3 *p, size_t number, struct strbuf *out);
+
+/* pop3_format.c: pop3_logout_format; mail_log_prefix as a name for log_as, in P's arena. */
+void pop3_statistics(struct pop3 *p, struct strbuf *out);
+const char *pop3_log_name(struct pop3 *p);
 
 #endif

@@ -10,8 +10,9 @@
 
 #include "base/slice.h"
 
-/* Bytes of a command line with its line end (RFC 2449 4 asks for 255). */
-#define POP3_LINE_MAX 512
+/* Bytes of a command line with its line end (RFC 2449 4 asks for 255), as with the peer. */
+#define POP3_LINE_MAX	    2048
+#define POP3_LOGIN_LINE_MAX 1024 /* before login */
 
 /* Takes CRLF or LF off LINE and the verb off its start; ARGS is the rest behind one blank. */
 void pop3_split(struct slice line, struct slice *verb, struct slice *args);

@@ -4,9 +4,12 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "log/log.h"
 #include "pop3d/pop3.h"
 #include "pop3d/pop3_args.h"
+
+#define FLAG_MS (30 * INT64_C(1000))
 
 enum argument {
 	ARG_NONE,	 /* what stands there is not looked at, as with the peer */
@@ -53,7 +56,7 @@ static void reply(struct pop3 *p, const char *text)
 
 static uint64_t size_of(const struct pop3 *p, size_t number)
 {
-	return store_message(p->box, p->messages[number].index)->vsize;
+	return pop3_size(p, p->messages[number].index);
 }
 
 static size_t count_left(const struct pop3 *p, uint64_t *size)
@@ -108,20 +111,29 @@ static bool cmd_uidl(struct pop3 *p, const struct call *call)
 {
 	struct stream *s = p->session.stream;
 	struct strbuf uidl = STRBUF_INIT(1024);
+	size_t end = call->has_number ? call->number + 1 : p->count;
+	bool ok = true;
 
+	p->listed_uidls = true;
 	if (!call->has_number)
 		reply(p, "+OK");
-	for (size_t i = call->has_number ? call->number : 0; i < p->count; i++) {
+	for (size_t i = call->has_number ? call->number : 0; ok && i < end; i++) {
+		if (p->messages[i].deleted)
+			continue;
 		strbuf_reset(&uidl);
-		if (!p->messages[i].deleted && pop3_uidl(p, i, &uidl))
+		ok = pop3_uidl(p, i, &uidl);
+		if (ok)
 			stream_printf(
 			    s, "%s%zu %s\r\n", call->has_number ? "+OK " : "", i + 1, uidl.ptr);
-		if (call->has_number)
-			break;
+	}
+	strbuf_release(&uidl);
+	if (!ok) {
+		/* A list that lacks some would have the client fetch them again. */
+		p->end = "POP3 UIDLs couldn't be listed";
+		return false;
 	}
 	if (!call->has_number)
 		reply(p, ".");
-	strbuf_release(&uidl);
 	return true;
 }
 
@@ -145,8 +157,13 @@ static bool cmd_retr(struct pop3 *p, const struct call *call)
 
 static bool cmd_top(struct pop3 *p, const struct call *call)
 {
-	uint64_t sent = pop3_send_message(p, call->number, call->lines, "+OK\r\n");
+	char head[64] = "+OK\r\n";
+	uint64_t sent;
 
+	if (call->lines == UINT64_MAX)
+		(void)snprintf(head, sizeof(head), "+OK %llu octets\r\n",
+		    (unsigned long long)size_of(p, call->number));
+	sent = pop3_send_message(p, call->number, call->lines, head);
 	if (sent == 0)
 		return true;
 	p->top_count++;
@@ -200,6 +217,19 @@ static bool cmd_quit(struct pop3 *p, const struct call *call)
 	return false;
 }
 
+/* pop3_delete_type: what becomes of a message that was deleted. */
+static bool remove_message(struct pop3 *p, size_t index, struct reason *why)
+{
+	const struct dovecot_settings *set = pop3_settings;
+
+	if (set->pop3_deleted_flag[0] == '\0' || strcmp(set->pop3_delete_type, "expunge") == 0)
+		return store_expunge(p->box, index, why);
+	if (p->deleted_flag == 0 && !store_keyword(p->box, set->pop3_deleted_flag, true,
+					deadline_in(FLAG_MS), &p->deleted_flag, why))
+		return false;
+	return store_change_flags(p->box, index, p->deleted_flag, 0, why);
+}
+
 bool pop3_expunge(struct pop3 *p)
 {
 	struct reason why;
@@ -208,7 +238,7 @@ bool pop3_expunge(struct pop3 *p)
 	for (size_t i = 0; i < p->count; i++) {
 		if (!p->messages[i].deleted)
 			continue;
-		if (store_expunge(p->box, p->messages[i].index, &why)) {
+		if (remove_message(p, p->messages[i].index, &why)) {
 			p->deleted_count++;
 			p->deleted_bytes += size_of(p, i);
 		} else {
@@ -297,7 +327,7 @@ static bool bad_command(struct pop3 *p, struct slice verb)
 	else
 		stream_printf(p->session.stream, "-ERR Unknown command: %.*s\r\n",
 		    (int)(verb.len > 100 ? 100 : verb.len), verb.ptr);
-	if (++p->bad_commands < POP3_MAX_BAD)
+	if (++p->bad_commands <= POP3_MAX_BAD)
 		return true;
 	reply(p, "-ERR Too many bad commands.");
 	p->end = "Too many bad commands.";

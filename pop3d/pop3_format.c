@@ -1,85 +1,170 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Texts made after formats of the configuration. */
+/* Texts made after formats of the configuration: pop3_logout_format and mail_log_prefix. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "pop3d/pop3.h"
 
-struct pair {
-	const char *name; /* as dovecot_var_expand calls the letter */
+/* A variable under its long name, and under what the reader of variables calls its letter. */
+struct variable {
+	const char *letter, *name;
 	char value[64];
-	struct slice text; /* instead of VALUE, if there is one */
 };
 
-struct pairs {
-	struct pair list[10];
+struct variables {
+	struct variable list[16];
 	size_t count;
 };
 
-static struct slice lookup(const char *name, void *arg)
+static struct slice look_up(const char *name, void *arg)
 {
-	const struct pairs *pairs = arg;
+	const struct variables *all = arg;
 
-	for (size_t i = 0; i < pairs->count; i++)
-		if (strcmp(pairs->list[i].name, name) == 0)
-			return pairs->list[i].text.ptr != NULL ? pairs->list[i].text
-							       : slice_of(pairs->list[i].value);
+	for (size_t i = 0; i < all->count; i++)
+		if (strcmp(all->list[i].name, name) == 0 || strcmp(all->list[i].letter, name) == 0)
+			return slice_of(all->list[i].value);
 	return SLICE_NULL;
 }
 
-static void add_number(struct pairs *pairs, const char *name, uint64_t value)
+static struct variable *add(struct variables *all, const char *letter, const char *name)
 {
-	struct pair *pair = &pairs->list[pairs->count++];
+	struct variable *v = &all->list[all->count++];
 
-	*pair = (struct pair){ .name = name };
-	(void)snprintf(pair->value, sizeof(pair->value), "%llu", (unsigned long long)value);
+	*v = (struct variable){ .letter = letter, .name = name };
+	return v;
 }
 
-static void add_text(struct pairs *pairs, const char *name, const char *text)
+static void add_number(struct variables *all, const char *letter, const char *name, uint64_t number)
 {
-	pairs->list[pairs->count++] = (struct pair){ .name = name, .text = slice_of(text) };
+	struct variable *v = add(all, letter, name);
+
+	(void)snprintf(v->value, sizeof(v->value), "%llu", (unsigned long long)number);
 }
 
-/* RFC 1939 7: 1 to 70 characters from 0x21 to 0x7e. */
-static bool is_uidl(struct slice text)
-{
-	for (size_t i = 0; i < text.len; i++)
-		if (text.ptr[i] <= ' ' || text.ptr[i] > '~')
-			return false;
-	return text.len > 0;
-}
+/* ---- %u: whether UIDLs changed from session to session ---- */
 
-bool pop3_uidl(const struct pop3 *p, size_t number, struct strbuf *out)
+/* ISO 3309's, as in zlib; seldom asked for. */
+static uint32_t crc32_of(struct slice text)
 {
-	const struct store_message *m = store_message(p->box, p->messages[number].index);
-	struct pairs pairs = { .count = 0 };
-	size_t before = out->len;
+	uint32_t crc = UINT32_MAX;
 
-	if (m->uidl != NULL) {
-		strbuf_addstr(out, m->uidl);
-		return true;
+	for (size_t i = 0; i < text.len; i++) {
+		crc ^= (unsigned char)text.ptr[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = (crc >> 1) ^ (crc & 1 ? 0xedb88320 : 0);
 	}
-	add_number(&pairs, "user", m->uid); /* %u */
-	add_number(&pairs, "v", store_uidvalidity(p->box));
-	add_text(&pairs, "f", m->name);
-	add_text(&pairs, "g", m->guid != NULL ? m->guid : m->name);
-	return dovecot_var_expand(out, pop3_settings->pop3_uidl_format, lookup, &pairs, NULL) &&
-	       is_uidl(slice_from(strbuf_slice(out), before));
+	return ~crc;
 }
 
-bool pop3_statistics(const struct pop3 *p, struct strbuf *out)
+/* The messages at login, and behind an arrow those that are left. */
+static void add_uidl_change(struct pop3 *p, struct variables *all)
 {
-	struct pairs pairs = { .count = 0 };
+	struct variable *v = add(all, "user", "uidl_change");
+	struct strbuf uidl = STRBUF_INIT(1024);
+	uint32_t before = 0, after = 0;
+	size_t left = 0;
 
-	add_number(&pairs, "t", p->top_count);
-	add_number(&pairs, "pid", p->top_bytes);	/* %p */
-	add_number(&pairs, "rip", p->retr_count);	/* %r */
-	add_number(&pairs, "rport", p->retr_bytes);	/* %b */
-	add_number(&pairs, "domain", p->deleted_count); /* %d */
-	add_number(&pairs, "mech", p->count);		/* %m */
-	add_number(&pairs, "service", p->total);	/* %s */
-	add_number(&pairs, "deleted_bytes", p->deleted_bytes);
-	add_number(&pairs, "uid", p->session.stream ? stream_bytes_in(p->session.stream) : 0);
-	add_number(&pairs, "o", p->session.stream ? stream_bytes_out(p->session.stream) : 0);
-	return dovecot_var_expand(out, pop3_settings->pop3_logout_format, lookup, &pairs, NULL);
+	if (!p->listed_uidls ||
+	    (strstr(pop3_settings->pop3_logout_format, "%u") == NULL &&
+		strstr(pop3_settings->pop3_logout_format, "uidl_change") == NULL))
+		return;
+	for (size_t i = 0; i < p->count; i++) {
+		uint32_t crc;
+
+		strbuf_reset(&uidl);
+		if (!pop3_uidl(p, i, &uidl))
+			break;
+		crc = crc32_of(strbuf_slice(&uidl));
+		before ^= crc;
+		if (p->messages[i].deleted)
+			continue;
+		after ^= crc;
+		left++;
+	}
+	strbuf_release(&uidl);
+	if (left == p->count)
+		(void)snprintf(v->value, sizeof(v->value), "%zu/%08x", left, before);
+	else
+		(void)snprintf(v->value, sizeof(v->value), "%zu/%08x -> %zu/%08x", p->count, before,
+		    left, after);
+}
+
+void pop3_statistics(struct pop3 *p, struct strbuf *out)
+{
+	struct variables all = { .count = 0 };
+
+	add_number(&all, "t", "top_count", p->top_count);
+	add_number(&all, "pid", "top_bytes", p->top_bytes);	       /* %p */
+	add_number(&all, "rip", "retr_count", p->retr_count);	       /* %r */
+	add_number(&all, "rport", "retr_bytes", p->retr_bytes);	       /* %b */
+	add_number(&all, "domain", "deleted_count", p->deleted_count); /* %d */
+	add_number(&all, "deleted_bytes", "deleted_bytes", p->deleted_bytes);
+	add_number(&all, "mech", "message_count", p->count);	/* %m */
+	add_number(&all, "service", "message_bytes", p->total); /* %s */
+	add_number(&all, "uid", "input", p->bytes_in);		/* %i */
+	add_number(&all, "o", "output", p->bytes_out);
+	add_uidl_change(p, &all);
+	(void)snprintf(
+	    add(&all, "session", "session")->value, sizeof(all.list[0].value), "%s", p->session_id);
+	(void)dovecot_var_expand(out, pop3_settings->pop3_logout_format, look_up, &all, NULL);
+}
+
+/* ---- mail_log_prefix ---- */
+
+static struct slice look_up_prefix(const char *name, void *arg)
+{
+	static const struct {
+		const char *name;
+		size_t field;
+	} texts[] = { { "rip", offsetof(struct pop3, rip) }, { "lip", offsetof(struct pop3, lip) },
+		{ "session", offsetof(struct pop3, session_id) } };
+	static _Thread_local char number[sizeof(struct variable)];
+	const struct pop3 *p = arg;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (strcmp(texts[i].name, name) == 0)
+			return slice_of((const char *)p + texts[i].field);
+	if (strcmp(name, "service") == 0)
+		return SLICE_LIT("pop3");
+	if (strcmp(name, "pid") == 0 || strcmp(name, "uid") == 0) {
+		(void)snprintf(number, sizeof(number), "%ld",
+		    name[0] == 'p' ? (long)getpid() : (long)getuid());
+		return slice_of(number);
+	}
+	return pop3_user_variable(name, p->user);
+}
+
+/* Names that have no meaning here are shown as the peer shows them. */
+static struct slice look_up_or_say(const char *name, void *arg)
+{
+	static _Thread_local char text[160];
+	struct slice value = look_up_prefix(name, arg);
+
+	if (value.ptr != NULL)
+		return value;
+	if (strcmp(name, "home") == 0)
+		name = "h";
+	else if (strcmp(name, "secured") == 0)
+		name = "c";
+	(void)snprintf(text, sizeof(text), "UNSUPPORTED_VARIABLE_%s", name);
+	return slice_of(text);
+}
+
+const char *pop3_log_name(struct pop3 *p)
+{
+	struct strbuf text = STRBUF_INIT(1024);
+	const char *name = "pop3";
+
+	if (dovecot_var_expand(&text, pop3_settings->mail_log_prefix, look_up_or_say, p, NULL)) {
+		/* The log puts ": " behind a name, and nothing behind what ends with a blank. */
+		if (slice_ends(strbuf_slice(&text), ": "))
+			strbuf_truncate(&text, text.len - 2);
+		else if (!slice_ends(strbuf_slice(&text), " "))
+			strbuf_addch(&text, ' ');
+		name = arena_slicedup(&p->arena, strbuf_slice(&text));
+	}
+	strbuf_release(&text);
+	return name;
 }

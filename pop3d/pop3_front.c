@@ -20,7 +20,7 @@
 static void forward(struct msg_out *m, struct msg_in *in)
 {
 	static const char *const names[] = { POP3_CLIENT_PID, POP3_AUTH_ID, POP3_COOKIE,
-		POP3_SESSION, POP3_INPUT };
+		POP3_SESSION, POP3_RIP, POP3_LIP, POP3_INPUT };
 	struct slice value;
 
 	msg_begin(m, POP3_LOGIN);

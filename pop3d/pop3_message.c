@@ -17,13 +17,21 @@ struct sender {
 	uint64_t sent;
 	uint64_t lines_left; /* of the body */
 	bool in_body, line_start, line_is_empty;
+	bool no_nuls; /* outlook-no-nuls */
 	char last;
 };
 
 static void send_slice(struct sender *s, struct slice data)
 {
-	stream_write(s->stream, data);
+	ptrdiff_t nul;
+
 	s->sent += data.len;
+	while (s->no_nuls && (nul = slice_find(data, '\0')) >= 0) {
+		stream_write(s->stream, slice_first(data, (size_t)nul));
+		stream_write(s->stream, SLICE_LIT("\x80"));
+		data = slice_from(data, (size_t)nul + 1);
+	}
+	stream_write(s->stream, data);
 }
 
 /* At an LF: true when it was the last line that is wanted. */
@@ -80,12 +88,34 @@ static bool send_file(struct pop3 *p, struct sender *s, int fd)
 	return n >= 0;
 }
 
+static bool has_workaround(const char *name)
+{
+	struct slice rest = slice_of(pop3_settings->pop3_client_workarounds), word;
+
+	while (slice_token(&rest, " ,\t", &word))
+		if (slice_eq_str(word, name))
+			return true;
+	return false;
+}
+
+/* What was sent ends with a line, and with oe-ns-eoh every header with an empty one. */
+static void finish_text(struct sender *s)
+{
+	if (!s->line_start)
+		(void)end_line(s);
+	else if (s->last == '\0')
+		send_slice(s, SLICE_LIT("\r\n"));
+	if (!s->in_body && has_workaround("oe-ns-eoh"))
+		send_slice(s, SLICE_LIT("\r\n"));
+}
+
 uint64_t pop3_send_message(struct pop3 *p, size_t number, uint64_t lines, const char *reply)
 {
 	struct sender s = { .stream = p->session.stream,
 		.lines_left = lines,
 		.line_start = true,
-		.line_is_empty = true };
+		.line_is_empty = true,
+		.no_nuls = has_workaround("outlook-no-nuls") };
 	struct reason why;
 	int fd = store_message_open(p->box, p->messages[number].index, &why);
 
@@ -102,8 +132,7 @@ uint64_t pop3_send_message(struct pop3 *p, size_t number, uint64_t lines, const 
 		return s.sent;
 	}
 	close(fd);
-	if (!s.line_start)
-		(void)end_line(&s);
+	finish_text(&s);
 	stream_puts(s.stream, ".\r\n");
 	return s.sent;
 }

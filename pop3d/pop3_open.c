@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -19,10 +20,9 @@ struct variables {
 	char uid[16], pid[16];
 };
 
-static struct slice lookup(const char *name, void *arg)
+struct slice pop3_user_variable(const char *name, const char *text)
 {
-	const struct variables *v = arg;
-	struct slice user = slice_of(v->user);
+	struct slice user = slice_of(text);
 	ptrdiff_t at = slice_find(user, '@');
 
 	if (strcmp(name, "user") == 0)
@@ -31,6 +31,13 @@ static struct slice lookup(const char *name, void *arg)
 		return at < 0 ? user : slice_first(user, (size_t)at);
 	if (strcmp(name, "domain") == 0)
 		return at < 0 ? SLICE_LIT("") : slice_from(user, (size_t)at + 1);
+	return SLICE_NULL;
+}
+
+static struct slice lookup(const char *name, void *arg)
+{
+	const struct variables *v = arg;
+
 	if (strcmp(name, "home") == 0 && v->home != NULL)
 		return slice_of(v->home);
 	if (strcmp(name, "uid") == 0)
@@ -39,7 +46,7 @@ static struct slice lookup(const char *name, void *arg)
 		return slice_of(v->pid);
 	if (strcmp(name, "service") == 0)
 		return SLICE_LIT("pop3");
-	return SLICE_NULL;
+	return pop3_user_variable(name, v->user);
 }
 
 /* A name is part of a path: it must not be one. */
@@ -111,47 +118,77 @@ static int by_order(const void *a, const void *b, void *arg)
 
 static void list_messages(struct pop3 *p)
 {
-	p->count = store_count(p->box);
-	p->messages = xcalloc(p->count + 1, sizeof(p->messages[0]));
-	for (size_t i = 0; i < p->count; i++) {
-		p->messages[i].index = i;
-		p->total += store_message(p->box, i)->vsize;
+	size_t all = store_count(p->box);
+	bool ordered = false;
+
+	p->messages = xcalloc(all + 1, sizeof(p->messages[0]));
+	for (size_t i = 0; i < all; i++) {
+		const struct store_message *m = store_message(p->box, i);
+
+		if ((m->flags & p->deleted_flag) != 0)
+			continue;
+		ordered = ordered || m->pop3_order != 0;
+		p->messages[p->count++].index = i;
+		p->total += pop3_size(p, i);
 	}
-	qsort_r(p->messages, p->count, sizeof(p->messages[0]), by_order, p);
+	if (ordered)
+		qsort_r(p->messages, p->count, sizeof(p->messages[0]), by_order, p);
 }
 
-static bool refuse(struct pop3 *p, const char *code, const struct reason *why, const char *text)
+/* With pop3_fast_size_lookups the size on disk has to do. */
+uint64_t pop3_size(const struct pop3 *p, size_t index)
 {
+	const struct store_message *m = store_message(p->box, index);
+
+	return m->vsize != STORE_SIZE_UNKNOWN ? m->vsize : m->size;
+}
+
+/* The words of the peer, who tells when, so that somebody finds it in the log. */
+static bool internal_error(struct pop3 *p, const struct reason *why)
+{
+	char when[32];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", localtime_r(&now, &tm));
 	log_as(p->log_name, LOG_LEVEL_ERROR, "%s", why->text);
-	stream_printf(p->session.stream, "-ERR [%s] %s\r\n", code, text);
-	p->end = "Internal error";
+	stream_printf(p->session.stream,
+	    "-ERR [%s] Internal error occurred. Refer to server log for more information. [%s]\r\n",
+	    why->dsn[0] == '5' ? "SYS/PERM" : "SYS/TEMP", when);
+	p->end = arena_printf(&p->arena,
+	    "Couldn't open INBOX: Internal error occurred. Refer to server log for more information. [%s]",
+	    when);
 	return false;
+}
+
+static bool find_deleted_flag(struct pop3 *p, struct reason *why)
+{
+	const char *name = pop3_settings->pop3_deleted_flag;
+
+	return name[0] == '\0' ||
+	       store_keyword(p->box, name, false, deadline_in(OPEN_MS), &p->deleted_flag, why);
 }
 
 bool pop3_open(struct pop3 *p, const struct store_location *location)
 {
-	static const char *const internal =
-	    "Internal error occurred. Refer to server log for more information.";
-	struct strbuf format = STRBUF_INIT(1024);
 	struct reason why;
-	bool ok;
 
 	stream_set_deadline(p->session.stream, deadline_in(10000));
 	p->box = store_open(location, STORE_CREATE, deadline_in(OPEN_MS), &why);
 	if (p->box == NULL)
-		return refuse(p, why.dsn[0] == '5' ? "SYS/PERM" : "SYS/TEMP", &why, internal);
-	if (pop3_settings->pop3_lock_session && !store_lock(p->box, deadline_in(LOCK_MS), &why))
-		return refuse(p, "IN-USE", &why, "Mailbox is locked by another POP3 session.");
-	if (!store_measure(p->box, deadline_in(OPEN_MS), &why))
-		return refuse(p, "SYS/TEMP", &why, internal);
-	list_messages(p);
-	ok = p->count == 0 || pop3_uidl(p, 0, &format);
-	strbuf_release(&format);
-	if (!ok) {
-		reason_set(&why, "5.3.5", "pop3_uidl_format: \"%s\" is not supported",
-		    pop3_settings->pop3_uidl_format);
-		return refuse(p, "SYS/PERM", &why, internal);
+		return internal_error(p, &why);
+	if (pop3_settings->pop3_lock_session && !store_lock(p->box, deadline_in(LOCK_MS), &why)) {
+		log_as(p->log_name, LOG_LEVEL_ERROR, "%s", why.text);
+		stream_puts(p->session.stream,
+		    "-ERR [IN-USE] Mailbox is locked by another POP3 session.\r\n");
+		p->end = "Couldn't lock POP3 session";
+		return false;
 	}
+	if (!find_deleted_flag(p, &why) ||
+	    !store_measure(
+		p->box, pop3_settings->pop3_fast_size_lookups, deadline_in(OPEN_MS), &why))
+		return internal_error(p, &why);
+	list_messages(p);
 	stream_puts(p->session.stream, "+OK Logged in.\r\n");
 	return true;
 }

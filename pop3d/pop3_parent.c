@@ -183,6 +183,8 @@ static bool resolve(
 		msg_add_str(out, POP3_HOME, home);
 		msg_add_str(out, POP3_MAIL, mail);
 		add_slice(request, out, POP3_SESSION);
+		add_slice(request, out, POP3_RIP);
+		add_slice(request, out, POP3_LIP);
 		add_slice(request, out, POP3_INPUT);
 	}
 	auth_user_release(&user);
@@ -196,6 +198,14 @@ static const char *text_of(struct msg_in *in, const char *name, struct arena *ar
 	const char *text;
 
 	return msg_get_str(&in->msg, name, arena, &text) ? text : NULL;
+}
+
+/* Of the login half: for the log alone. */
+static void copy_text(struct msg_in *in, const char *name, char *out, size_t size)
+{
+	const char *text = text_of(in, name, &in->arena);
+
+	(void)snprintf(out, size, "%s", text != NULL ? text : "");
 }
 
 static void answer(int fd, bool ok, const char *text)
@@ -214,7 +224,6 @@ static struct pop3 *new_session(struct msg_in *in)
 {
 	struct stream *stream = stream_new(in->fds[0]);
 	struct slice input = SLICE_NULL;
-	const char *id;
 	struct pop3 *p;
 
 	in->fds[0] = -1;
@@ -223,11 +232,13 @@ static struct pop3 *new_session(struct msg_in *in)
 	strbuf_init(&p->line, 4096);
 	p->user = text_of(in, POP3_USER, &p->arena);
 	p->session.user = p->user;
-	id = text_of(in, POP3_SESSION, &p->arena);
-	p->log_name = arena_printf(
-	    &p->arena, "pop3(%s)<%ld><%s>", p->user, (long)getpid(), id != NULL ? id : "");
+	copy_text(in, POP3_SESSION, p->session_id, sizeof(p->session_id));
+	copy_text(in, POP3_RIP, p->rip, sizeof(p->rip));
+	copy_text(in, POP3_LIP, p->lip, sizeof(p->lip));
+	p->log_name = pop3_log_name(p);
 	if (msg_get(&in->msg, POP3_INPUT, &input) && input.len <= POP3_INPUT_MAX)
 		p->input = slice_mem(arena_slicedup(&p->arena, input), input.len);
+	p->bytes_in = p->input.len;
 	return p;
 }
 

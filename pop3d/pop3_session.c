@@ -24,8 +24,8 @@ static bool take_buffered(struct pop3 *p, struct slice *line)
 
 static bool line_too_long(struct pop3 *p)
 {
-	stream_puts(p->session.stream, "-ERR Input line too long, aborting.\r\n");
-	p->end = "Too long input line";
+	stream_puts(p->session.stream, "-ERR Input line too long.\r\n");
+	p->end = "Input line too long";
 	return false;
 }
 
@@ -120,7 +120,7 @@ static enum session_next serve(struct session *session, enum session_wake why)
 	case SESSION_DRAINING:
 		p->end = "Server shutting down.";
 		stream_set_deadline(session->stream, deadline_in(1000));
-		stream_puts(session->stream, "-ERR Server shutting down.\r\n");
+		stream_puts(session->stream, "-ERR [SYS/TEMP] Server shutting down.\r\n");
 		return finish(p);
 	case SESSION_HAS_INPUT:
 	case SESSION_WOKEN:
@@ -129,13 +129,15 @@ static enum session_next serve(struct session *session, enum session_wake why)
 	return serve_lines(p);
 }
 
-static void log_end(const struct pop3 *p)
+static void log_end(struct pop3 *p)
 {
 	struct strbuf text = STRBUF_INIT(1024);
 
-	(void)pop3_statistics(p, &text);
+	p->bytes_in += stream_bytes_in(p->session.stream);
+	p->bytes_out = stream_bytes_out(p->session.stream);
+	pop3_statistics(p, &text);
 	log_as(p->log_name, LOG_LEVEL_INFO, "Disconnected: %s %s",
-	    p->end != NULL ? p->end : "Connection closed", text.ptr);
+	    p->end != NULL ? p->end : "Connection closed", text.len > 0 ? text.ptr : "");
 	strbuf_release(&text);
 }
 

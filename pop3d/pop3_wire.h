@@ -24,6 +24,8 @@
 #define POP3_AUTH_ID	"auth_id"
 #define POP3_COOKIE	"cookie"
 #define POP3_SESSION	"session"
+#define POP3_RIP	"rip" /* for the log and for limits */
+#define POP3_LIP	"lip"
 #define POP3_INPUT	"input" /* bytes that the client sent already */
 #define POP3_PID	"pid"
 #define POP3_TEXT	"text"

@@ -145,7 +145,7 @@ def test_before_login(mail):
 
     talk = Talk(mail.pop3_port)
     talk.line()
-    tap.equal(talk.ask("USER " + "x" * 600), "-ERR Unknown command.", "a line beyond 512 bytes")
+    tap.equal(talk.ask("USER " + "x" * 1100), "-ERR Unknown command.", "a line beyond 1,024 bytes")
     talk.say("x" * 9000)
     tap.equal(talk.line(), "-ERR Input buffer full, aborting", "a line beyond all limits")
     talk.close()
@@ -240,14 +240,14 @@ def test_pipelining(mail):
 
 def test_bad_commands_after_login(mail):
     talk = login(mail)
-    talk.say(*["FOO"] * 20)
-    lines = [talk.line() for _ in range(21)]
-    tap.equal(lines[-1], "-ERR Too many bad commands.", "twenty bad commands")
+    talk.say(*["FOO"] * 21)
+    lines = [talk.line() for _ in range(22)]
+    tap.equal(lines[-1], "-ERR Too many bad commands.", "more than twenty bad commands")
     tap.ok(talk.closed(), "end the session")
     talk.close()
     talk = login(mail)
-    talk.say("NOOP " + "x" * 600)
-    tap.like(talk.line(), r"^-ERR .*too long", "a line beyond 512 bytes")
+    talk.say("NOOP " + "x" * 2100)
+    tap.like(talk.line(), r"^-ERR .*too long", "a line beyond 2,048 bytes")
     talk.close()
 
 
@@ -449,8 +449,8 @@ def test_stop(mail):
     stop = threading.Thread(
         target=lambda: mail.command("doveadm", "-c", mail.path("etc/dovecot/dovecot.conf"), "stop"))
     stop.start()
-    tap.equal(talk.line(), "-ERR Server shutting down.", "a session at a stop")
-    tap.equal(idle.line(), "-ERR Server shutting down.", "a client before login at a stop")
+    tap.equal(talk.line(), "-ERR [SYS/TEMP] Server shutting down.", "a session at a stop")
+    tap.equal(idle.line(), "-ERR Shutting down", "a client before login at a stop")
     talk.close()
     idle.close()
     stop.join()
@@ -519,7 +519,7 @@ def test_counted():
         stop = threading.Thread(target=lambda: mail.command(
             "doveadm", "-c", mail.path("etc/dovecot/dovecot.conf"), "stop"))
         stop.start()
-        tap.equal(second.line(), "-ERR Server shutting down.", "the last session, at a stop")
+        tap.equal(second.line(), "-ERR [SYS/TEMP] Server shutting down.", "the last session, at a stop")
         second.close()
         stop.join()
         wait_until(lambda: not mail.pids(), "all processes to end")

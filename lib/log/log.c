@@ -292,15 +292,21 @@ static long pid_here(void)
 	return pid;
 }
 
+/* mail_log_prefix is what an administrator wrote, to its last blank. */
+static bool is_prefix(const char *name)
+{
+	return name[0] != '\0' && name[strlen(name) - 1] == ' ';
+}
+
 static void line_add_origin(struct line *line, const char *name, enum log_level level, bool file)
 {
 	if (conf.style == LOG_STYLE_POSTFIX)
 		line_addf(line, "%s%s%s[%ld]: %s", file ? conf.host : "", file ? " " : "", name,
 		    pid_here(), levels[level].postfix);
-	else if (file)
-		line_addf(line, "%s: %s", name, levels[level].dovecot_file);
 	else
-		line_addf(line, "dovecot: %s: %s", name, levels[level].dovecot_syslog);
+		line_addf(line, "%s%s%s%s", file ? "" : "dovecot: ", name,
+		    is_prefix(name) ? "" : ": ",
+		    file ? levels[level].dovecot_file : levels[level].dovecot_syslog);
 }
 
 /* A line without its end.  False with errno: EAGAIN when whoever is there hangs. */

@@ -57,7 +57,8 @@ void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /*
  * The same under another name: a folded service logs as itself ("postfix/cleanup").  NAME is the
- * whole name; NULL is the process's own.
+ * whole name; NULL is the process's own.  A NAME of Dovecot's that ends with a blank is a prefix:
+ * no ": " follows (mail_log_prefix).
  */
 void log_as(const char *name, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

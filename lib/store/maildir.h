@@ -21,8 +21,8 @@ void maildir_name_split(struct slice name, struct slice *base, struct slice *fla
 uint64_t maildir_name_size(struct slice base, char which);
 unsigned maildir_flags_parse(struct slice flags);
 /*
- * Appends "BASE:2,FLAGS" with the flags of FLAGS changed: those of the enum set as in WANT, other
- * letters and what follows a ',' kept, in ASCII order.
+ * Appends "BASE:2,FLAGS" with the flags of FLAGS changed: those of the enum and keywords set as in
+ * WANT, other letters and what follows a ',' kept, in ASCII order.
  */
 void maildir_name_build(struct strbuf *out, struct slice base, struct slice flags, unsigned want);
 /* What may be in a directory that we look at, and may be written to a list of UIDs. */

@@ -206,14 +206,15 @@ static bool read_size(struct maildir_box *m, size_t i, struct reason *why)
 	return n == 0;
 }
 
-static bool measure(struct store_box *box, int64_t deadline, struct reason *why)
+static bool measure(struct store_box *box, bool roughly, int64_t deadline, struct reason *why)
 {
 	struct maildir_box *m = maildir_of(box);
 	size_t *which = xcalloc(box->count + 1, sizeof(*which)), count = 0;
 	bool ok = true;
 
 	for (size_t i = 0; ok && i < box->count; i++) {
-		if (box->messages[i].vsize != STORE_SIZE_UNKNOWN)
+		if (box->messages[i].vsize != STORE_SIZE_UNKNOWN ||
+		    (roughly && box->messages[i].size != STORE_SIZE_UNKNOWN))
 			continue;
 		ok = read_size(m, i, why);
 		if (ok && box->messages[i].size > 0)
@@ -338,6 +339,8 @@ const struct store_driver maildir_driver = { .name = "maildir",
 	.message_open = open_message,
 	.received = received,
 	.change_flags = change_flags,
+	.keyword = maildir_keyword,
+	.record_uidls = maildir_record_uidls,
 	.expunge = expunge,
 	.sync = sync_box,
 	.lock = lock_box,

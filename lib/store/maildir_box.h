@@ -54,6 +54,12 @@ bool maildir_load(struct maildir_box *m, int64_t deadline, struct reason *why);
 /* Records virtual sizes (those of messages whose index is in WHICH) in the list. */
 bool maildir_record_sizes(
     struct maildir_box *m, const size_t *which, size_t count, int64_t deadline, struct reason *why);
+/* Records POP3 UIDLs in the list. */
+bool maildir_record_uidls(struct store_box *box, const struct store_uidl *uidls, size_t count,
+    int64_t deadline, struct reason *why);
+/* maildir_keywords.c */
+bool maildir_keyword(struct store_box *box, const char *name, bool create, int64_t deadline,
+    unsigned *flag, struct reason *why);
 bool maildir_lock(const struct maildir_box *m, int64_t deadline, struct reason *why);
 void maildir_unlock(const struct maildir_box *m);
 void maildir_reason(struct reason *why, const struct maildir_box *m, const char *what);

@@ -49,6 +49,8 @@ uint64_t maildir_name_size(struct slice base, char which)
 
 static unsigned flag_of(char letter)
 {
+	if (letter >= 'a' && letter <= 'z')
+		return STORE_KEYWORD(letter - 'a');
 	for (size_t i = 0; i < ARRAY_LEN(letters); i++)
 		if (letters[i].letter == letter)
 			return letters[i].flag;
@@ -76,6 +78,8 @@ void maildir_name_build(struct strbuf *out, struct slice base, struct slice flag
 		present[(unsigned char)flags.ptr[i]] = true;
 	for (size_t i = 0; i < ARRAY_LEN(letters); i++)
 		present[(unsigned char)letters[i].letter] = (want & letters[i].flag) != 0;
+	for (int i = 0; i < STORE_KEYWORDS; i++)
+		present['a' + i] = (want & STORE_KEYWORD(i)) != 0;
 	strbuf_addslice(out, base);
 	strbuf_addstr(out, ":2,");
 	for (int c = 1; c < 256; c++)

@@ -419,41 +419,96 @@ bool maildir_load(struct maildir_box *m, int64_t deadline, struct reason *why)
 	return load_locked(m, deadline, why);
 }
 
-static void set_sizes(
-    const struct maildir_box *m, struct uidlist *list, const size_t *which, size_t count)
+/* ---- what is recorded for single messages ---- */
+
+/* The value of LETTER for the message that is the Nth of them, in their arena or static. */
+struct values {
+	const size_t *which; /* indices of messages; UIDs grow */
+	size_t count;
+	char letter;
+	const char *(*value)(
+	    const struct maildir_box *m, size_t n, char number[32], const void *arg);
+	const void *arg;
+};
+
+static void set_values(const struct maildir_box *m, struct uidlist *list, const struct values *v)
 {
 	size_t at = 0;
 	char number[32];
 
-	for (size_t i = 0; i < count; i++) {
-		const struct store_message *msg = &m->box.messages[which[i]];
+	for (size_t i = 0; i < v->count; i++) {
+		const struct store_message *msg = &m->box.messages[v->which[i]];
+		struct uidlist_record *r;
 
 		while (at < list->count && list->records[at].uid < msg->uid)
 			at++;
 		if (at == list->count || list->records[at].uid != msg->uid)
 			continue;
-		(void)snprintf(number, sizeof(number), "%llu", (unsigned long long)msg->vsize);
-		list->records[at].extra =
-		    uidlist_extra_set(list, list->records[at].extra, 'W', number);
+		r = &list->records[at];
+		r->extra =
+		    uidlist_extra_set(list, r->extra, v->letter, v->value(m, i, number, v->arg));
 	}
 }
 
-bool maildir_record_sizes(
-    struct maildir_box *m, const size_t *which, size_t count, int64_t deadline, struct reason *why)
+static bool record(
+    struct maildir_box *m, const struct values *v, int64_t deadline, struct reason *why)
 {
 	struct loaded l;
 	bool ok;
 
-	if (m->read_only || count == 0)
+	if (m->read_only || v->count == 0)
 		return true;
 	if (!maildir_lock(m, deadline, why))
 		return false;
 	ok = read_list(m, &l, why);
 	if (ok && !l.missing && !l.corrupt && l.list.uidvalidity == m->box.uidvalidity) {
-		set_sizes(m, &l.list, which, count);
+		set_values(m, &l.list, v);
 		ok = rewrite(m, &l, why);
 	}
 	maildir_unlock(m);
 	unload(&l);
+	return ok;
+}
+
+static const char *size_text(
+    const struct maildir_box *m, size_t n, char number[32], const void *arg)
+{
+	const size_t *which = arg;
+
+	(void)snprintf(number, 32, "%llu", (unsigned long long)m->box.messages[which[n]].vsize);
+	return number;
+}
+
+bool maildir_record_sizes(
+    struct maildir_box *m, const size_t *which, size_t count, int64_t deadline, struct reason *why)
+{
+	const struct values values = { which, count, 'W', size_text, which };
+
+	return record(m, &values, deadline, why);
+}
+
+static const char *uidl_text(
+    const struct maildir_box *m, size_t n, char number[32], const void *arg)
+{
+	const struct store_uidl *uidls = arg;
+
+	(void)m, (void)number;
+	return uidls[n].uidl;
+}
+
+bool maildir_record_uidls(struct store_box *box, const struct store_uidl *uidls, size_t count,
+    int64_t deadline, struct reason *why)
+{
+	struct maildir_box *m = (struct maildir_box *)(void *)box;
+	size_t *which = xcalloc(count + 1, sizeof(*which));
+	const struct values values = { which, count, 'P', uidl_text, uidls };
+	bool ok;
+
+	for (size_t i = 0; i < count; i++)
+		which[i] = uidls[i].message;
+	ok = record(m, &values, deadline, why);
+	for (size_t i = 0; ok && i < count; i++)
+		box->messages[which[i]].uidl = arena_strdup(&m->arena, uidls[i].uidl);
+	free(which);
 	return ok;
 }

@@ -175,9 +175,9 @@ const struct store_message *store_message(const struct store_box *box, size_t i)
 	return &box->messages[i];
 }
 
-bool store_measure(struct store_box *box, int64_t deadline, struct reason *why)
+bool store_measure(struct store_box *box, bool roughly, int64_t deadline, struct reason *why)
 {
-	return box->driver->measure(box, deadline, why);
+	return box->driver->measure(box, roughly, deadline, why);
 }
 
 int store_message_open(struct store_box *box, size_t i, struct reason *why)
@@ -197,6 +197,18 @@ bool store_change_flags(
 {
 	ASSERT(i < box->count);
 	return box->driver->change_flags(box, i, add, remove, why);
+}
+
+bool store_keyword(struct store_box *box, const char *name, bool create, int64_t deadline,
+    unsigned *flag, struct reason *why)
+{
+	return box->driver->keyword(box, name, create, deadline, flag, why);
+}
+
+bool store_record_uidls(struct store_box *box, const struct store_uidl *uidls, size_t count,
+    int64_t deadline, struct reason *why)
+{
+	return box->driver->record_uidls(box, uidls, count, deadline, why);
 }
 
 bool store_expunge(struct store_box *box, size_t i, struct reason *why)

@@ -89,12 +89,15 @@ enum store_flag {
 	STORE_SEEN = 16,
 	STORE_DELETED = 32
 };
+/* Keywords are flags, too: each mailbox gives so many names (store_keyword). */
+#define STORE_KEYWORDS	 26
+#define STORE_KEYWORD(i) (64u << (i))
 
 #define STORE_SIZE_UNKNOWN UINT64_MAX
 
 struct store_message {
 	uint32_t uid;	     /* grows with the message's number */
-	unsigned flags;	     /* enum store_flag */
+	unsigned flags;	     /* enum store_flag, and keywords */
 	uint64_t size;	     /* in bytes, as it is stored; STORE_SIZE_UNKNOWN: ask store_measure */
 	uint64_t vsize;	     /* with CRLF line ends; likewise */
 	const char *name;    /* of the file, without flags; Maildir's unique name */
@@ -121,16 +124,29 @@ const struct store_message *store_message(const struct store_box *box, size_t i)
 
 /*
  * Finds out the sizes that no name and no list tells, by reading those messages, and records them.
- * A message that has vanished gets size 0.
+ * A message that has vanished gets size 0.  ROUGHLY: one size or the other is enough.
  */
-bool store_measure(struct store_box *box, int64_t deadline, struct reason *why);
+bool store_measure(struct store_box *box, bool roughly, int64_t deadline, struct reason *why);
 /* Its file, to be read with read(2) from the start and closed; -1 with WHY when it is gone. */
 int store_message_open(struct store_box *box, size_t i, struct reason *why);
 /* Seconds since the epoch; false when it is gone. */
 bool store_received(struct store_box *box, size_t i, int64_t *received);
-/* Adds and takes away flags (enum store_flag); the others and all keywords stay. */
+/* Adds and takes away flags and keywords; the others stay. */
 bool store_change_flags(
     struct store_box *box, size_t i, unsigned add, unsigned remove, struct reason *why);
+/*
+ * The flag that the keyword NAME (in any case) has in this mailbox; 0 when it has none and CREATE
+ * is false.  5.2.0: NAME is no keyword, or all are used up.
+ */
+bool store_keyword(struct store_box *box, const char *name, bool create, int64_t deadline,
+    unsigned *flag, struct reason *why);
+/* POP3 UIDLs (printable, without blanks) that are recorded for messages from now on. */
+struct store_uidl {
+	size_t message;
+	const char *uidl;
+};
+bool store_record_uidls(struct store_box *box, const struct store_uidl *uidls, size_t count,
+    int64_t deadline, struct reason *why);
 /*
  * Removes the message.  One that is gone already is no failure.  What was removed may come back
  * after a power cut until store_sync.

@@ -20,11 +20,15 @@ struct store_driver {
 	struct store_box *(*open)(const struct store_location *location, unsigned flags,
 	    int64_t deadline, struct reason *why);
 	void (*close)(struct store_box *box);
-	bool (*measure)(struct store_box *box, int64_t deadline, struct reason *why);
+	bool (*measure)(struct store_box *box, bool roughly, int64_t deadline, struct reason *why);
 	int (*message_open)(struct store_box *box, size_t i, struct reason *why);
 	bool (*received)(struct store_box *box, size_t i, int64_t *received);
 	bool (*change_flags)(
 	    struct store_box *box, size_t i, unsigned add, unsigned remove, struct reason *why);
+	bool (*keyword)(struct store_box *box, const char *name, bool create, int64_t deadline,
+	    unsigned *flag, struct reason *why);
+	bool (*record_uidls)(struct store_box *box, const struct store_uidl *uidls, size_t count,
+	    int64_t deadline, struct reason *why);
 	bool (*expunge)(struct store_box *box, size_t i, struct reason *why);
 	bool (*sync)(struct store_box *box, struct reason *why);
 	bool (*lock)(struct store_box *box, int64_t deadline, struct reason *why);

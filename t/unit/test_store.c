@@ -344,9 +344,10 @@ static void first_session(void **state)
 	want_str("name", m->name, "1.h,S=4,W=6");
 	want_int("size", m->size, 4);
 	want_int("vsize", m->vsize, 6);
-	want_int("flags", store_message(box, 2)->flags, STORE_FLAGGED | STORE_SEEN);
+	want_int(
+	    "flags", store_message(box, 2)->flags, STORE_FLAGGED | STORE_SEEN | STORE_KEYWORD(0));
 	assert_true(store_message(box, 1)->vsize == STORE_SIZE_UNKNOWN);
-	assert_true(store_measure(box, deadline_in(60000), &why));
+	assert_true(store_measure(box, false, deadline_in(60000), &why));
 	want_int("vsize", store_message(box, 1)->vsize, 3);
 	want_int("vsize", store_message(box, 2)->vsize, 1);
 	assert_int_equal(count_files("f/new", name), 0);
@@ -561,7 +562,7 @@ static void changes(void **state)
 	assert_non_null(box);
 	assert_true(store_change_flags(box, 0, STORE_SEEN, STORE_FLAGGED, &why));
 	want_file("m/cur/1.h,S=1,W=1:2,Sa", "a");
-	want_int("flags", store_message(box, 0)->flags, STORE_SEEN);
+	want_int("flags", store_message(box, 0)->flags, STORE_SEEN | STORE_KEYWORD(0));
 
 	/* Another program renames one, and removes one. */
 	path_of(from, "m/cur/2.h,S=1,W=1:2,");
@@ -619,6 +620,58 @@ static void odd_names(void **state)
 	store_close(box);
 }
 
+static void keywords(void **state)
+{
+	static const struct {
+		const char *name;
+		bool create, ok;
+		unsigned flag;
+	} cases[] = {
+		{ "$Label", false, true, STORE_KEYWORD(0) },
+		{ "$LABEL", true, true, STORE_KEYWORD(0) },
+		{ "far", false, true, STORE_KEYWORD(25) },
+		{ "away", false, true, 0 }, /* 26 is no letter */
+		{ "new", false, true, 0 },
+		{ "new", true, true, STORE_KEYWORD(1) },
+		{ "new", false, true, STORE_KEYWORD(1) },
+		{ "", true, false, 0 },
+		{ "two words", true, false, 0 },
+		{ "\\Seen", true, false, 0 },
+		{ "line\nend", true, false, 0 },
+		{ "0123456789012345678901234567890123456789012345678901234567890", true, false, 0 },
+	};
+	struct store_uidl uidls[] = { { 0, "first" }, { 1, "second" } };
+	struct store_box *box;
+	struct reason why;
+
+	(void)state;
+	make_maildir("k");
+	put_file("k/cur/1.h,S=1,W=1:2,Sa", "a");
+	put_file("k/cur/2.h,S=1,W=1:2,", "b");
+	put_file("k/dovecot-keywords", "0 $Label\n25 far\n26 away\nnonsense\n");
+	box = open_box("k", 0, &why);
+	assert_non_null(box);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		unsigned flag = 1;
+
+		want_int(cases[i].name,
+		    store_keyword(
+			box, cases[i].name, cases[i].create, deadline_in(60000), &flag, &why),
+		    cases[i].ok);
+		want_int(cases[i].name, flag, cases[i].flag);
+	}
+	want_file("k/dovecot-keywords", "0 $Label\n1 new\n25 far\n");
+	assert_true(store_change_flags(box, 0, STORE_KEYWORD(1), STORE_KEYWORD(0), &why));
+	want_file("k/cur/1.h,S=1,W=1:2,Sb", "a");
+	assert_true(store_record_uidls(box, uidls, 2, deadline_in(60000), &why));
+	want_str("recorded", store_message(box, 1)->uidl, "second");
+	store_close(box);
+	box = open_box("k", 0, &why);
+	assert_non_null(box);
+	want_str("read again", store_message(box, 0)->uidl, "first");
+	store_close(box);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -636,6 +689,7 @@ int main(void)
 		cmocka_unit_test(dead_records),
 		cmocka_unit_test(locked),
 		cmocka_unit_test(changes),
+		cmocka_unit_test(keywords),
 		cmocka_unit_test(odd_names),
 	};
 
