@@ -11,7 +11,7 @@
 static void prepare(struct server_context *ctx)
 {
 	database_load(ctx->dovecot, ctx->settings);
-	sasl_server_setup(ctx->settings->auth_mechanisms);
+	sasl_server_setup(ctx->settings->auth_mechanisms, ctx->settings->auth_realms);
 	master_session_setup(ctx);
 }
 

@@ -3,49 +3,21 @@
  * The client protocol: SASL for MTAs (kind auth) and for pre-login halves (kind login).
  *
  * Requests of one connection are worked on one after the other, in the session's own thread, so a
- * slow hash holds up the other requests of this connection and nothing else.  The answer to a
- * failed request is kept in the request until auth_failure_delay has passed since the request
- * began, so that it tells nothing about how long the check took; meanwhile the session is parked.
+ * slow hash holds up the other requests of this connection and nothing else.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "authd/authd.h"
-#include "authd/database.h"
-#include "authd/logins.h"
-#include "authd/sasl_server.h"
+#include "authd/auth_request.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/digest.h"
 #include "log/log.h"
 
-#define REQUESTS_MAX 1000
-#define RESPONSE_MAX AUTH_LINE_MAX
-
-struct client_session {
-	struct session session;
-	struct list requests;
-	size_t request_count;
-	bool has_version, is_login;
-	struct login_client login;
-};
-
-struct request {
-	struct list node;
-	struct client_session *client;
-	uint32_t id;
-	int64_t step_began; /* clock_ms */
-	int64_t due;	    /* when it ends by itself, or when its answer is to be sent */
-	const char *answer; /* the delayed FAIL line; NULL while the exchange goes on */
-	struct arena arena;
-	struct subject subject;
-	struct sasl_exchange *exchange;
-	enum db_result result;	/* after the check */
-	const char *name_error; /* why nobody can have this name */
-};
+#define REQUESTS_MAX  1000
+#define COMMAND_SHOWN 80 /* bytes in the log */
 
 bool authd_read_line(struct stream *stream, const char *name, bool *has_version,
     struct arena *arena, struct auth_fields *fields)
@@ -76,287 +48,65 @@ bool authd_read_line(struct stream *stream, const char *name, bool *has_version,
 	return true;
 }
 
-/* --- requests --- */
-
-static void request_free(struct request *request)
-{
-	request->client->request_count--;
-	list_del(&request->node);
-	sasl_exchange_free(request->exchange);
-	arena_release(&request->arena);
-	free(request);
-}
-
-static struct request *find_request(struct client_session *client, uint32_t id)
-{
-	list_for_each(pos, &client->requests) {
-		struct request *request = list_entry(pos, struct request, node);
-
-		if (request->id == id)
-			return request;
-	}
-	return NULL;
-}
-
-static struct request *request_new(struct client_session *client, uint32_t id)
-{
-	struct request *request = xcalloc(1, sizeof(*request));
-
-	request->client = client;
-	request->id = id;
-	request->due = clock_ms() + AUTH_REQUEST_LIFE_MS;
-	request->result = DB_MISMATCH;
-	request->step_began = clock_ms();
-	list_add_tail(&client->requests, &request->node);
-	client->request_count++;
-	return request;
-}
-
-/* What the mechanism wants to know. */
-static bool check(void *arg, struct slice user, struct slice password)
-{
-	struct request *request = arg;
-	struct subject *subject = &request->subject;
-	const char *error;
-
-	if (!subject_set_name(subject, server_context()->settings, user, &error)) {
-		request->name_error = error;
-		request->result = DB_UNKNOWN;
-		return false;
-	}
-	request->result = passdb_verify(subject, password);
-	return request->result == DB_OK;
-}
-
-static void log_name_error(const struct request *request)
-{
-	char driver[32];
-
-	if (!request->name_error || !server_context()->settings->auth_verbose)
-		return;
-	snprintf(driver, sizeof(driver), "%s", request->subject.mechanism);
-	ascii_tolower(driver, strlen(driver));
-	subject_log(&request->subject, LOG_LEVEL_INFO, driver, "%s", request->name_error);
-}
-
-/* "FAIL id" with the fields of the result. */
-static const char *fail_line(struct request *request)
-{
-	static const char *const codes[] = {
-		[DB_DISABLED] = "user_disabled", [DB_FAILED] = "temp_fail"
-	};
-	struct strbuf line = STRBUF_INIT(AUTH_REPLY_MAX);
-	const struct subject *s = &request->subject;
-	const char *text;
-
-	strbuf_addf(&line, "FAIL\t%u", request->id);
-	if (s->user)
-		auth_add_field(&line, "user", slice_of(s->user));
-	else if (*s->login_user)
-		auth_add_field(&line, "user", slice_of(s->login_user));
-	if (request->result < (int)ARRAY_LEN(codes) && codes[request->result])
-		auth_add_field(&line, "code", slice_of(codes[request->result]));
-	strbuf_addch(&line, '\n');
-	text = arena_slicedup(&request->arena, strbuf_slice(&line));
-	strbuf_release(&line);
-	return text;
-}
-
-static void send_fail(struct request *request)
-{
-	int64_t delay = server_context()->settings->auth_failure_delay * 1000;
-
-	log_name_error(request);
-	request->answer = fail_line(request);
-	sasl_exchange_free(request->exchange);
-	request->exchange = NULL;
-	request->due = request->step_began + (request->subject.nodelay ? 0 : delay);
-}
-
-/* Whose mailbox is not to be opened here: the client is told, and no REQUEST may be made of it. */
-static bool opens_no_mailbox(const struct subject *subject)
-{
-	static const char *const fields[] = { "nologin", "proxy", "proxy_maybe" };
-
-	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-		if (pairs_find(&subject->extra, fields[i]))
-			return true;
-	return false;
-}
-
-static void send_ok(struct request *request)
-{
-	struct client_session *client = request->client;
-	bool keep = client->is_login && !opens_no_mailbox(&request->subject);
-	struct strbuf line = STRBUF_INIT(AUTH_REPLY_MAX);
-
-	strbuf_addf(&line, "OK\t%u", request->id);
-	auth_add_field(&line, "user", slice_of(request->subject.user));
-	pairs_write(&request->subject.extra, &line);
-	strbuf_addch(&line, '\n');
-	if (line.overflow ||
-	    (keep && !login_keep(&client->login, request->id, &request->subject))) {
-		subject_log(&request->subject, LOG_LEVEL_ERROR, "auth",
-		    line.overflow ? "too many extra fields" : "too many logins wait");
-		request->result = DB_FAILED;
-		send_fail(request);
-	} else {
-		stream_write(client->session.stream, strbuf_slice(&line));
-		request_free(request);
-	}
-	strbuf_release(&line);
-}
-
-static void send_challenge(const struct request *request, const struct strbuf *challenge)
-{
-	struct strbuf line = STRBUF_INIT(AUTH_REPLY_MAX);
-
-	strbuf_addf(&line, "CONT\t%u\t", request->id);
-	base64_encode(&line, strbuf_slice(challenge));
-	strbuf_addch(&line, '\n');
-	stream_write(request->client->session.stream, strbuf_slice(&line));
-	strbuf_release(&line);
-}
-
-static void take_step(struct request *request, bool first, struct slice response)
-{
-	struct strbuf out = STRBUF_INIT(AUTH_REPLY_MAX / 2);
-	enum sasl_result result;
-
-	request->step_began = clock_ms();
-	result = first ? sasl_exchange_start(request->exchange, response, &out)
-		       : sasl_exchange_step(request->exchange, response, &out);
-	switch (result) {
-	case SASL_RESULT_CONTINUE:
-		send_challenge(request, &out);
-		break;
-	case SASL_RESULT_DONE:
-		send_ok(request);
-		break;
-	case SASL_RESULT_FAILED:
-		/* Content with the password and not with the rest: acting for somebody else. */
-		if (request->result == DB_OK)
-			request->result = DB_MISMATCH;
-		send_fail(request);
-		break;
-	}
-	strbuf_release(&out);
-}
-
 /* --- commands --- */
 
-static void fail_now(
-    struct client_session *client, uint32_t id, const char *code, const char *reason)
+static bool refuse_line(const struct client_session *client, const char *what)
 {
-	struct strbuf line = STRBUF_INIT(1000);
-
-	strbuf_addf(&line, "FAIL\t%u", id);
-	if (code)
-		auth_add_field(&line, "code", slice_of(code));
-	auth_add_field(&line, "reason", slice_of(reason));
-	strbuf_addch(&line, '\n');
-	stream_write(client->session.stream, strbuf_slice(&line));
-	strbuf_release(&line);
-}
-
-static bool refuse_line(const char *what)
-{
-	log_error("client: %s", what);
+	log_error("BUG: Authentication client %u %s", client->login.pid, what);
 	return false;
-}
-
-/* The decoded response, in PLAIN; its pointer is never NULL. */
-static bool decode(struct slice text, struct strbuf *plain, struct slice *response)
-{
-	/* "=" is how some write an empty response. */
-	if (!slice_eq_str(text, "=") && !base64_decode(plain, text))
-		return false;
-	*response = strbuf_slice(plain);
-	return true;
-}
-
-static bool begin(struct client_session *client, uint32_t id,
-    const struct sasl_mechanism *mechanism, const struct auth_fields *fields)
-{
-	struct request *request = request_new(client, id);
-	struct strbuf plain = STRBUF_INIT(RESPONSE_MAX);
-	struct slice text, response = SLICE_NULL;
-
-	if (!subject_from_fields(&request->subject, &request->arena, fields, 3)) {
-		request_free(request);
-		return refuse_line("AUTH without service");
-	}
-	request->subject.mechanism = mechanism->name;
-	request->exchange = sasl_exchange_new(mechanism, check, request);
-	if (auth_field_get(fields, 3, "resp", &text) && !decode(text, &plain, &response)) {
-		fail_now(client, id, "invalid_base64", "Invalid base64 data in initial response");
-		request_free(request);
-	} else if (!request->exchange) {
-		request->result = DB_FAILED;
-		send_fail(request);
-	} else {
-		take_step(request, true, response);
-	}
-	secret_clear(plain.alloc ? plain.ptr : NULL, plain.alloc);
-	strbuf_release(&plain);
-	return true;
 }
 
 static bool handle_auth(struct client_session *client, const struct auth_fields *fields)
 {
 	const struct sasl_mechanism *mechanism;
+	struct auth_request *request;
 	uint32_t id;
 
-	if (client->is_login && !client->login.pid)
-		return refuse_line("AUTH before CPID");
 	if (!auth_field_id(fields, 1, &id) || fields->count < 3)
-		return refuse_line("AUTH without a number or a mechanism");
-	if (find_request(client, id))
-		return refuse_line("AUTH with a number that is in use");
-	if (client->request_count >= REQUESTS_MAX)
-		return refuse_line("too many requests at a time");
+		return refuse_line(client, "sent broken AUTH request");
 	mechanism = sasl_mechanism_find(fields->list[2]);
 	if (!mechanism)
-		return refuse_line("AUTH with a mechanism that is not offered");
-	return begin(client, id, mechanism, fields);
+		return refuse_line(client, "requested unsupported authentication mechanism");
+	if (auth_request_find(client, id))
+		return refuse_line(client, "sent a duplicate ID");
+	if (client->request_count >= REQUESTS_MAX)
+		return refuse_line(client, "has too many requests at a time");
+	for (size_t i = 3; i + 1 < fields->count; i++)
+		if (slice_starts(fields->list[i], "resp="))
+			return refuse_line(client, "sent AUTH parameters after 'resp'");
+	request = auth_request_new(client, id, mechanism, fields);
+	if (!request)
+		return refuse_line(client, "didn't specify service in request");
+	auth_request_start(request);
+	return true;
 }
 
+/* A number that no request can have is one that has no request. */
 static bool handle_cont(struct client_session *client, const struct auth_fields *fields)
 {
-	struct strbuf plain = STRBUF_INIT(RESPONSE_MAX);
-	struct slice response;
-	struct request *request;
-	uint32_t id;
+	struct auth_request *request;
+	uint64_t id;
 
-	if (!auth_field_id(fields, 1, &id))
-		return refuse_line("CONT without a number");
-	request = find_request(client, id);
-	if (!request) {
-		fail_now(client, id, NULL, "Authentication request timed out");
-	} else if (request->answer) {
-		fail_now(client, id, NULL, "Unexpected continuation");
-		request_free(request);
-	} else if (!decode(fields->count > 2 ? fields->list[2] : SLICE_NULL, &plain, &response)) {
-		fail_now(client, id, "invalid_base64", "Invalid base64 data in continued response");
-		request_free(request);
-	} else {
-		take_step(request, false, response);
-	}
-	secret_clear(plain.alloc ? plain.ptr : NULL, plain.alloc);
-	strbuf_release(&plain);
+	if (fields->count < 2 || !slice_uint(fields->list[1], UINT32_MAX, &id))
+		return refuse_line(client, "sent broken CONT request");
+	request = auth_request_find(client, (uint32_t)id);
+	if (request)
+		auth_request_continue(request, fields->count > 2 ? fields->list[2] : SLICE_LIT(""));
+	else
+		auth_client_fail(client, (uint32_t)id, NULL, "Authentication request timed out");
 	return true;
 }
 
 static bool handle_cancel(struct client_session *client, const struct auth_fields *fields)
 {
-	struct request *request;
+	struct auth_request *request;
 	uint32_t id;
 
 	if (!auth_field_id(fields, 1, &id))
-		return refuse_line("CANCEL without a number");
-	request = find_request(client, id);
+		return refuse_line(client, "sent broken CANCEL");
+	request = auth_request_find(client, id);
 	if (request)
-		request_free(request);
+		auth_request_free(request);
 	return true;
 }
 
@@ -365,65 +115,90 @@ static bool handle_cpid(struct client_session *client, const struct auth_fields 
 	uint32_t pid;
 
 	if (!auth_field_id(fields, 1, &pid))
-		return refuse_line("CPID without a number");
+		return refuse_line(client, "said it's PID 0");
 	if (client->is_login && !login_client_add(&client->login, pid))
-		return refuse_line("CPID that another connection has");
+		return refuse_line(client, "gave a PID of existing connection");
+	client->login.pid = pid;
+	client->has_cpid = true;
 	return true;
 }
 
+/* That it is one of ours authd_read_line has seen. */
 static bool handle_version(struct client_session *client, const struct auth_fields *fields)
 {
-	(void)client;
-	(void)fields;
-	return true; /* authd_read_line has looked at it */
+	uint64_t minor;
+
+	if (fields->count > 2 && slice_uint(fields->list[2], UINT32_MAX, &minor))
+		client->minor = (uint32_t)minor;
+	client->said_version = true;
+	return true;
 }
 
 static const struct {
 	const char *word;
+	/* VERSION is the first line, CPID the second one. */
+	enum { AT_VERSION, AT_CPID, AFTERWARDS } when;
 	bool (*handle)(struct client_session *client, const struct auth_fields *fields);
 } commands[] = {
-	{ "VERSION", handle_version },
-	{ "CPID", handle_cpid },
-	{ "AUTH", handle_auth },
-	{ "CONT", handle_cont },
-	{ "CANCEL", handle_cancel },
+	{ "VERSION", AT_VERSION, handle_version },
+	{ "CPID", AT_CPID, handle_cpid },
+	{ "AUTH", AFTERWARDS, handle_auth },
+	{ "CONT", AFTERWARDS, handle_cont },
+	{ "CANCEL", AFTERWARDS, handle_cancel },
 };
 
-/* False: close. Unknown commands are passed over. */
+static bool handle_fields(struct client_session *client, const struct auth_fields *fields)
+{
+	struct slice word = SLICE_LIT("");
+	unsigned now = client->has_cpid ? AFTERWARDS : client->said_version ? AT_CPID : AT_VERSION;
+
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (commands[i].when == now && auth_field_is(fields, 0, commands[i].word))
+			return commands[i].handle(client, fields);
+	if (fields->count)
+		word = slice_first(fields->list[0], COMMAND_SHOWN);
+	log_error("BUG: Authentication client sent unknown %scommand: %.*s",
+	    now == AFTERWARDS ? "" : "handshake ", SLICE_ARG(word));
+	return false;
+}
+
 static bool handle_line(struct client_session *client)
 {
 	struct arena arena = ARENA_INIT;
 	struct auth_fields fields;
-	bool good = authd_read_line(
-	    client->session.stream, "client", &client->has_version, &arena, &fields);
+	bool good = authd_read_line(client->session.stream, "Authentication client",
+			&client->has_version, &arena, &fields) &&
+		    handle_fields(client, &fields);
 
-	for (size_t i = 0; good && i < ARRAY_LEN(commands); i++) {
-		if (auth_field_is(&fields, 0, commands[i].word)) {
-			good = commands[i].handle(client, &fields);
-			break;
-		}
-	}
+	arena_wipe(&arena);
 	arena_release(&arena);
 	return good;
 }
 
 /* --- the session --- */
 
+static void make_cookie(char cookie[LOGIN_COOKIE_SIZE + 1])
+{
+	unsigned char random[LOGIN_COOKIE_SIZE / 2];
+	struct strbuf text = STRBUF_INIT(LOGIN_COOKIE_SIZE);
+
+	random_bytes(random, sizeof(random));
+	hex_encode(&text, slice_mem(random, sizeof(random)));
+	memcpy(cookie, text.ptr, LOGIN_COOKIE_SIZE + 1);
+	strbuf_release(&text);
+}
+
 /* All at once and unasked: some clients wait for it, none minds. */
 static void send_hello(struct client_session *client)
 {
 	struct stream *out = client->session.stream;
-	static unsigned connections; /* CUID; a race costs nobody anything */
-	unsigned char random[LOGIN_COOKIE_SIZE / 2];
-	struct strbuf cookie = STRBUF_INIT(LOGIN_COOKIE_SIZE);
+	static unsigned connections;
 
 	list_init(&client->requests);
 	list_init(&client->login.logins);
 	client->is_login = !strcmp(client->session.listener->kind, "login");
-	random_bytes(random, sizeof(random));
-	hex_encode(&cookie, slice_mem(random, sizeof(random)));
-	memcpy(client->login.cookie, cookie.ptr, LOGIN_COOKIE_SIZE + 1);
-	strbuf_release(&cookie);
+	client->connection = __atomic_add_fetch(&connections, 1, __ATOMIC_RELAXED);
+	make_cookie(client->login.cookie);
 	stream_printf(out, "VERSION\t%d\t%d\n", AUTH_PROTOCOL_MAJOR, AUTH_CLIENT_MINOR);
 	for (size_t i = 0; i < sasl_mechanism_count(); i++) {
 		const struct sasl_mechanism *m = sasl_mechanism_at(i);
@@ -435,7 +210,26 @@ static void send_hello(struct client_session *client)
 		stream_puts(out, "\n");
 	}
 	stream_printf(out, "SPID\t%ld\nCUID\t%u\nCOOKIE\t%s\nDONE\n", (long)getpid(),
-	    __atomic_add_fetch(&connections, 1, __ATOMIC_RELAXED), client->login.cookie);
+	    client->connection, client->login.cookie);
+}
+
+/* Those that are due, in random order: which of them came first is nobody's business. */
+static void expire_due(struct client_session *client, int64_t now)
+{
+	for (;;) {
+		struct auth_request *chosen = NULL;
+		uint32_t count = 0;
+
+		list_for_each(pos, &client->requests) {
+			struct auth_request *request = list_entry(pos, struct auth_request, node);
+
+			if (request->due <= now && random_below(++count) == 0)
+				chosen = request;
+		}
+		if (!chosen)
+			return;
+		auth_request_expire(chosen);
+	}
 }
 
 /* Sends what is due and returns when the next thing is. */
@@ -443,19 +237,12 @@ static int64_t work_off(struct client_session *client)
 {
 	int64_t now = clock_ms(), next = now + AUTHD_IDLE_MS;
 
-	list_for_each_safe(pos, tmp, &client->requests) {
-		struct request *request = list_entry(pos, struct request, node);
+	expire_due(client, now);
+	list_for_each(pos, &client->requests) {
+		const struct auth_request *request = list_entry(pos, struct auth_request, node);
 
-		if (request->due > now) {
-			if (request->due < next)
-				next = request->due;
-			continue;
-		}
-		if (request->answer)
-			stream_puts(client->session.stream, request->answer);
-		else
-			fail_now(client, request->id, NULL, "Authentication request timed out");
-		request_free(request);
+		if (request->due < next)
+			next = request->due;
 	}
 	return next;
 }
@@ -491,8 +278,9 @@ static void close_session(struct session *session)
 	if (!client->requests.next)
 		return;
 	while (!list_is_empty(&client->requests))
-		request_free(list_entry(client->requests.next, struct request, node));
-	login_client_remove(&client->login);
+		auth_request_free(list_entry(client->requests.next, struct auth_request, node));
+	if (client->is_login)
+		login_client_remove(&client->login);
 }
 
 const struct session_class client_session_class = {

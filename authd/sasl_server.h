@@ -11,34 +11,61 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "authd/database.h"
 #include "base/slice.h"
 #include "base/strbuf.h"
 
 struct sasl_mechanism {
 	const char *name;
 	unsigned flags; /* enum auth_mechanism_flag */
+	/* The stored scheme that serves it beside plain text; NULL: the password comes by itself.
+	 */
+	const char *scheme;
+	/* The first word is the server's, whatever the client sent with its request. */
+	bool server_first;
+	/* What of a response names somebody to act for; appends it. NULL: never any. */
+	void (*peek)(struct slice response, struct strbuf *authzid);
 };
 
 /* WANTED is auth_mechanisms; fatal() for a word that is no mechanism of ours. */
-void sasl_server_setup(const char *wanted);
+void sasl_server_setup(const char *wanted, const char *realms);
 /* Those that are offered. */
 size_t sasl_mechanism_count(void);
 const struct sasl_mechanism *sasl_mechanism_at(size_t i);
 const struct sasl_mechanism *sasl_mechanism_find(struct slice name); /* NULL; any letter case */
 
+/* Who answers a mechanism's questions; each is asked from within a step and may block. */
+struct sasl_asker {
+	/* Who it is: once, before the others.  AUTHZID ("" for none) is whom it wants to be. False:
+	 * nobody can have that name, and the exchange fails. */
+	bool (*name)(void *arg, struct slice user, struct slice authzid);
+	/* Whether it is the user's password. */
+	bool (*verify)(void *arg, struct slice password);
+	/* The stored password: DB_OK with it, DB_FAILED, or any other for none. */
+	enum db_result (*credentials)(void *arg, struct credentials *credentials);
+	/* Whether APOP's challenge is one that this connection made. */
+	bool (*challenge)(void *arg, struct slice challenge);
+	/* Somebody who need not say who it is came in. */
+	bool (*anonymous)(void *arg, struct slice trace);
+};
+
 struct sasl_exchange;
 enum sasl_result {
 	SASL_RESULT_CONTINUE, /* OUT holds the challenge */
-	SASL_RESULT_DONE,     /* the mechanism is content, and so was CHECK */
+	/* The mechanism is content, and so was the asker; OUT what the client is still to hear, if
+	 * anything. */
+	SASL_RESULT_DONE,
 	SASL_RESULT_FAILED
 };
 
-/* Is called at most once in an exchange, from within a step; may block. */
-typedef bool sasl_check(void *arg, struct slice user, struct slice password);
-
-/* NULL when memory or the library fails. */
-struct sasl_exchange *sasl_exchange_new(
-    const struct sasl_mechanism *mechanism, sasl_check *check, void *arg);
+/* What is known of the client beforehand. */
+struct sasl_client {
+	const char *service;   /* "smtp", "pop3" */
+	const char *cert_user; /* what the TLS layer said, for EXTERNAL; "" for nothing */
+};
+/* NULL when memory or the library fails.  ASKER may be NULL for an exchange that is only begun. */
+struct sasl_exchange *sasl_exchange_new(const struct sasl_mechanism *mechanism,
+    const struct sasl_asker *asker, void *arg, const struct sasl_client *client);
 void sasl_exchange_free(struct sasl_exchange *exchange);
 /* The first step; RESPONSE.ptr NULL: the client sent no initial response. */
 enum sasl_result sasl_exchange_start(

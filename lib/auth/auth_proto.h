@@ -43,15 +43,15 @@ bool auth_field_id(const struct auth_fields *fields, size_t at, uint32_t *id);
 /* TAB and "NAME=VALUE", escaped; without a value ("" and VALUE.ptr NULL) the bare word. */
 void auth_add_field(struct strbuf *out, const char *name, struct slice value);
 
-/* What a mechanism is, by the words of a MECH line. */
+/* What a mechanism is, by the words of a MECH line, in their order there. */
 enum auth_mechanism_flag {
-	AUTH_MECH_ANONYMOUS = 1,
-	AUTH_MECH_PLAINTEXT = 2,
-	AUTH_MECH_DICTIONARY = 4,
-	AUTH_MECH_ACTIVE = 8,
-	AUTH_MECH_FORWARD_SECRECY = 16,
-	AUTH_MECH_MUTUAL_AUTH = 32,
-	AUTH_MECH_PRIVATE = 64,
+	AUTH_MECH_PRIVATE = 1,
+	AUTH_MECH_ANONYMOUS = 2,
+	AUTH_MECH_PLAINTEXT = 4,
+	AUTH_MECH_DICTIONARY = 8,
+	AUTH_MECH_ACTIVE = 16,
+	AUTH_MECH_FORWARD_SECRECY = 32,
+	AUTH_MECH_MUTUAL_AUTH = 64,
 	AUTH_MECH_CHANNEL_BINDING = 128
 };
 const char *auth_mechanism_flag_word(unsigned flag);

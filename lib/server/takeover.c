@@ -65,7 +65,8 @@ static bool parse_listener(
 		if (!slice_eq_str(type, listener_types[i].name))
 			continue;
 		listener->type = listener_types[i].type;
-		return rest.len > 0;
+		/* An inet_listener of dovecot.conf need not have a name. */
+		return rest.len > 0 || listener->type == LISTENER_INET;
 	}
 	return false;
 }

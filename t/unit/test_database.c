@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The chains of authd: what blocks in a row make of a login. */
-#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "authd/database.h"
 #include "authd/logins.h"
-#include "authd/sasl_server.h"
 #include "conf/dovecot_tree.h"
 #include "unit.h"
 
@@ -249,89 +247,11 @@ static void test_logins(void **state)
 	arena_release(&taken);
 }
 
-struct verdict {
-	const char *user, *password;
-	bool answer;
-	unsigned asked;
-};
-
-static bool decide(void *arg, struct slice user, struct slice password)
-{
-	struct verdict *v = arg;
-
-	v->asked++;
-	want_slice("user", user, slice_of(v->user));
-	want_slice("password", password, slice_of(v->password));
-	return v->answer;
-}
-
-static enum sasl_result run_plain(struct slice response, struct verdict *verdict)
-{
-	struct sasl_exchange *x =
-	    sasl_exchange_new(sasl_mechanism_find(SLICE_LIT("plain")), decide, verdict);
-	struct strbuf out = STRBUF_INIT(1000);
-	enum sasl_result result = sasl_exchange_start(x, response, &out);
-
-	sasl_exchange_free(x);
-	strbuf_release(&out);
-	return result;
-}
-
-static void test_sasl(void **state)
-{
-	struct verdict yes = { "a", "b", true, 0 }, no = { "a", "b", false, 0 };
-
-	(void)state;
-	want_int("offered", sasl_mechanism_count(), 2);
-	want_int("not offered", sasl_mechanism_find(SLICE_LIT("CRAM-MD5")) == NULL, true);
-	/* The library would take the blanks off, behind the back of auth_username_chars. */
-	want_int("blanks around", run_plain(SLICE_LIT("\0 a \0b"), &yes), SASL_RESULT_FAILED);
-	want_int("nobody was asked", yes.asked, 0);
-	want_int("same identity", run_plain(SLICE_LIT("a\0a\0b"), &yes), SASL_RESULT_DONE);
-	want_int("other identity", run_plain(SLICE_LIT("x\0a\0b"), &yes), SASL_RESULT_FAILED);
-	want_int("refused", run_plain(SLICE_LIT("\0a\0b"), &no), SASL_RESULT_FAILED);
-	want_int("asked once", no.asked, 1);
-	no.asked = yes.asked = 0;
-	want_int("no NUL", run_plain(SLICE_LIT("ab"), &yes), SASL_RESULT_FAILED);
-	want_int("one NUL", run_plain(SLICE_LIT("\0ab"), &yes), SASL_RESULT_FAILED);
-	want_int("three NULs", run_plain(SLICE_LIT("\0a\0b\0"), &yes), SASL_RESULT_FAILED);
-	want_int("empty", run_plain(SLICE_LIT(""), &yes), SASL_RESULT_FAILED);
-	want_int("nobody was asked", yes.asked, 0);
-	want_int("no response yet", run_plain(SLICE_NULL, &yes), SASL_RESULT_CONTINUE);
-}
-
-static void *many_exchanges(void *arg)
-{
-	(void)arg;
-	for (unsigned i = 0; i < 200; i++) {
-		struct verdict yes = { "a", "b", true, 0 };
-
-		if (run_plain(SLICE_LIT("\0a\0b"), &yes) != SASL_RESULT_DONE)
-			return arg;
-	}
-	return NULL;
-}
-
-static void test_sasl_threads(void **state)
-{
-	pthread_t threads[8];
-	void *result;
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, many_exchanges, threads), 0);
-	for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
-		assert_int_equal(pthread_join(threads[i], &result), 0);
-		want_int("thread", result == NULL, true);
-	}
-}
-
 static int setup(void **state)
 {
 	int fd = mkstemp(users_path);
 
 	(void)state;
-	sasl_server_setup("plain login PLAIN");
 	return fd < 0 || write(fd, "u:p\n", 4) != 4 || close(fd);
 }
 
@@ -350,8 +270,6 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_name_limits),
 		cmocka_unit_test(test_logins),
-		cmocka_unit_test(test_sasl),
-		cmocka_unit_test(test_sasl_threads),
 	};
 
 	return cmocka_run_group_tests(tests, setup, cleanup);
