@@ -10,12 +10,11 @@
 
 #include "base/check.h"
 #include "cmd/control.h"
-#include "cmd/dovecot_show.h"
 #include "cmd/programs.h"
+#include "cmd/version.h"
 #include "conf/dovecot_conf.h"
 #include "log/log.h"
 
-#define VERSION	    "2.3.21 (postcote)"
 #define STOP_MS	    15000
 #define EXIT_CONFIG 89 /* the peer's for every fatal error */
 
@@ -96,6 +95,14 @@ static int reload(const struct dovecot_command *dc)
 	return 0;
 }
 
+static int show(const struct dovecot_command *dc, const char *how)
+{
+	char *argv[] = { "doveconf", (char *)(uintptr_t)how, "-c", (char *)(uintptr_t)dc->path,
+		NULL };
+
+	programs_exec(programs_command("doveconf"), argv);
+}
+
 static int usage(int status)
 {
 	fprintf(status ? stderr : stdout,
@@ -148,7 +155,7 @@ int main(int argc, char **argv)
 			list = option;
 			break;
 		case 'V':
-			puts(VERSION);
+			puts(DOVECOT_VERSION);
 			return 0;
 		case 'h':
 			return usage(0);
@@ -159,10 +166,7 @@ int main(int argc, char **argv)
 	if (argc - optind > 1)
 		return usage(EXIT_CONFIG);
 	if (list != 0) {
-		open_configuration(&dc);
-		dovecot_show(dc.source, VERSION, list == 'a');
-		release(&dc);
-		return 0;
+		return show(&dc, list == 'a' ? "-a" : "-n");
 	}
 	return run_verb(&dc, argv[optind], foreground);
 }

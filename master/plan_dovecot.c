@@ -167,8 +167,9 @@ static void add_unix(struct plan *plan, struct service *s, const struct dovecot_
 	unsigned long mode = dovecot_block_uint(block, "mode");
 	char *path;
 
-	if (mode == 0)
-		return; /* the peer's way to switch one off */
+	/* Mode 0 is the peer's way to switch one off; nobody logs in with a token's URL. */
+	if (mode == 0 || strcmp(label, "token-login/tokenlogin") == 0)
+		return;
 	if (strcmp(s->name, "auth") == 0)
 		kind = dovecot_auth_listener_kind(label);
 	path = label[0] == '/' ? xstrdup(label) : xasprintf("%s/%s", plan->g->directory, label);

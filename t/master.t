@@ -34,7 +34,7 @@ class Suite:
         os.makedirs(self.path("libexec/postcote"))
         for sub in ("sbin", "etc/postfix", "etc/dovecot"):
             os.makedirs(self.path(sub))
-        for name in ("postfix", "dovecot", "postcote"):
+        for name in ("postfix", "dovecot", "doveconf", "postcote"):
             shutil.copy(os.path.join(BUILD, name), self.path("sbin"))
         shutil.copy(os.path.join(BUILD, "master/master"), self.path("libexec/postcote"))
         for name in ("smtpd", "qmgr", "pickup", "virtual", "authd", "pop3-login", "pop3"):
@@ -702,7 +702,7 @@ def dovecot_shape():
         tap.ok(not os.path.exists(s.path("run/master.pid")), "no pid file is left")
         result = s.dovecot("-n")
         tap.like(result.stdout, rf"\A# 2\.3\.\S+ \(postcote\): {s.dir}/etc/dovecot/dovecot.conf\n"
-                 r"# OS: .*\n# Hostname: .*\nbase_dir = ", "dovecot -n begins as the peer's")
+                 r"# Pigeonhole version .*\n# OS: .*\n# Hostname: .*\nbase_dir = ", "dovecot -n begins as the peer's")
         tap.like(result.stdout, rf"^service auth \{{\n  unix_listener {s.dir}/late/auth \{{\n"
                  r"    mode = 0666\n  \}\n\}$", "and has blocks")
         tap.unlike(result.stdout, "service_count|auth_cache_ttl", "without defaults")

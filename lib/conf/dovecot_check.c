@@ -22,17 +22,12 @@ static bool is_newer(const char *name)
 static void check_unknown(
     const struct dovecot_block *block, const struct dovecot_entry *e, struct conf_errors *errors)
 {
-	const char *where = dovecot_kinds[block->kind].name;
+	bool is_inner = block->parent && !dovecot_kinds[block->kind].is_filter;
+	const char *where = is_inner ? dovecot_kinds[block->kind].name : "";
 
-	if (is_newer(e->name))
-		conf_report(errors, CONF_ERROR, e->file, e->line,
-		    "%s is a setting of Dovecot 2.4; this file is read in the syntax of 2.3",
-		    e->name);
-	else if (*where)
-		conf_report(errors, CONF_ERROR, e->file, e->line, "unknown setting in %s: %s",
-		    where, e->name);
-	else
-		conf_report(errors, CONF_ERROR, e->file, e->line, "unknown setting: %s", e->name);
+	conf_report(errors, CONF_ERROR, e->file, e->line, "Unknown setting: %s%s%s%s", where,
+	    is_inner ? " { " : "", e->name,
+	    is_newer(e->name) ? " (it is of Dovecot 2.4; this file is in the syntax of 2.3)" : "");
 }
 
 static bool in_absent_service(const struct dovecot_block *block)
@@ -55,12 +50,50 @@ static void check_entry(
 			check_unknown(block, e, errors);
 	} else if (!dovecot_value_parse(&spec, e->value, &number, error)) {
 		conf_report(errors, CONF_ERROR, e->file, e->line, "%s: %s", e->name, error);
-	} else if (!e->is_builtin && !spec.works && strcmp(e->value, spec.def) != 0 &&
-		   block->kind != DOVECOT_PLUGIN && block->kind != DOVECOT_MAILBOX &&
-		   !in_absent_service(block)) {
+	}
+}
+
+/* Who logs in is asked before anybody knows from where. */
+static void check_filtered(
+    const struct dovecot_block *block, const struct dovecot_entry *e, struct conf_errors *errors)
+{
+	const struct dovecot_block *outer = block;
+
+	if (!dovecot_kinds[block->kind].is_filter || strncmp(e->name, "auth_", 5) != 0 ||
+	    !strcmp(e->name, "auth_socket_path") || !strncmp(e->name, "auth_ssl_", 9))
+		return;
+	while (outer->parent && outer->kind != DOVECOT_LOCAL && outer->kind != DOVECOT_REMOTE)
+		outer = outer->parent;
+	if (outer->parent)
+		conf_report(errors, CONF_ERROR, e->file, e->line,
+		    "Auth settings not supported inside local/remote blocks: %s", e->name);
+}
+
+static void check_values(const struct dovecot_block *block, struct conf_errors *errors)
+{
+	for (const struct dovecot_entry *e = block->entries; e; e = e->next) {
+		check_entry(block, e, errors);
+		check_filtered(block, e, errors);
+	}
+	for (const struct dovecot_block *b = block->children; b; b = b->next)
+		check_values(b, errors);
+}
+
+void dovecot_conf_check_values(const struct dovecot_source *source, struct conf_errors *errors)
+{
+	check_values(source->root, errors);
+}
+
+static void check_works(
+    const struct dovecot_block *block, const struct dovecot_entry *e, struct conf_errors *errors)
+{
+	struct dovecot_spec spec;
+
+	if (!e->is_builtin && dovecot_spec_find(block->kind, e->name, &spec) && !spec.works &&
+	    strcmp(e->value, spec.def) != 0 && block->kind != DOVECOT_PLUGIN &&
+	    block->kind != DOVECOT_MAILBOX && !in_absent_service(block))
 		conf_report(
 		    errors, CONF_WARNING, e->file, e->line, "%s has no effect yet", e->name);
-	}
 }
 
 /* One line for a whole service or group of plugin settings, not one for each setting. */
@@ -101,7 +134,7 @@ static void check_driver(const struct dovecot_block *block, struct conf_errors *
 	bool is_userdb = block->kind == DOVECOT_USERDB;
 
 	if (!*driver)
-		conf_report(errors, CONF_ERROR, block->file, block->line, "%s without driver",
+		conf_report(errors, CONF_ERROR, block->file, block->line, "%s is missing driver",
 		    dovecot_kinds[block->kind].name);
 	else if (strcmp(driver, "passwd-file") != 0 && strcmp(driver, "static") != 0 &&
 		 !(is_userdb && !strcmp(driver, "prefetch")))
@@ -118,7 +151,7 @@ static void check_block(const struct dovecot_block *block, struct conf_errors *e
 		check_driver(block, errors);
 	check_effect(block, errors);
 	for (const struct dovecot_entry *e = block->entries; e; e = e->next)
-		check_entry(block, e, errors);
+		check_works(block, e, errors);
 	for (const struct dovecot_block *b = block->children; b; b = b->next)
 		check_block(b, errors);
 }
@@ -139,14 +172,16 @@ static void check_protocols(const struct dovecot_source *source, struct conf_err
 			continue;
 		if (!slice_eq_str(word, "none"))
 			conf_report(errors, CONF_ERROR, e->file, e->line,
-			    "protocols: unknown protocol: %.*s", SLICE_ARG(word));
+			    "protocols: Unknown protocol: %.*s", SLICE_ARG(word));
 	}
 }
 
 void dovecot_conf_check(const struct dovecot_source *source, struct conf_errors *errors)
 {
+	check_values(source->root, errors);
 	check_block(source->root, errors);
 	check_protocols(source, errors);
+	dovecot_check_meaning(source->root, errors);
 }
 
 const char *dovecot_auth_listener_kind(const char *label)

@@ -37,6 +37,8 @@ struct dovecot_source;
 
 /* Reads PATH and what it includes. NULL only when PATH cannot be opened. */
 struct dovecot_source *dovecot_source_read(const char *path, struct conf_errors *errors);
+/* For showing it alone: values in files that are not there and unknown "$name" are no errors. */
+struct dovecot_source *dovecot_source_read_lazily(const char *path, struct conf_errors *errors);
 void dovecot_source_free(struct dovecot_source *source);
 const char *dovecot_source_path(const struct dovecot_source *source);
 
@@ -135,6 +137,8 @@ const struct dovecot_row *dovecot_row_find(const char *name);
 
 /* Everything wrong, unknown (fatal, as in the peer) or of no effect. */
 void dovecot_conf_check(const struct dovecot_source *source, struct conf_errors *errors);
+/* The half of it that is about names and values alone. */
+void dovecot_conf_check_values(const struct dovecot_source *source, struct conf_errors *errors);
 
 /*
  * Variables: %u, %{user}, %Ld, %2.1n ...  LOOKUP gives the value for a long name ("user", "domain",

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The lists of settings as tables, and values as their types read them. */
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,9 +109,24 @@ bool dovecot_spec_find(enum dovecot_kind kind, const char *name, struct dovecot_
 	return false;
 }
 
-static bool wrong(char error[160], const char *want, const char *text)
+bool dovecot_spec_at(enum dovecot_kind kind, size_t n, struct dovecot_spec *spec)
 {
-	snprintf(error, 160, "bad value: %.60s (want %s)", text, want);
+	for (size_t i = 0; i < ARRAY_LEN(block_rows); i++) {
+		if (block_rows[i].kind != kind || n-- > 0)
+			continue;
+		fill_spec(&block_rows[i].row, ARRAY_LEN(rows) + i, spec);
+		return true;
+	}
+	return false;
+}
+
+static bool __attribute__((format(printf, 2, 3))) wrong(char error[160], const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error, 160, format, args);
+	va_end(args);
 	return false;
 }
 
@@ -120,7 +137,7 @@ static bool parse_bool(const char *text, uint64_t *number, char error[160])
 	*number = slice_caseeq_str(s, "yes") || slice_caseeq_str(s, "y") || slice_eq_str(s, "1");
 	if (*number || slice_caseeq_str(s, "no"))
 		return true;
-	return wrong(error, "yes or no", text);
+	return wrong(error, "Invalid boolean value: %.60s (use yes or no)", text);
 }
 
 /* The digits that TEXT begins with; REST is what follows them and blanks. */
@@ -137,54 +154,57 @@ static bool leading_number(const char *text, uint64_t max, uint64_t *number, str
 
 static bool parse_uint(const char *text, uint64_t *number, char error[160])
 {
-	if (!strcmp(text, "unlimited") || !strcmp(text, "infinite")) {
-		*number = UINT32_MAX;
-		return true;
-	}
+	const char *digits = *text == '-' ? text + 1 : text;
+
 	if (slice_uint(slice_of(text), UINT32_MAX, number))
 		return true;
-	return wrong(error, "a number", text);
+	if (!*digits || strspn(digits, "0123456789") != strlen(digits))
+		return wrong(error, "Invalid number %.60s: Not a valid number", text);
+	return wrong(
+	    error, "Invalid number %.60s: Number too %s", text, *text == '-' ? "small" : "large");
 }
 
+/* Octal with a leading 0; the peer takes what has none for decimal. */
 static bool parse_octal(const char *text, uint64_t *number, char error[160])
 {
 	char *end;
 
-	if (*text && strspn(text, "01234567") == strlen(text) && strlen(text) <= 7) {
+	if (*text != '0')
+		return parse_uint(text, number, error);
+	if (strspn(text, "01234567") == strlen(text) && strlen(text) <= 11) {
 		*number = strtoul(text, &end, 8);
 		return true;
 	}
-	return wrong(error, "an octal mode such as 0600", text);
+	return wrong(error, "Invalid number: %.60s", text);
 }
+
+static const struct {
+	const char *unit;
+	unsigned shift;
+} size_units[] = { { "b", 0 }, { "k", 10 }, { "m", 20 }, { "g", 30 }, { "t", 40 } };
 
 static bool parse_size(const char *text, uint64_t *number, char error[160])
 {
-	static const struct {
-		const char *unit;
-		unsigned shift;
-	} units[] = { { "", 0 }, { "b", 0 }, { "k", 10 }, { "m", 20 }, { "g", 30 }, { "t", 40 } };
 	struct slice unit;
 
-	if (!strcmp(text, "unlimited") || !strcmp(text, "infinite")) {
-		*number = UINT64_MAX;
-		return true;
-	}
 	if (!leading_number(text, UINT64_MAX, number, &unit))
-		return wrong(error, "a size such as 10 M", text);
-	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
-		struct slice tail = slice_from(unit, strlen(units[i].unit));
+		return wrong(error, "Invalid size: %.60s", text);
+	if (!unit.len)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(size_units); i++) {
+		struct slice tail = slice_from(unit, 1);
 
-		if (!slice_casestarts(unit, units[i].unit))
+		if (!slice_casestarts(unit, size_units[i].unit))
 			continue;
 		if (tail.len &&
-		    (i < 2 || !(slice_caseeq_str(tail, "b") || slice_caseeq_str(tail, "ib"))))
+		    (i == 0 || !(slice_caseeq_str(tail, "b") || slice_caseeq_str(tail, "ib"))))
 			continue;
-		if (units[i].shift && *number > UINT64_MAX >> units[i].shift)
+		if (*number > UINT64_MAX >> size_units[i].shift)
 			break;
-		*number <<= units[i].shift;
+		*number <<= size_units[i].shift;
 		return true;
 	}
-	return wrong(error, "a size such as 10 M", text);
+	return wrong(error, "Invalid size: %.60s", text);
 }
 
 static bool is_prefix_of(struct slice s, const char *word)
@@ -192,40 +212,52 @@ static bool is_prefix_of(struct slice s, const char *word)
 	return s.len && s.len <= strlen(word) && slice_caseeq(s, slice_mem(word, s.len));
 }
 
-/* Units may be cut anywhere: "h", "hour", "hours". */
+static const struct time_unit {
+	const char *name, *other;
+	uint64_t ms;
+} time_units[] = {
+	{ "weeks", "weeks", 7 * 86400 * (uint64_t)1000 },
+	{ "days", "days", 86400 * 1000 },
+	{ "hours", "hours", 3600 * 1000 },
+	{ "mins", "minutes", 60 * 1000 },
+	{ "secs", "seconds", 1000 },
+	{ "msecs", "mseconds", 1 },
+	{ "millisecs", "milliseconds", 1 },
+};
+
+/* Units may be cut anywhere: "h", "hour", "hours".  "m" alone means minutes. */
+static const struct time_unit *find_time_unit(struct slice unit)
+{
+	for (size_t i = 0; i < ARRAY_LEN(time_units); i++)
+		if (is_prefix_of(unit, time_units[i].name) ||
+		    is_prefix_of(unit, time_units[i].other))
+			return &time_units[i];
+	return NULL;
+}
+
 static bool parse_time(const char *text, bool ms, uint64_t *number, char error[160])
 {
-	static const struct {
-		const char *name, *other;
-		uint64_t ms;
-	} units[] = {
-		{ "secs", "seconds", 1000 },
-		{ "mins", "minutes", 60 * 1000 },
-		{ "hours", "hours", 3600 * 1000 },
-		{ "days", "days", 86400 * 1000 },
-		{ "weeks", "weeks", 7 * 86400 * (uint64_t)1000 },
-		{ "msecs", "mseconds", 1 },
-		{ "millisecs", "milliseconds", 1 },
-	};
-	struct slice unit;
+	const struct time_unit *unit;
+	struct slice word;
 
-	if (!strcmp(text, "unlimited") || !strcmp(text, "infinite")) {
-		*number = UINT32_MAX;
+	if (!leading_number(text, UINT32_MAX, number, &word))
+		return wrong(error, "Invalid time interval: %.60s", text);
+	if (!word.len && *number == 0)
 		return true;
-	}
-	if (!leading_number(text, UINT32_MAX, number, &unit))
-		return wrong(error, "a time such as 30 secs", text);
-	if (!unit.len && *number == 0)
-		return true;
-	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
-		if (!is_prefix_of(unit, units[i].name) && !is_prefix_of(unit, units[i].other))
-			continue;
-		if (units[i].ms == 1 && !ms)
-			return wrong(error, "a time in seconds or longer units", text);
-		*number = ms ? *number * units[i].ms : *number * (units[i].ms / 1000);
-		return true;
-	}
-	return wrong(error, unit.len ? "a time such as 30 secs" : "a unit after the number", text);
+	if (!word.len)
+		return wrong(error,
+		    "Time interval '%.60s' is missing units (add e.g. 's' for seconds)", text);
+	unit = find_time_unit(word);
+	if (!unit)
+		return wrong(error, "Invalid time interval: %.60s", text);
+	*number *= unit->ms;
+	if (!ms && *number % 1000 != 0)
+		return wrong(error, "Milliseconds not supported for this setting: %.60s", text);
+	if (!ms)
+		*number /= 1000;
+	if (*number > UINT32_MAX)
+		return wrong(error, "Time interval is too large: %.60s", text);
+	return true;
 }
 
 static bool parse_enum(const char *text, const char *words, char error[160])
@@ -235,7 +267,56 @@ static bool parse_enum(const char *text, const char *words, char error[160])
 	while (slice_token(&rest, ":", &word))
 		if (slice_eq_str(word, text))
 			return true;
-	return wrong(error, words, text);
+	return wrong(error, "Invalid value: %.100s", text);
+}
+
+static void format_size(uint64_t number, char text[64])
+{
+	size_t unit = 0;
+
+	while (number && unit + 1 < ARRAY_LEN(size_units) && number % 1024 == 0) {
+		number /= 1024;
+		unit++;
+	}
+	snprintf(text, 64, number ? "%" PRIu64 " %c" : "%" PRIu64, number, "BkMGT"[unit]);
+}
+
+static void format_time(uint64_t ms, char text[64])
+{
+	size_t unit = 0;
+
+	while (ms && ms % time_units[unit].ms != 0)
+		unit++;
+	if (!ms)
+		snprintf(text, 64, "0");
+	else
+		snprintf(text, 64, "%" PRIu64 " %s", ms / time_units[unit].ms,
+		    time_units[unit].ms == 1 ? "ms" : time_units[unit].name);
+}
+
+void dovecot_value_format(enum dovecot_type type, uint64_t number, char text[64])
+{
+	switch (type) {
+	case DOVECOT_BOOL:
+		snprintf(text, 64, "%s", number ? "yes" : "no");
+		return;
+	case DOVECOT_OCTAL:
+		snprintf(text, 64, "0%" PRIo64, number);
+		return;
+	case DOVECOT_SIZE:
+		format_size(number, text);
+		return;
+	case DOVECOT_TIME:
+		format_time(number * 1000, text);
+		return;
+	case DOVECOT_TIME_MS:
+		format_time(number, text);
+		return;
+	case DOVECOT_UINT:
+	case DOVECOT_STR:
+	case DOVECOT_ENUM:
+		snprintf(text, 64, "%" PRIu64, number);
+	}
 }
 
 bool dovecot_value_parse(

@@ -2,7 +2,7 @@
 /*
  * Evaluation: defaults, then what stands outside of filters, then the filters that match, the least
  * specific first.  A filter inside of filters matches when all of them do; how specific it is comes
- * from all of them together: local before local_name before remote before protocol.
+ * from all of them together: local_name before local before remote before protocol.
  */
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -118,10 +118,10 @@ static void gather(const struct dovecot_block *parent, const struct dovecot_filt
 
 static int compare_specificity(const struct specificity *a, const struct specificity *b)
 {
-	if (a->local != b->local)
-		return a->local < b->local ? -1 : 1;
 	if (a->local_name != b->local_name)
 		return a->local_name < b->local_name ? -1 : 1;
+	if (a->local != b->local)
+		return a->local < b->local ? -1 : 1;
 	if (a->remote != b->remote)
 		return a->remote < b->remote ? -1 : 1;
 	return (a->protocol > b->protocol) - (a->protocol < b->protocol);
@@ -140,6 +140,64 @@ static void sort_matches(struct match_list *matches)
 		}
 		matches->list[at] = m;
 	}
+}
+
+size_t dovecot_tree_matching(const struct dovecot_source *source,
+    const struct dovecot_filter *filter, const struct dovecot_block ***list)
+{
+	struct match_list matches = { NULL, 0, 0 };
+
+	gather(source->root, filter, (struct specificity){ 0, 0, 0, 0 }, &matches);
+	sort_matches(&matches);
+	*list = xcalloc(matches.count + 1, sizeof(**list));
+	for (size_t i = 0; i < matches.count; i++)
+		(*list)[i] = matches.list[i].block;
+	free(matches.list);
+	return matches.count;
+}
+
+/* What a filter asks for, whoever the client is; of names only that there is one. */
+static struct specificity conditions(const struct dovecot_block *block)
+{
+	struct specificity key = { 0, 0, 0, 0 };
+	struct dovecot_net net;
+
+	for (; block->parent; block = block->parent) {
+		if (block->kind == DOVECOT_PROTOCOL)
+			key.protocol = 1;
+		else if (block->kind == DOVECOT_LOCAL_NAME)
+			key.local_name = 1;
+		else if (!dovecot_net_parse(block->label, &net))
+			continue;
+		else if (block->kind == DOVECOT_LOCAL)
+			key.local = net.prefix + 1;
+		else if (block->kind == DOVECOT_REMOTE)
+			key.remote = net.prefix + 1;
+	}
+	return key;
+}
+
+int dovecot_tree_compare_filters(const struct dovecot_block *a, const struct dovecot_block *b)
+{
+	struct specificity of_a = conditions(a), of_b = conditions(b);
+
+	return compare_specificity(&of_a, &of_b);
+}
+
+bool dovecot_tree_may_match(const struct dovecot_block *block, const struct dovecot_filter *filter)
+{
+	struct specificity key = { 0, 0, 0, 0 };
+
+	for (; block->parent; block = block->parent) {
+		bool asked = (block->kind == DOVECOT_PROTOCOL && filter->protocol) ||
+			     (block->kind == DOVECOT_LOCAL_NAME && filter->local_name) ||
+			     (block->kind == DOVECOT_LOCAL && filter->local_ip) ||
+			     (block->kind == DOVECOT_REMOTE && filter->remote_ip);
+
+		if (asked && !match_filter(block, filter, &key))
+			return false;
+	}
+	return true;
 }
 
 static void store(struct dovecot_settings *settings, const struct dovecot_row *row,
@@ -215,19 +273,18 @@ struct dovecot_settings *dovecot_settings_new(const struct dovecot_source *sourc
 {
 	static const struct dovecot_filter no_filter = { NULL, NULL, NULL, NULL };
 	struct dovecot_settings *settings = xcalloc(1, sizeof(*settings));
-	struct match_list matches = { NULL, 0, 0 };
+	const struct dovecot_block **matching;
+	size_t count;
 
 	settings->eval = xcalloc(1, sizeof(*settings->eval));
 	settings->eval->texts = xcalloc(dovecot_row_count(), sizeof(settings->eval->texts[0]));
 	for (size_t i = 0; i < dovecot_row_count(); i++)
 		set_default(settings, dovecot_row(i));
 	apply(settings, source->root, errors);
-	gather(source->root, filter ? filter : &no_filter, (struct specificity){ 0, 0, 0, 0 },
-	    &matches);
-	sort_matches(&matches);
-	for (size_t i = 0; i < matches.count; i++)
-		apply(settings, matches.list[i].block, errors);
-	free(matches.list);
+	count = dovecot_tree_matching(source, filter ? filter : &no_filter, &matching);
+	for (size_t i = 0; i < count; i++)
+		apply(settings, matching[i], errors);
+	free(matching);
 	return settings;
 }
 

@@ -23,14 +23,13 @@ const struct dovecot_kind_row dovecot_kinds[DOVECOT_KIND_COUNT] = {
 	[DOVECOT_MAILBOX] = { "mailbox", DOVECOT_NAMESPACE, false, false, DOVECOT_MERGES, true },
 	[DOVECOT_PLUGIN] = { "plugin", DOVECOT_ROOT, false, true, DOVECOT_MERGES, false },
 	[DOVECOT_DICT] = { "dict", DOVECOT_ROOT, false, true, DOVECOT_MERGES, false },
-	[DOVECOT_METRIC] = { "metric", DOVECOT_ROOT, false, true, DOVECOT_MERGES, true },
-	[DOVECOT_EVENT_EXPORTER] = { "event_exporter", DOVECOT_ROOT, false, true, DOVECOT_MERGES,
+	[DOVECOT_METRIC] = { "metric", DOVECOT_ROOT, false, false, DOVECOT_MERGES, true },
+	[DOVECOT_EVENT_EXPORTER] = { "event_exporter", DOVECOT_ROOT, false, false, DOVECOT_MERGES,
 	    true },
-	[DOVECOT_PROTOCOL] = { "protocol", DOVECOT_ROOT, true, false, DOVECOT_NEW_EACH_TIME, true },
-	[DOVECOT_LOCAL] = { "local", DOVECOT_ROOT, true, false, DOVECOT_NEW_EACH_TIME, true },
-	[DOVECOT_LOCAL_NAME] = { "local_name", DOVECOT_ROOT, true, false, DOVECOT_NEW_EACH_TIME,
-	    true },
-	[DOVECOT_REMOTE] = { "remote", DOVECOT_ROOT, true, false, DOVECOT_NEW_EACH_TIME, true },
+	[DOVECOT_PROTOCOL] = { "protocol", DOVECOT_ROOT, true, false, DOVECOT_MERGES, true },
+	[DOVECOT_LOCAL] = { "local", DOVECOT_ROOT, true, false, DOVECOT_MERGES, true },
+	[DOVECOT_LOCAL_NAME] = { "local_name", DOVECOT_ROOT, true, false, DOVECOT_MERGES, true },
+	[DOVECOT_REMOTE] = { "remote", DOVECOT_ROOT, true, false, DOVECOT_MERGES, true },
 };
 
 struct dovecot_source *dovecot_tree_new(const char *path)
@@ -93,8 +92,11 @@ struct dovecot_block *dovecot_tree_open(struct dovecot_block *parent, enum dovec
 	struct dovecot_block *block;
 
 	for (block = parent->children; block; block = block->next)
-		if (merges(block, kind, label))
+		if (merges(block, kind, label)) {
+			block->file = file;
+			block->line = line;
 			return block;
+		}
 	block = ARENA_NEW(&parent->source->arena, struct dovecot_block);
 	block->kind = kind;
 	block->label = label;

@@ -4,7 +4,7 @@
  * inside of blocks, each with its assignments in the order in which they were read.
  *
  * Everything lies in the source's arena.  The root is a block without parent.  Blocks that merge
- * (all but passdb, userdb, nameless namespaces and filters) exist once per kind and label in their
+ * (all but passdb, userdb and nameless namespaces) exist once per kind and label in their
  * parent, so an assignment that comes later simply stands later in the list and wins.
  */
 #ifndef PC_CONF_DOVECOT_TREE_H
@@ -54,6 +54,7 @@ extern const struct dovecot_kind_row dovecot_kinds[DOVECOT_KIND_COUNT];
 struct dovecot_entry {
 	struct dovecot_entry *next;
 	const char *name, *value;
+	const char *shown; /* as it was written: "$other", "<file"; NULL: as the value */
 	const char *file;
 	unsigned line;
 	bool is_builtin;
@@ -62,7 +63,7 @@ struct dovecot_entry {
 struct dovecot_block {
 	enum dovecot_kind kind;
 	const char *label; /* "" without one */
-	const char *file;  /* where it was opened first */
+	const char *file;  /* where it was opened last */
 	unsigned line;
 	bool is_builtin;
 	struct dovecot_source *source;
@@ -102,6 +103,8 @@ struct dovecot_spec {
 	bool works;
 };
 bool dovecot_spec_find(enum dovecot_kind kind, const char *name, struct dovecot_spec *spec);
+/* The Ith setting of a kind of blocks; false at the end. */
+bool dovecot_spec_at(enum dovecot_kind kind, size_t i, struct dovecot_spec *spec);
 void dovecot_spec_of(const struct dovecot_row *row, struct dovecot_spec *spec);
 
 /*
@@ -110,6 +113,22 @@ void dovecot_spec_of(const struct dovecot_row *row, struct dovecot_spec *spec);
  */
 bool dovecot_value_parse(
     const struct dovecot_spec *spec, const char *text, uint64_t *number, char error[160]);
+
+/* Global settings' values that are of the right type and wrong all the same. */
+void dovecot_check_meaning(const struct dovecot_block *block, struct conf_errors *errors);
+
+/* A number as doveconf prints it: "10 M", "1 hours", "0600", "yes". */
+void dovecot_value_format(enum dovecot_type type, uint64_t number, char text[64]);
+
+/*
+ * The filters that match, the least specific first, so that what a later one sets wins.  The caller
+ * frees *LIST.  And the order of two filters' specificity: -1, 0 or 1.
+ */
+size_t dovecot_tree_matching(const struct dovecot_source *source,
+    const struct dovecot_filter *filter, const struct dovecot_block ***list);
+int dovecot_tree_compare_filters(const struct dovecot_block *a, const struct dovecot_block *b);
+/* Whether one of the conditions of FILTER (NULL: not asked for) speaks against BLOCK. */
+bool dovecot_tree_may_match(const struct dovecot_block *block, const struct dovecot_filter *filter);
 
 /* "192.0.2.0/24", "2001:db8::1": for local and remote blocks. */
 struct dovecot_net {

@@ -35,10 +35,10 @@ static const struct value_case {
 	{ "last one wins", "log_path = /a\nlog_path = /b\n", "log_path", "/b" },
 	{ "blanks go", "\t log_path \t=  /a b \t\r\n", "log_path", "/a b" },
 	{ "comment after a blank", "log_path = /a # b", "log_path", "/a" },
-	{ "no comment without a blank", "log_path = /a#b", "log_path", "/a#b" },
+	{ "comment without a blank", "log_path = /a#b", "log_path", "/a" },
 	{ "no comment in quotes", "log_path = \"/a # b\"", "log_path", "/a # b" },
 	{ "double quotes", "log_path = \"a\\\"b\\\\c \"", "log_path", "a\"b\\c " },
-	{ "single quotes", "log_path = 'a\\b '", "log_path", "a\\b " },
+	{ "single quotes", "log_path = 'a\\b '", "log_path", "ab " },
 	{ "quotes inside stay", "log_path = a \"b\" c", "log_path", "a \"b\" c" },
 	{ "continuation", "log_path = a \\\n   b", "log_path", "a b" },
 	{ "a comment does not go on", "# x \\\nlog_path = a", "log_path", "a" },
@@ -101,34 +101,34 @@ static const struct finding_case {
 	const char *text, *want;
 } findings_of[] = {
 	{ "", "" },
-	{ "nonsense = 1\nlog_pathh = x", "E (text): line 1: unknown setting: nonsense\n"
-					 "E (text): line 2: unknown setting: log_pathh\n" },
+	{ "nonsense = 1\nlog_pathh = x", "E (text): line 1: Unknown setting: nonsense\n"
+					 "E (text): line 2: Unknown setting: log_pathh\n" },
 	{ "mail_path = x",
-	    "E (text): line 1: mail_path is a setting of Dovecot 2.4; this file is read "
-	    "in the syntax of 2.3\n" },
+	    "E (text): line 1: Unknown setting: mail_path (it is of Dovecot 2.4; this file is in "
+	    "the syntax of 2.3)\n" },
 	{ "dovecot_config_version = 2.4.1\nx\ny",
 	    "E (text): line 1: this file is in the syntax of "
 	    "Dovecot 2.4, which is not understood yet; write it "
 	    "in that of 2.3\n" },
-	{ "ssl = YES", "E (text): line 1: ssl: bad value: YES (want yes:no:required)\n" },
+	{ "ssl = YES", "E (text): line 1: ssl: Invalid value: YES\n" },
 	{ "auth_verbose = true",
-	    "E (text): line 1: auth_verbose: bad value: true (want yes or no)\n" },
+	    "E (text): line 1: auth_verbose: Invalid boolean value: true (use yes or no)\n" },
 	{ "auth_failure_delay = 2",
-	    "E (text): line 1: auth_failure_delay: bad value: 2 (want a unit after the number)\n" },
+	    "E (text): line 1: auth_failure_delay: Time interval '2' is missing units (add e.g. 's' for "
+	    "seconds)\n" },
 	{ "first_valid_uid = -1",
-	    "E (text): line 1: first_valid_uid: bad value: -1 (want a number)\n" },
+	    "E (text): line 1: first_valid_uid: Invalid number -1: Number too small\n" },
 	{ "service x {\nx = 1\n}",
-	    "W (text): line 2: service x is not there yet; its settings have no "
-	    "effect\nE (text): line 2: unknown setting in service: x\n" },
-	{ "passdb { driver = x }", "E (text): line 1: garbage after '{'\n" },
-	{ "passdb\n{\n", "E (text): line 1: expecting '=' or '{' after passdb\n"
-			 "E (text): line 2: expecting a setting's name: {\n" },
-	{ "}", "E (text): line 1: '}' without a section\n" },
-	{ "service auth {\n",
-	    "E (text): line 1: missing '}' (the section of line 0 is still open)\n" },
-	{ "wrong {\na = b\n}", "E (text): line 1: unknown section wrong in the file\n"
+	    "E (text): line 2: Unknown setting: service { x\n"
+	    "W (text): line 2: service x is not there yet; its settings have no effect\n" },
+	{ "passdb { driver = x }", "E (text): line 1: Garbage after '{'\n" },
+	{ "passdb\n{\n", "E (text): line 1: Expecting '{'\n"
+			 "E (text): line 2: Garbage after '{'\n" },
+	{ "}", "E (text): line 1: Unexpected '}'\n" },
+	{ "service auth {\n", "E (text): Missing '}' (section started at (text):1)\n" },
+	{ "wrong {\na = b\n}", "E (text): line 1: Unknown setting: wrong { wrong\n"
 			       "W (text): line 2: settings in plugin have no effect yet\n" },
-	{ "log_path = $nothing", "E (text): line 1: unknown variable: $nothing\n" },
+	{ "log_path = $nothing", "E (text): line 1: Unknown variable: $nothing\n" },
 	{ "passdb {\ndriver = pam\n}",
 	    "W (text): line 1: passdb driver pam is not there yet: asking it "
 	    "is a temporary failure\n" },
@@ -137,7 +137,7 @@ static const struct finding_case {
 	{ "remote example.org {\n}", "E (text): line 1: remote example.org: want an address or a "
 				     "network, such as 192.0.2.0/24\n" },
 	{ "protocols = pop3 imap", "" },
-	{ "protocols = pop4", "E (text): line 1: protocols: unknown protocol: pop4\n" },
+	{ "protocols = pop4", "E (text): line 1: protocols: Unknown protocol: pop4\n" },
 	{ "mail_fsync = always", "W (text): line 1: mail_fsync has no effect yet\n" },
 	{ "mail_fsync = optimized", "" },
 };
@@ -180,8 +180,8 @@ static void test_blocks(void **state)
 	want_int("built-in is not set", dovecot_block_is_set(auth, "process_limit"), false);
 	want_int("set", dovecot_block_is_set(auth, "client_limit"), true);
 	want_str("built-in refers to what the file sets", dovecot_block_get(auth, "user"), "me");
-	want_int("built-in listeners", dovecot_subblock_count(auth, "unix_listener"), 5);
-	b = dovecot_subblock_at(auth, "unix_listener", 3);
+	want_int("built-in listeners", dovecot_subblock_count(auth, "unix_listener"), 6);
+	b = dovecot_subblock_at(auth, "unix_listener", 4);
 	want_str("listener", dovecot_block_label(b), "auth-userdb");
 	want_int("its mode", dovecot_block_uint(b, "mode"), 0600);
 	b = dovecot_subblock_at(
@@ -225,10 +225,11 @@ static const struct typed_case {
 	{ "0", DOVECOT_UINT, true, 0 },
 	{ "4294967295", DOVECOT_UINT, true, 4294967295 },
 	{ "4294967296", DOVECOT_UINT, false, 0 },
-	{ "unlimited", DOVECOT_UINT, true, UINT32_MAX },
+	{ "unlimited", DOVECOT_UINT, false, 0 },
 	{ " 1", DOVECOT_UINT, false, 0 },
 	{ "25\n", DOVECOT_UINT, false, 0 },
 	{ "0660", DOVECOT_OCTAL, true, 0660 },
+	{ "660", DOVECOT_OCTAL, true, 660 }, /* the peer's trap */
 	{ "0680", DOVECOT_OCTAL, false, 0 },
 	{ "10", DOVECOT_SIZE, true, 10 },
 	{ "10 M", DOVECOT_SIZE, true, 10 << 20 },
@@ -372,11 +373,12 @@ static void test_files(void **state)
 	source = dovecot_source_read(main_file, &errors);
 	conf_errors_each(&errors, add_line, &findings);
 	settings = dovecot_settings_new(source, NULL, NULL);
-	want_int("errors", errors.error_count, 3);
-	want_int("gone", strstr(findings.ptr, "line 4: cannot read ") != NULL, true);
+	want_int("errors", errors.error_count, 4);
+	want_int("no match", strstr(findings.ptr, "line 2: No matches") != NULL, true);
+	want_int("gone", strstr(findings.ptr, "line 4: No matches") != NULL, true);
 	want_int(
-	    "nowhere", strstr(findings.ptr, "line 7: info_log_path: cannot read ") != NULL, true);
-	want_int("loop", strstr(findings.ptr, "loop: line 1: too many includes") != NULL, true);
+	    "nowhere", strstr(findings.ptr, "line 7: info_log_path: Can't open file ") != NULL, true);
+	want_int("loop", strstr(findings.ptr, "loop: line 1: Recursive include file") != NULL, true);
 	want_str("sorted", settings->log_path, "two");
 	want_str("content", settings->mail_plugins, "a b");
 	want_int("key is a path", *settings->ssl_key, '<');
