@@ -431,7 +431,10 @@ void sasl_exchange_free(struct sasl_exchange *x)
 	free(x);
 }
 
-/* Dovecot's order of words, with all of its realms; the rest is the same for everybody. */
+/*
+ * Dovecot's order of words, with all of its realms; the rest is the same for everybody.  Charset
+ * and algorithm are not in quotes (RFC 2831 2.1.1): curl gives up on Dovecot's, which are.
+ */
 static bool rewrite_digest_challenge(struct slice challenge, struct strbuf *out)
 {
 	struct strbuf nonce = STRBUF_INIT(256);
@@ -444,8 +447,7 @@ static bool rewrite_digest_challenge(struct slice challenge, struct strbuf *out)
 		do
 			strbuf_addf(out, "realm=\"%.*s\",", SLICE_ARG(realm));
 		while (slice_token(&rest, " ", &realm));
-	strbuf_addf(
-	    out, "nonce=\"%s\",qop=\"auth\",charset=\"utf-8\",algorithm=\"md5-sess\"", nonce.ptr);
+	strbuf_addf(out, "nonce=\"%s\",qop=\"auth\",charset=utf-8,algorithm=md5-sess", nonce.ptr);
 	strbuf_release(&nonce);
 	return good && !out->overflow;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Mail through the clients that people have: swaks, curl, smtplib, openssl s_client."""
+"""Mail through the clients that people have: swaks, curl, msmtp, smtplib, openssl s_client."""
 
 import base64
 import os
@@ -74,6 +74,53 @@ def test_curl():
     tap.ok(arrived("curl").endswith(b"\n\n.hidden dot\n"), "its content")
 
 
+    for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5"):
+        done = run("curl", "-sSv", "--ssl-reqd", "--cacert", the_mail.path("etc/ssl/cert.pem"),
+                   "--user", "alice@example.test:alice", "--login-options", "AUTH=" + mechanism,
+                   "--mail-from", "alice@example.test", "--mail-rcpt", "bob@example.test",
+                   "--upload-file", "-", f"smtp://localhost:{the_mail.submission_port}",
+                   input=f"Subject: curl {mechanism}\r\n\r\nx\r\n")
+        tap.ok(done.returncode == 0 and arrived(f"curl {mechanism}"), f"curl, {mechanism}",
+               done.stdout)
+
+
+MSMTPRC = """account default
+host localhost
+port {port}
+tls on
+tls_starttls on
+tls_trust_file {cert}
+auth {mechanism}
+user alice@example.test
+passwordeval "echo {password}"
+from alice@example.test
+"""
+
+
+def msmtp(mechanism, password, subject):
+    path = the_mail.path("msmtprc")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(MSMTPRC.format(port=the_mail.submission_port, mechanism=mechanism,
+                               cert=the_mail.path("etc/ssl/cert.pem"), password=password))
+    os.chmod(path, 0o600)
+    return run("msmtp", "-C", path, "bob@example.test", input=f"Subject: {subject}\n\nx\n")
+
+
+def test_msmtp():
+    if needs("msmtp", "msmtp"):
+        return
+    can = run("msmtp", "--version").stdout.lower().split("supported authentication methods", 1)[-1]
+    for mechanism in ("plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256"):
+        if mechanism not in can.split():
+            tap.skip("this msmtp does not have it", f"msmtp, {mechanism}")
+            continue
+        done = msmtp(mechanism, "alice", f"msmtp {mechanism}")
+        tap.ok(done.returncode == 0 and arrived(f"msmtp {mechanism}"), f"msmtp, {mechanism}",
+               done.stdout)
+        done = msmtp(mechanism, "wrong", "never")
+        tap.ok(done.returncode == 77, f"msmtp, {mechanism}, a wrong password", done.stdout)
+
+
 def test_smtplib():
     with the_mail.submission() as smtp:
         tap.equal(sorted(smtp.esmtp_features),
@@ -107,5 +154,7 @@ def test_openssl():
 
 
 # Whole sessions in a pipe are what people write down in their deployments.
-with instance.Instance(main={"smtpd_forbid_unauth_pipelining": "no"}) as the_mail:
-    tap.run(test_swaks, test_curl, test_smtplib, test_openssl)
+with instance.Instance(main={"smtpd_forbid_unauth_pipelining": "no"},
+                       dovecot="auth_mechanisms = plain login cram-md5 digest-md5 scram-sha-1 "
+                               "scram-sha-256\n") as the_mail:
+    tap.run(test_swaks, test_curl, test_msmtp, test_smtplib, test_openssl)
