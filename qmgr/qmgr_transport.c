@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Transports, destinations and batches.
+ * Transports, destinations and the batches that wait there; qmgr_agent.c has those that run.
  *
  * A batch is a message's recipients with one destination (transport and next hop), at most
  * $TRANSPORT_destination_recipient_limit.  A destination has its waiting batches in order of
@@ -13,75 +13,25 @@
  *
  * error, retry and discard need no process: what they do is done here, under their names.
  */
-#include <errno.h>
+#include "qmgr/qmgr_transport.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "log/log.h"
 #include "mail/dsn.h"
-#include "qmgr/qmgr.h"
 
-#define CONNECT_LIMIT_MS 200
-#define SEND_LIMIT_MS	 1000
 #define DEFAULT_LIMIT	 1000 /* deliveries of one transport, where master.cf says nothing */
 #define DESTINATIONS_MAX 10000
-/* A new duration counts this part of the mean. */
-#define MEAN_WEIGHT 8
 /* With those that are stored so many times the limit's deliveries run. */
 #define STORED_TIMES 4
-
-enum transport_kind { TRANSPORT_AGENT, TRANSPORT_ERROR, TRANSPORT_RETRY, TRANSPORT_DISCARD };
-
-struct transport {
-	char *name, *path;
-	enum transport_kind kind;
-	struct list ready; /* destinations with a batch and room for it */
-	struct map destinations;
-	struct list running; /* batches */
-	unsigned running_count, stored_count, limit, destination_limit, recipient_limit;
-	bool runs_suspect; /* alone */
-	struct channel *channel;
-	struct loop_watch watch;
-	bool agent_leaves;  /* the connection ends with what runs; nothing new is sent over it */
-	bool reading;	    /* on_agent is at work on the channel, which must stay */
-	int64_t dead_until; /* clock_ms; 0: alive */
-	uint64_t next_number;
-};
-
-struct destination {
-	struct transport *transport;
-	char *nexthop;
-	struct list node; /* in transport->ready */
-	struct list batches;
-	unsigned running, stored;
-	int64_t mean_us; /* of recent deliveries; 0: none yet */
-	int64_t dead_until;
-	struct reason dead;
-};
-
-struct batch {
-	struct list node;	  /* destination->batches or transport->running */
-	struct list message_node; /* message->batches */
-	struct message *message;
-	struct destination *destination;
-	bool is_running;
-	bool is_stored; /* it waits for a sync that is shared, and takes nobody's place */
-	uint64_t number;
-	int64_t started_us;
-	bool has_site_failure;
-	struct reason site_failure;
-	size_t count, alloc;
-	size_t *indices; /* into the message's recipients */
-};
 
 static struct map transports = MAP_INIT;
 /* Names under which the folded services log. */
 static const char *error_log_name, *discard_log_name;
 
-static const struct reason unavailable = { "4.3.0", "mail transport unavailable" };
+const struct reason transport_unavailable = { "4.3.0", "mail transport unavailable" };
 
 /* ---- making them ---- */
 
@@ -228,7 +178,7 @@ static void do_folded(struct transport *t, struct message *m, size_t index)
 
 /* ---- batches ---- */
 
-static void batch_unlink(struct batch *b)
+void batch_remove(struct batch *b)
 {
 	list_del(&b->node);
 	list_del(&b->message_node);
@@ -236,17 +186,16 @@ static void batch_unlink(struct batch *b)
 	free(b);
 }
 
-/* Those that are stored do not count, but there is an end to it. */
-static bool has_room(unsigned running, unsigned stored, unsigned limit)
+bool transport_has_room(unsigned running, unsigned stored, unsigned limit)
 {
 	return running - stored < limit && running / STORED_TIMES < limit;
 }
 
-static void update_ready(struct destination *d)
+void destination_update(struct destination *d)
 {
 	struct transport *t = d->transport;
-	bool can_run =
-	    !list_is_empty(&d->batches) && has_room(d->running, d->stored, t->destination_limit);
+	bool can_run = !list_is_empty(&d->batches) &&
+		       transport_has_room(d->running, d->stored, t->destination_limit);
 
 	if (!can_run)
 		list_del(&d->node);
@@ -274,7 +223,7 @@ static void batch_add(struct destination *d, struct message *m, size_t index)
 		b->indices = xreallocarray(b->indices, b->alloc, sizeof(*b->indices));
 	}
 	b->indices[b->count++] = index;
-	update_ready(d);
+	destination_update(d);
 }
 
 /* The recipients of a batch that waits are deferred with WHY. */
@@ -285,16 +234,16 @@ static void batch_defer(struct batch *b, const struct reason *why)
 	for (size_t i = 0; i < b->count; i++)
 		transport_defer(m, b->indices[i], why);
 	m->queued--;
-	batch_unlink(b);
+	batch_remove(b);
 	message_batch_ended(m, false);
 }
 
-static void defer_all(struct destination *d, const struct reason *why)
+static void destination_defer(struct destination *d, const struct reason *why)
 {
 	/* A message whose last batch this is goes on, but none of them comes back here. */
 	while (!list_is_empty(&d->batches))
 		batch_defer(list_entry(d->batches.next, struct batch, node), why);
-	update_ready(d);
+	destination_update(d);
 }
 
 static void site_reason(struct reason *why, const struct reason *cause)
@@ -302,100 +251,17 @@ static void site_reason(struct reason *why, const struct reason *cause)
 	reason_set(why, cause->dsn, "delivery temporarily suspended: %s", cause->text);
 }
 
-/* ---- running ---- */
-
-static void add_recipients(const struct batch *b, struct delivery_request *request)
+void destination_suspend(struct destination *d, const struct reason *cause)
 {
-	const struct message *m = b->message;
+	struct reason why;
 
-	request->recipients = xcalloc(b->count, sizeof(*request->recipients));
-	request->recipient_count = b->count;
-	for (size_t i = 0; i < b->count; i++) {
-		const struct envelope_recipient *from = &m->env->recipients[b->indices[i]];
-
-		request->recipients[i] =
-		    (struct delivery_recipient){ .address = m->recipients[b->indices[i]].address,
-			    .original = from->original,
-			    .orcpt = from->orcpt,
-			    .notify = from->notify,
-			    .offset = from->offset };
-	}
+	d->dead = *cause;
+	d->dead_until = deadline_in(qm.params->minimal_backoff_time * 1000);
+	site_reason(&why, cause);
+	destination_defer(d, &why);
 }
 
-/* What agents may want for XFORWARD and their logs. */
-static const char **pick_attributes(const struct envelope *env)
-{
-	const char **list = xcalloc(2 * env->attribute_count + 1, sizeof(*list));
-	size_t n = 0;
-
-	for (size_t i = 0; i < env->attribute_count; i++) {
-		const struct envelope_attribute *a = &env->attributes[i];
-
-		if (strncmp(a->name, "log_", 4) != 0 && strncmp(a->name, "sasl_", 5) != 0)
-			continue;
-		list[n++] = a->name;
-		list[n++] = a->value;
-	}
-	return list;
-}
-
-static bool send_batch(struct transport *t, struct batch *b)
-{
-	struct delivery_request request = { .number = b->number,
-		.nexthop = b->destination->nexthop };
-	struct msg_out out = { 0 };
-	bool sent;
-
-	message_fill_request(b->message, &request);
-	if (b->message->verp)
-		request.sender = message_sender_for(b->message, b->indices[0]);
-	add_recipients(b, &request);
-	request.attributes = pick_attributes(b->message->env);
-	delivery_request_write(&out, &request);
-	sent = channel_send(t->channel, &out, &b->message->fd, 1, deadline_in(SEND_LIMIT_MS)) == 0;
-	msg_release(&out);
-	free(request.attributes);
-	free(request.recipients);
-	return sent;
-}
-
-static void start_batch(struct transport *t, struct batch *b)
-{
-	struct message *m = b->message;
-
-	list_del(&b->node);
-	list_add_tail(&t->running, &b->node);
-	b->is_running = true;
-	b->number = ++t->next_number;
-	b->started_us = clock_wall_us();
-	for (size_t i = 0; i < b->count; i++)
-		m->recipients[b->indices[i]].state = RCPT_RUNNING;
-	m->queued--;
-	m->running++;
-	b->destination->running++;
-	t->running_count++;
-	t->runs_suspect = message_is_suspect(m);
-	qm.deliveries++;
-}
-
-static void on_agent(struct loop_watch *watch, uint32_t events);
-
-static bool connect_agent(struct transport *t)
-{
-	t->channel = channel_connect(t->path, "qmgr", deadline_in(CONNECT_LIMIT_MS));
-	if (!t->channel) {
-		log_warning("connect to transport private/%s: %s", t->name, strerror(errno));
-		return false;
-	}
-	t->watch = (struct loop_watch){ .fd = channel_fd(t->channel), .ready = on_agent, .arg = t };
-	if (loop_watch(qm.loop, &t->watch, EPOLLIN) == 0)
-		return true;
-	channel_free(t->channel);
-	t->channel = NULL;
-	return false;
-}
-
-static void transport_died(struct transport *t)
+void transport_suspend(struct transport *t)
 {
 	t->dead_until = deadline_in(qm.params->transport_retry_time * 1000);
 	for (;;) {
@@ -409,197 +275,8 @@ static void transport_died(struct transport *t)
 		}
 		if (!d)
 			return;
-		defer_all(d, &unavailable);
+		destination_defer(d, &transport_unavailable);
 	}
-}
-
-static void disconnect(struct transport *t);
-
-static bool may_start(const struct transport *t, const struct batch *b)
-{
-	return t->running_count == 0 || (!t->runs_suspect && !message_is_suspect(b->message));
-}
-
-static void pump(struct transport *t)
-{
-	if (t->agent_leaves) {
-		if (t->running_count > 0 || t->reading)
-			return;
-		disconnect(t);
-	}
-	while (!qm.draining && !list_is_empty(&t->ready) &&
-	       has_room(t->running_count, t->stored_count, t->limit)) {
-		struct destination *d = list_entry(t->ready.next, struct destination, node);
-		struct batch *b = list_entry(d->batches.next, struct batch, node);
-
-		if (!may_start(t, b))
-			return;
-		if (!t->channel && !connect_agent(t)) {
-			transport_died(t);
-			return;
-		}
-		list_del(&d->node); /* to the end of the round */
-		start_batch(t, b);
-		update_ready(d);
-		/* When this fails the channel is shut down, and on_agent cleans up. */
-		send_batch(t, b);
-	}
-}
-
-/* ---- results ---- */
-
-static struct batch *find_running(struct transport *t, uint64_t number)
-{
-	list_for_each(pos, &t->running) {
-		struct batch *b = list_entry(pos, struct batch, node);
-
-		if (b->number == number)
-			return b;
-	}
-	return NULL;
-}
-
-static void note_duration(struct destination *d, int64_t us)
-{
-	us = us > 0 ? us : 1;
-	d->mean_us = d->mean_us ? d->mean_us + (us - d->mean_us) / MEAN_WEIGHT : us;
-	if (d->mean_us <= 0)
-		d->mean_us = 1;
-}
-
-static void note_site_failure(struct destination *d, const struct reason *cause)
-{
-	struct reason why;
-
-	d->dead = *cause;
-	d->dead_until = deadline_in(qm.params->minimal_backoff_time * 1000);
-	site_reason(&why, cause);
-	defer_all(d, &why);
-}
-
-/* Recipients without a result: deferred, or, when they were called back, to do as before. */
-static void close_recipients(struct batch *b, const struct reason *why)
-{
-	struct message *m = b->message;
-
-	for (size_t i = 0; i < b->count; i++) {
-		struct qmgr_recipient *r = &m->recipients[b->indices[i]];
-
-		if (r->state != RCPT_RUNNING)
-			continue;
-		r->state = RCPT_PENDING;
-		if (!m->stopped)
-			transport_defer(m, b->indices[i], why);
-	}
-}
-
-static void end_batch(struct transport *t, struct batch *b, const struct reason *why)
-{
-	struct destination *d = b->destination;
-	struct message *m = b->message;
-	bool site_failed = b->has_site_failure;
-	struct reason cause = b->site_failure;
-
-	close_recipients(b, why);
-	if (!site_failed)
-		note_duration(d, clock_wall_us() - b->started_us);
-	d->running--;
-	t->running_count--;
-	d->stored -= b->is_stored;
-	t->stored_count -= b->is_stored;
-	qm.deliveries--;
-	batch_unlink(b);
-	update_ready(d);
-	message_batch_ended(m, true);
-	if (site_failed)
-		note_site_failure(d, &cause);
-	qmgr_check_drained();
-}
-
-static void note_stored(struct transport *t, struct batch *b)
-{
-	if (b->is_stored)
-		return;
-	b->is_stored = true;
-	b->destination->stored++;
-	t->stored_count++;
-	update_ready(b->destination);
-}
-
-static bool take_report(struct transport *t, const struct msg *m, struct arena *arena)
-{
-	struct delivery_report report;
-	struct batch *b;
-
-	if (!delivery_report_parse(m, arena, &report) || !(b = find_running(t, report.number)))
-		return false;
-	for (size_t i = 0; i < report.item_count; i++) {
-		struct delivery_report_item *item = &report.items[i];
-
-		if (item->index >= b->count)
-			return false;
-		/* A recipient has one result. */
-		if (b->message->recipients[b->indices[item->index]].state == RCPT_RUNNING)
-			message_result(b->message, b->indices[item->index], &item->outcome);
-	}
-	if (report.has_site_failure) {
-		b->has_site_failure = true;
-		b->site_failure = report.site_failure;
-	}
-	if (report.stored && !report.end)
-		note_stored(t, b);
-	if (report.end)
-		end_batch(t, b, &unavailable);
-	return true;
-}
-
-/* Those that it had.  While we end the agents end too. */
-static void note_death(const struct transport *t)
-{
-	static uint64_t deaths;
-
-	deaths++;
-	list_for_each(pos, &t->running)
-		if (!qm.draining)
-			message_agent_died(list_entry(pos, struct batch, node)->message, t->name,
-			    deaths, t->running_count == 1);
-}
-
-static void disconnect(struct transport *t)
-{
-	note_death(t);
-	loop_unwatch(qm.loop, &t->watch);
-	channel_free(t->channel);
-	t->channel = NULL;
-	t->agent_leaves = false;
-	while (!list_is_empty(&t->running))
-		end_batch(t, list_entry(t->running.next, struct batch, node), &unavailable);
-}
-
-static void on_agent(struct loop_watch *watch, uint32_t events)
-{
-	struct transport *t = watch->arg;
-	struct msg_in in;
-	enum channel_result result;
-
-	(void)events;
-	t->reading = true;
-	while ((result = channel_recv(t->channel, &in, 0)) == CHANNEL_RECORD) {
-		bool leaves = delivery_leave_parse(&in.msg);
-		bool good = leaves || take_report(t, &in.msg, &in.arena);
-
-		t->agent_leaves = t->agent_leaves || leaves;
-		msg_in_release(&in);
-		if (!good) {
-			log_warning("malformed result from transport %s", t->name);
-			result = CHANNEL_CLOSED;
-			break;
-		}
-	}
-	t->reading = false;
-	if (result == CHANNEL_CLOSED)
-		disconnect(t);
-	pump(t);
 }
 
 /* ---- for messages ---- */
@@ -615,7 +292,7 @@ static void queue_recipient(struct message *m, size_t index)
 		return;
 	}
 	if (t->dead_until > clock_ms()) {
-		transport_defer(m, index, &unavailable);
+		transport_defer(m, index, &transport_unavailable);
 		return;
 	}
 	d = destination_get(t, r->nexthop, true);
@@ -632,7 +309,7 @@ static void queue_recipient(struct message *m, size_t index)
 static void pump_all(void)
 {
 	for (struct map_entry *e = map_next(&transports, NULL); e; e = map_next(&transports, e))
-		pump(e->value);
+		agent_pump(e->value);
 }
 
 void transport_queue(struct message *m)
@@ -650,20 +327,15 @@ void transport_stop(struct message *m)
 {
 	list_for_each_safe(pos, tmp, &m->batches) {
 		struct batch *b = list_entry(pos, struct batch, message_node);
-		struct transport *t = b->destination->transport;
-		struct msg_out out = { 0 };
 
 		if (b->is_running) {
-			delivery_cancel_write(&out, b->number);
-			if (t->channel)
-				channel_send(t->channel, &out, NULL, 0, deadline_in(SEND_LIMIT_MS));
-			msg_release(&out);
+			agent_cancel(b);
 		} else {
 			struct destination *d = b->destination;
 
 			m->queued--;
-			batch_unlink(b);
-			update_ready(d);
+			batch_remove(b);
+			destination_update(d);
 		}
 	}
 }

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The batches that are with a transport's agent: how they are handed over, and what comes back.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "log/log.h"
+#include "qmgr/qmgr_transport.h"
+
+#define CONNECT_LIMIT_MS 200
+#define SEND_LIMIT_MS	 1000
+/* A new duration counts this part of the mean. */
+#define MEAN_WEIGHT 8
+
+static void add_recipients(const struct batch *b, struct delivery_request *request)
+{
+	const struct message *m = b->message;
+
+	request->recipients = xcalloc(b->count, sizeof(*request->recipients));
+	request->recipient_count = b->count;
+	for (size_t i = 0; i < b->count; i++) {
+		const struct envelope_recipient *from = &m->env->recipients[b->indices[i]];
+
+		request->recipients[i] =
+		    (struct delivery_recipient){ .address = m->recipients[b->indices[i]].address,
+			    .original = from->original,
+			    .orcpt = from->orcpt,
+			    .notify = from->notify,
+			    .offset = from->offset };
+	}
+}
+
+/* What agents may want for XFORWARD and their logs. */
+static const char **pick_attributes(const struct envelope *env)
+{
+	const char **list = xcalloc(2 * env->attribute_count + 1, sizeof(*list));
+	size_t n = 0;
+
+	for (size_t i = 0; i < env->attribute_count; i++) {
+		const struct envelope_attribute *a = &env->attributes[i];
+
+		if (strncmp(a->name, "log_", 4) != 0 && strncmp(a->name, "sasl_", 5) != 0)
+			continue;
+		list[n++] = a->name;
+		list[n++] = a->value;
+	}
+	return list;
+}
+
+static bool send_batch(struct transport *t, struct batch *b)
+{
+	struct delivery_request request = { .number = b->number,
+		.nexthop = b->destination->nexthop };
+	struct msg_out out = { 0 };
+	bool sent;
+
+	message_fill_request(b->message, &request);
+	if (b->message->verp)
+		request.sender = message_sender_for(b->message, b->indices[0]);
+	add_recipients(b, &request);
+	request.attributes = pick_attributes(b->message->env);
+	delivery_request_write(&out, &request);
+	sent = channel_send(t->channel, &out, &b->message->fd, 1, deadline_in(SEND_LIMIT_MS)) == 0;
+	msg_release(&out);
+	free(request.attributes);
+	free(request.recipients);
+	return sent;
+}
+
+static void start_batch(struct transport *t, struct batch *b)
+{
+	struct message *m = b->message;
+
+	list_del(&b->node);
+	list_add_tail(&t->running, &b->node);
+	b->is_running = true;
+	b->number = ++t->next_number;
+	b->started_us = clock_wall_us();
+	for (size_t i = 0; i < b->count; i++)
+		m->recipients[b->indices[i]].state = RCPT_RUNNING;
+	m->queued--;
+	m->running++;
+	b->destination->running++;
+	t->running_count++;
+	t->runs_suspect = message_is_suspect(m);
+	qm.deliveries++;
+}
+
+static void on_agent(struct loop_watch *watch, uint32_t events);
+
+static bool connect_agent(struct transport *t)
+{
+	t->channel = channel_connect(t->path, "qmgr", deadline_in(CONNECT_LIMIT_MS));
+	if (!t->channel) {
+		log_warning("connect to transport private/%s: %s", t->name, strerror(errno));
+		return false;
+	}
+	t->watch = (struct loop_watch){ .fd = channel_fd(t->channel), .ready = on_agent, .arg = t };
+	if (loop_watch(qm.loop, &t->watch, EPOLLIN) == 0)
+		return true;
+	channel_free(t->channel);
+	t->channel = NULL;
+	return false;
+}
+
+static void disconnect(struct transport *t);
+
+static bool may_start(const struct transport *t, const struct batch *b)
+{
+	return t->running_count == 0 || (!t->runs_suspect && !message_is_suspect(b->message));
+}
+
+void agent_pump(struct transport *t)
+{
+	if (t->agent_leaves) {
+		if (t->running_count > 0 || t->reading)
+			return;
+		disconnect(t);
+	}
+	while (!qm.draining && !list_is_empty(&t->ready) &&
+	       transport_has_room(t->running_count, t->stored_count, t->limit)) {
+		struct destination *d = list_entry(t->ready.next, struct destination, node);
+		struct batch *b = list_entry(d->batches.next, struct batch, node);
+
+		if (!may_start(t, b))
+			return;
+		if (!t->channel && !connect_agent(t)) {
+			transport_suspend(t);
+			return;
+		}
+		list_del(&d->node); /* to the end of the round */
+		start_batch(t, b);
+		destination_update(d);
+		/* When this fails the channel is shut down, and on_agent cleans up. */
+		send_batch(t, b);
+	}
+}
+
+void agent_cancel(const struct batch *b)
+{
+	struct channel *channel = b->destination->transport->channel;
+	struct msg_out out = { 0 };
+
+	delivery_cancel_write(&out, b->number);
+	if (channel)
+		channel_send(channel, &out, NULL, 0, deadline_in(SEND_LIMIT_MS));
+	msg_release(&out);
+}
+
+/* ---- results ---- */
+
+static struct batch *find_running(struct transport *t, uint64_t number)
+{
+	list_for_each(pos, &t->running) {
+		struct batch *b = list_entry(pos, struct batch, node);
+
+		if (b->number == number)
+			return b;
+	}
+	return NULL;
+}
+
+static void note_duration(struct destination *d, int64_t us)
+{
+	us = us > 0 ? us : 1;
+	d->mean_us = d->mean_us ? d->mean_us + (us - d->mean_us) / MEAN_WEIGHT : us;
+	if (d->mean_us <= 0)
+		d->mean_us = 1;
+}
+
+/* Recipients without a result: deferred, or, when they were called back, to do as before. */
+static void close_recipients(struct batch *b, const struct reason *why)
+{
+	struct message *m = b->message;
+
+	for (size_t i = 0; i < b->count; i++) {
+		struct qmgr_recipient *r = &m->recipients[b->indices[i]];
+
+		if (r->state != RCPT_RUNNING)
+			continue;
+		r->state = RCPT_PENDING;
+		if (!m->stopped)
+			transport_defer(m, b->indices[i], why);
+	}
+}
+
+static void end_batch(struct transport *t, struct batch *b, const struct reason *why)
+{
+	struct destination *d = b->destination;
+	struct message *m = b->message;
+	bool site_failed = b->has_site_failure;
+	struct reason cause = b->site_failure;
+
+	close_recipients(b, why);
+	if (!site_failed)
+		note_duration(d, clock_wall_us() - b->started_us);
+	d->running--;
+	t->running_count--;
+	d->stored -= b->is_stored;
+	t->stored_count -= b->is_stored;
+	qm.deliveries--;
+	batch_remove(b);
+	destination_update(d);
+	message_batch_ended(m, true);
+	if (site_failed)
+		destination_suspend(d, &cause);
+	qmgr_check_drained();
+}
+
+static void note_stored(struct transport *t, struct batch *b)
+{
+	if (b->is_stored)
+		return;
+	b->is_stored = true;
+	b->destination->stored++;
+	t->stored_count++;
+	destination_update(b->destination);
+}
+
+static bool take_report(struct transport *t, const struct msg *m, struct arena *arena)
+{
+	struct delivery_report report;
+	struct batch *b;
+
+	if (!delivery_report_parse(m, arena, &report) || !(b = find_running(t, report.number)))
+		return false;
+	for (size_t i = 0; i < report.item_count; i++) {
+		struct delivery_report_item *item = &report.items[i];
+
+		if (item->index >= b->count)
+			return false;
+		/* A recipient has one result. */
+		if (b->message->recipients[b->indices[item->index]].state == RCPT_RUNNING)
+			message_result(b->message, b->indices[item->index], &item->outcome);
+	}
+	if (report.has_site_failure) {
+		b->has_site_failure = true;
+		b->site_failure = report.site_failure;
+	}
+	if (report.stored && !report.end)
+		note_stored(t, b);
+	if (report.end)
+		end_batch(t, b, &transport_unavailable);
+	return true;
+}
+
+/* Those that it had.  While we end the agents end too. */
+static void note_death(const struct transport *t)
+{
+	static uint64_t deaths;
+
+	deaths++;
+	list_for_each(pos, &t->running)
+		if (!qm.draining)
+			message_agent_died(list_entry(pos, struct batch, node)->message, t->name,
+			    deaths, t->running_count == 1);
+}
+
+static void disconnect(struct transport *t)
+{
+	note_death(t);
+	loop_unwatch(qm.loop, &t->watch);
+	channel_free(t->channel);
+	t->channel = NULL;
+	t->agent_leaves = false;
+	while (!list_is_empty(&t->running))
+		end_batch(
+		    t, list_entry(t->running.next, struct batch, node), &transport_unavailable);
+}
+
+static void on_agent(struct loop_watch *watch, uint32_t events)
+{
+	struct transport *t = watch->arg;
+	struct msg_in in;
+	enum channel_result result;
+
+	(void)events;
+	t->reading = true;
+	while ((result = channel_recv(t->channel, &in, 0)) == CHANNEL_RECORD) {
+		bool leaves = delivery_leave_parse(&in.msg);
+		bool good = leaves || take_report(t, &in.msg, &in.arena);
+
+		t->agent_leaves = t->agent_leaves || leaves;
+		msg_in_release(&in);
+		if (!good) {
+			log_warning("malformed result from transport %s", t->name);
+			result = CHANNEL_CLOSED;
+			break;
+		}
+	}
+	t->reading = false;
+	if (result == CHANNEL_CLOSED)
+		disconnect(t);
+	agent_pump(t);
+}
