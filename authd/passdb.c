@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "auth/scheme.h"
+#include "authd/gate.h"
 #include "authd/mismatch.h"
 #include "authd/passdb_attempt.h"
 #include "base/check.h"
@@ -35,6 +36,21 @@ static void tell(const struct attempt *a, const char *text)
 		subject_log(a->subject, LOG_LEVEL_INFO, a->db->driver_name, "%s", text);
 }
 
+/* Slow hashes are computed by turns. */
+static enum password_result compare(
+    const struct attempt *a, struct slice password, struct reason *why)
+{
+	bool is_slow = password_scheme_is_slow(a->password, a->scheme);
+	enum password_result result;
+
+	if (is_slow)
+		gate_enter(a->subject->remote_ip);
+	result = password_verify(a->password, a->scheme, a->subject->login_user, password, why);
+	if (is_slow)
+		gate_leave();
+	return result;
+}
+
 static enum db_result check_password(const struct attempt *a, struct slice password)
 {
 	struct reason why = { "", "" };
@@ -45,7 +61,7 @@ static enum db_result check_password(const struct attempt *a, struct slice passw
 		tell(a, "Empty password returned without nopassword");
 		return DB_MISMATCH;
 	}
-	switch (password_verify(a->password, a->scheme, a->subject->login_user, password, &why)) {
+	switch (compare(a, password, &why)) {
 	case PASSWORD_MATCH:
 		return DB_OK;
 	case PASSWORD_MISMATCH:
