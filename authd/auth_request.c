@@ -62,6 +62,24 @@ static void take_response(struct auth_request *request, const struct auth_fields
 	request->response = slice_mem(arena_slicedup(&request->arena, text), text.len);
 }
 
+/* What a proxy in front passes on for those behind: TABs between them. */
+static void take_forward_fields(struct auth_request *request, const struct auth_fields *fields)
+{
+	struct slice list, field;
+
+	if (!auth_field_get(fields, 3, "forward_fields", &list) || slice_has_nul(list))
+		return;
+	while (slice_token(&list, "\t", &field)) {
+		ptrdiff_t equal = slice_find(field, '=');
+		struct slice name = equal < 0 ? field : slice_first(field, (size_t)equal);
+		struct slice value = equal < 0 ? SLICE_NULL : slice_from(field, (size_t)equal + 1);
+
+		pairs_set(&request->subject.extra, &request->arena,
+		    arena_printf(&request->arena, "forward_%.*s", SLICE_ARG(name)),
+		    value.ptr ? arena_slicedup(&request->arena, value) : NULL);
+	}
+}
+
 struct auth_request *auth_request_new(struct client_session *client, uint32_t id,
     const struct sasl_mechanism *mechanism, const struct auth_fields *fields)
 {
@@ -82,20 +100,31 @@ struct auth_request *auth_request_new(struct client_session *client, uint32_t id
 	}
 	request->subject.mechanism = mechanism->name;
 	request->wants_last_word_with_ok = auth_field_get(fields, 3, "final-resp-ok", &unused);
+	take_forward_fields(request, fields);
 	take_response(request, fields);
 	return request;
 }
 
 /* --- what the mechanism wants to know --- */
 
+/* With auth_ssl_username_from_cert the certificate names the user, whatever the client says. */
 static bool set_name(void *arg, struct slice user, struct slice authzid)
 {
 	struct auth_request *request = arg;
+	struct subject *s = &request->subject;
+	bool of_cert = settings()->auth_ssl_username_from_cert && *s->cert_username;
 	const char *error = NULL;
 
-	if (subject_set_name(&request->subject, settings(), user, &error) &&
-	    subject_set_authzid(&request->subject, settings(), authzid, &error))
+	request->named = true;
+	if (subject_set_name(s, settings(), of_cert ? slice_of(s->cert_username) : user, &error) &&
+	    subject_set_authzid(s, settings(), authzid, &error)) {
+		/* EXTERNAL has no name but the certificate's. */
+		if (of_cert)
+			s->login_user = request->mechanism->says_name
+					    ? arena_slicedup(&request->arena, user)
+					    : "";
 		return true;
+	}
 	request->why = error;
 	return false;
 }
@@ -195,13 +224,14 @@ static const char *fail_line(struct auth_request *request)
 	const char *text;
 
 	strbuf_addf(&line, "FAIL\t%u", request->id);
-	if (s->user || *s->login_user)
+	if (request->named)
 		auth_add_field(&line, "user", slice_of(s->user ? s->user : s->login_user));
 	if (request->result < (int)ARRAY_LEN(codes) && codes[request->result])
 		auth_add_field(&line, "code", slice_of(codes[request->result]));
 	if (request->reason)
 		auth_add_field(&line, "reason", slice_of(request->reason));
-	if (s->user && strcmp(s->user, s->login_user) != 0)
+	/* A name that nobody can have has not become another one, and is told all the same. */
+	if (request->named && (!s->user || (*s->login_user && strcmp(s->user, s->login_user) != 0)))
 		auth_add_field(&line, "original_user", slice_of(s->login_user));
 	strbuf_addch(&line, '\n');
 	text = arena_slicedup(&request->arena, strbuf_slice(&line));

@@ -35,6 +35,7 @@ struct auth_request {
 	uint32_t id;
 	enum auth_request_state state;
 	bool wants_last_word_with_ok; /* "final-resp-ok" */
+	bool named;		      /* somebody's name came */
 	bool has_response;	      /* with AUTH; RESPONSE holds it, in base64 */
 	struct slice response;
 	int64_t step_began; /* clock_ms */

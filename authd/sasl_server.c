@@ -33,17 +33,40 @@
 #define APOP_DIGEST_SIZE 16
 
 static const struct sasl_mechanism known[] = {
-	{ "PLAIN", AUTH_MECH_PLAINTEXT, NULL, false, sasl_peek_plain },
-	{ "LOGIN", AUTH_MECH_PLAINTEXT, NULL, false, NULL },
-	{ "CRAM-MD5", AUTH_MECH_DICTIONARY | AUTH_MECH_ACTIVE, "CRAM-MD5", true, NULL },
-	{ "DIGEST-MD5", AUTH_MECH_DICTIONARY | AUTH_MECH_ACTIVE | AUTH_MECH_MUTUAL_AUTH,
-	    "DIGEST-MD5", true, sasl_peek_digest },
-	{ "SCRAM-SHA-1", AUTH_MECH_MUTUAL_AUTH, "SCRAM-SHA-1", false, sasl_peek_scram },
-	{ "SCRAM-SHA-256", AUTH_MECH_MUTUAL_AUTH, "SCRAM-SHA-256", false, sasl_peek_scram },
-	{ "APOP", AUTH_MECH_PRIVATE | AUTH_MECH_DICTIONARY | AUTH_MECH_ACTIVE, "PLAIN", false,
-	    NULL },
-	{ "ANONYMOUS", AUTH_MECH_ANONYMOUS, NULL, false, NULL },
-	{ "EXTERNAL", 0, NULL, false, sasl_peek_external },
+	{ .name = "PLAIN",
+	    .flags = AUTH_MECH_PLAINTEXT,
+	    .says_name = true,
+	    .allows_nuls = true,
+	    .peek = sasl_peek_plain },
+	{ .name = "LOGIN", .flags = AUTH_MECH_PLAINTEXT, .says_name = true },
+	{ .name = "CRAM-MD5",
+	    .flags = AUTH_MECH_DICTIONARY | AUTH_MECH_ACTIVE,
+	    .scheme = "CRAM-MD5",
+	    .server_first = true,
+	    .says_name = true },
+	{ .name = "DIGEST-MD5",
+	    .flags = AUTH_MECH_DICTIONARY | AUTH_MECH_ACTIVE | AUTH_MECH_MUTUAL_AUTH,
+	    .scheme = "DIGEST-MD5",
+	    .server_first = true,
+	    .says_name = true,
+	    .peek = sasl_peek_digest },
+	{ .name = "SCRAM-SHA-1",
+	    .flags = AUTH_MECH_MUTUAL_AUTH,
+	    .scheme = "SCRAM-SHA-1",
+	    .says_name = true,
+	    .peek = sasl_peek_scram },
+	{ .name = "SCRAM-SHA-256",
+	    .flags = AUTH_MECH_MUTUAL_AUTH,
+	    .scheme = "SCRAM-SHA-256",
+	    .says_name = true,
+	    .peek = sasl_peek_scram },
+	{ .name = "APOP",
+	    .flags = AUTH_MECH_PRIVATE | AUTH_MECH_DICTIONARY | AUTH_MECH_ACTIVE,
+	    .scheme = "PLAIN",
+	    .says_name = true,
+	    .allows_nuls = true },
+	{ .name = "ANONYMOUS", .flags = AUTH_MECH_ANONYMOUS, .allows_nuls = true },
+	{ .name = "EXTERNAL", .peek = sasl_peek_external },
 };
 
 /* What Dovecot has beside them. */
@@ -477,13 +500,31 @@ static void ask_at_end(struct sasl_exchange *x, struct slice response)
 		x->accepted = x->asker->verify(x->arg, slice_of(""));
 }
 
-static void take_names(struct sasl_exchange *x, struct slice response)
+/*
+ * What the library would not refuse, or later only.  It takes a text's end for that of a user's
+ * name, for one.
+ */
+static bool is_refused(const struct sasl_exchange *x, struct slice response)
 {
-	if (x->named || !x->mechanism->peek || !response.ptr)
-		return;
-	x->mechanism->peek(response, &x->authzid);
+	bool is_scram = !strncmp(x->mechanism->name, "SCRAM-", 6);
+
+	if (!x->mechanism->allows_nuls && slice_has_nul(response))
+		return true;
+	/* RFC 5802 7: "p=" asks for a channel binding, which we have none of. */
+	return is_scram && response.ptr && (!response.len || slice_starts(response, "p="));
+}
+
+/* False: nobody has such a name. */
+static bool take_names(struct sasl_exchange *x, struct slice response)
+{
+	if (x->named || !response.ptr)
+		return true;
+	if (x->mechanism->peek)
+		x->mechanism->peek(response, &x->authzid);
 	if (is_mechanism(x, "DIGEST-MD5"))
 		sasl_digest_value(response, "realm", &x->realm);
+	/* The library looks at it only when it has the password, too. */
+	return !is_mechanism(x, "LOGIN") || ask_name(x, response);
 }
 
 /*
@@ -526,9 +567,11 @@ enum sasl_result sasl_exchange_start(
 	if (is_ours(x->mechanism))
 		return run_apop(x, response);
 	/* An empty name is asked for again. */
-	if (x->mechanism->server_first || (!response.len && is_mechanism(x, "LOGIN")))
+	if ((x->mechanism->server_first && !slice_has_nul(response)) ||
+	    (!response.len && is_mechanism(x, "LOGIN")))
 		response = SLICE_NULL;
-	take_names(x, response);
+	if (is_refused(x, response) || !take_names(x, response))
+		return SASL_RESULT_FAILED;
 	result = sasl_server_start(
 	    x->conn, x->mechanism->name, response.ptr, (unsigned)response.len, &bytes, &len);
 	if (result == SASL_OK)
@@ -545,7 +588,8 @@ enum sasl_result sasl_exchange_step(
 
 	if (is_ours(x->mechanism))
 		return SASL_RESULT_FAILED;
-	take_names(x, response);
+	if (is_refused(x, response) || !take_names(x, response))
+		return SASL_RESULT_FAILED;
 	result = sasl_server_step(
 	    x->conn, response.ptr ? response.ptr : "", (unsigned)response.len, &bytes, &len);
 	if (result == SASL_OK)

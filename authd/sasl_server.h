@@ -23,6 +23,8 @@ struct sasl_mechanism {
 	const char *scheme;
 	/* The first word is the server's, whatever the client sent with its request. */
 	bool server_first;
+	bool says_name;	  /* in its responses stands who it is */
+	bool allows_nuls; /* in responses */
 	/* What of a response names somebody to act for; appends it. NULL: never any. */
 	void (*peek)(struct slice response, struct strbuf *authzid);
 };

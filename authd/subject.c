@@ -308,7 +308,8 @@ void subject_log(const struct subject *subject, enum log_level level, const char
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	log_as(NULL, level, "%s(%s%s%s%s%s%s): %s", driver, subject->user ? subject->user : "?",
-	    *subject->remote_ip ? "," : "", subject->remote_ip, *subject->session ? ",<" : "",
+	log_as(NULL, level, "%s(%s%s%s%s%s%s%s): %s", driver, subject->user ? subject->user : "?",
+	    *subject->remote_ip ? "," : "", subject->remote_ip,
+	    subject->requested_login_user ? ",master" : "", *subject->session ? ",<" : "",
 	    subject->session, *subject->session ? ">" : "", text);
 }
