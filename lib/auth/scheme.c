@@ -277,7 +277,10 @@ bool password_make(const char *name, const char *user, struct slice password, un
 		return false;
 	}
 	good = scheme->make(&use, &data);
-	strbuf_addf(out, "{%s%s}", scheme->name, is_explicit ? strchr(name, '.') : "");
+	strbuf_addf(out, "{%s", scheme->name);
+	for (const char *c = is_explicit ? strchr(name, '.') : ""; *c; c++)
+		strbuf_addch(out, ascii_upper(*c));
+	strbuf_addch(out, '}');
 	if (good && encoding == SCHEME_HEX)
 		hex_encode(out, strbuf_slice(&data));
 	else if (good && encoding == SCHEME_BASE64)
