@@ -110,8 +110,7 @@ def test_delay():
     the_mail.wait_for_log(rf"({queue_id}: to=<late@example\.test>[^$]*){{{attempts + 2}}}")
     tap.equal(len(re.findall(rf"{queue_id}: sender delay", the_mail.log())), 1, "one notice, once")
     shown = the_mail.command("postcat", "-e", "-q", queue_id).stdout
-    tap.like(shown, r"^warning_message_time: .*-1|^warning_message_time:.*1969|^warning_message_time: +-1",
-             "the queue file says that it was made")
+    tap.like(shown, r"^warning_message_time: +-1$", "the queue file says that it was made")
     the_mail.command("postsuper", "-d", queue_id)
 
 
