@@ -9,23 +9,16 @@ with which such a process touches the disk."""
 import os
 import re
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import inject  # noqa: E402
 import instance  # noqa: E402
+import ordeal  # noqa: E402
 import tap  # noqa: E402
-from smtp_dialogue import Dialogue  # noqa: E402
 
 inject.find()
 
-# "late" has no agent: what goes there is deferred, and qmgr moves it.
-MAIN = {"transport_maps": "inline:{ {late@example.test = late:} }",
-        "virtual_mailbox_maps": "inline:{ " + " ".join(
-            f"{{{name}@example.test = example.test/{name}/}}"
-            for name in ["alice", "bob", "late", *(f"new{n}" for n in range(1000))]) + " }",
-        "minimal_backoff_time": "1s", "maximal_backoff_time": "1s", "queue_run_delay": "1s",
-        "transport_retry_time": "1s"}
+NAMES = ["alice", "bob", "late", *(f"new{n}" for n in range(1000))]
 
 # Processes, calls, errors.  A call that a process has no use for any more shows as "not one failed".
 FAULTS = (
@@ -54,40 +47,13 @@ number = 0
 
 
 def send(*recipients):
-    """(subject, recipients, the first reply that is no success, or the last one)"""
+    """(subject, recipients, the reply)"""
     global number
     number += 1
     subject = f"fault-{number}"
     # A mailbox that has to be made.
     recipients = [name or f"new{number}" for name in recipients]
-    with Dialogue(the_mail.smtp_port) as d:
-        for line in ("EHLO client.example.net", "MAIL FROM:<alice@example.test>",
-                     *(f"RCPT TO:<{name}@example.test>" for name in recipients),
-                     "DATA", f"Subject: {subject}\r\n\r\n" + "x" * 2000 + "\r\n."):
-            reply = d.ask(line)
-            if not re.match("[23]", reply):
-                break
-    return subject, recipients, reply
-
-
-def mailboxes():
-    """{name: the texts of its mails}"""
-    found = {}
-    for path, _, files in os.walk(the_mail.path("mail")):
-        if os.path.basename(path) == "new":
-            name = os.path.basename(os.path.dirname(path))
-            for file in files:
-                with open(os.path.join(path, file), "rb") as f:
-                    found[name] = found.get(name, b"") + f.read()
-    return found
-
-
-def wait_for_empty_queue():
-    def is_empty():
-        the_mail.command("postqueue", "-f")
-        time.sleep(0.2)
-        return "Mail queue is empty" in the_mail.command("postqueue", "-p").stdout
-    instance.wait_until(is_empty, "an empty queue")
+    return subject, recipients, ordeal.send(the_mail, subject, recipients)
 
 
 def test_faults():
@@ -107,16 +73,12 @@ def test_faults():
                        f"{what}: nothing dies")
             answers.append(send("bob"))
             tap.like(answers[-1][2], "^250 ", f"{what}: and all is well afterwards")
-            promised += [(*a, what) for a in answers if a[2].startswith("250")]
+            promised += [(subject, name, what) for subject, names, reply in answers
+                         if reply.startswith("250") for name in names]
 
-    the_mail.command("postconf", "-e", "transport_maps=")
-    tap.equal(the_mail.command("postfix", "reload").returncode, 0, "late gets its mail at last")
-    wait_for_empty_queue()
-    found = mailboxes()
-    lost = [(subject, name, what) for subject, names, _, what in promised for name in names
-            if f"Subject: {subject}\n".encode() not in found.get(name, b"")]
-    tap.equal(lost, [], f"nothing is lost of {len(promised)} messages")
+    ordeal.finish(the_mail)
+    tap.equal(ordeal.lost(the_mail, promised), [], f"nothing is lost of {len(promised)} deliveries")
 
 
-with instance.Instance(main=MAIN) as the_mail:
+with instance.Instance(main=ordeal.main_cf(NAMES)) as the_mail:
     tap.run(test_faults)

@@ -4,27 +4,22 @@
 part, the first time, the second time, and so on: what was acknowledged arrives, or bounces."""
 
 import os
-import re
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import inject  # noqa: E402
 import instance  # noqa: E402
+import ordeal  # noqa: E402
 import tap  # noqa: E402
-from smtp_dialogue import Dialogue  # noqa: E402
 
 inject.find()
 
-# "late" has no agent: what goes there waits.  "nobody" bounces, "all" stands for two others.
+# "nobody" bounces, "all" stands for two others.
 NAMES = ("alice", "bob", "carol", "dave", "late")
-MAIN = {"transport_maps": "inline:{ {late@example.test = late:} }",
-        "virtual_mailbox_maps": "inline:{ " + " ".join(
-            f"{{{name}@example.test = example.test/{name}/}}" for name in NAMES) + " }",
-        "virtual_alias_maps": "inline:{ {all@example.test = carol@example.test, dave@example.test} }",
-        "smtpd_reject_unlisted_recipient": "no", "postcote_quarantine_time": "1s",
-        "minimal_backoff_time": "1s", "maximal_backoff_time": "1s", "queue_run_delay": "1s",
-        "transport_retry_time": "1s", "service_throttle_time": "1s"}
+MAIN = ordeal.main_cf(
+    NAMES, virtual_alias_maps="inline:{ {all@example.test = carol@example.test, dave@example.test} }",
+    smtpd_reject_unlisted_recipient="no", postcote_quarantine_time="1s", service_throttle_time="1s")
 
 # Processes, calls of their protocols and of the disk, and how many of each.
 POINTS = (
@@ -44,33 +39,11 @@ def send(recipients):
     subject = f"point-{number}"
     try:
         # Another client each time: none is known from many deaths.
-        client = f"127.1.{number // 250}.{number % 250 + 1}"
-        with Dialogue(the_mail.smtp_port, timeout=30, client=client) as d:
-            for line in ("EHLO client.example.net", "MAIL FROM:<alice@example.test>",
-                         *(f"RCPT TO:<{name}@example.test>" for name in recipients),
-                         "DATA", f"Subject: {subject}\r\n\r\n" + "x" * 2000 + "\r\n."):
-                reply = d.ask(line)
-                if not re.match("[23]", reply):
-                    break
+        reply = ordeal.send(the_mail, subject, recipients, timeout=30,
+                            client=f"127.1.{number // 250}.{number % 250 + 1}")
     except OSError:
         reply = ""
     return subject, recipients, reply.startswith("250")
-
-
-def mailboxes():
-    """{name: the texts of its mails}"""
-    found = {}
-    for name in NAMES:
-        found[name] = b"".join(the_mail.mails(name))
-    return found
-
-
-def wait_for_empty_queue():
-    def is_empty():
-        the_mail.command("postqueue", "-f")
-        time.sleep(0.2)
-        return "Mail queue is empty" in the_mail.command("postqueue", "-p").stdout
-    instance.wait_until(is_empty, "an empty queue")
 
 
 def ready(program):
@@ -117,17 +90,13 @@ def test_points():
         tap.ok(accepted, f"{program}: afterwards mail is accepted")
         promised.append((subject, names, accepted, f"after {program}'s deaths"))
 
-    the_mail.command("postconf", "-e", "transport_maps=")
-    tap.equal(the_mail.command("postfix", "reload").returncode, 0, "late gets its mail at last")
-    wait_for_empty_queue()
-    found, lost = mailboxes(), []
-    for subject, names, _, what in promised:
-        mark = f"Subject: {subject}\n".encode()
-        for name in names:
-            # nobody's mail comes back to alice.
-            boxes = {"all": ("carol", "dave"), "nobody": ("alice",)}.get(name, (name,))
-            lost += [(subject, name, what) for box in boxes if mark not in found[box]]
-    tap.equal(lost, [], f"{dead} deaths: nothing is lost of {len(promised)} messages")
+    ordeal.finish(the_mail)
+    # nobody's mail comes back to alice.
+    boxes = {"all": ("carol", "dave"), "nobody": ("alice",)}
+    awaited = [(subject, box, what) for subject, names, _, what in promised for name in names
+               for box in boxes.get(name, (name,))]
+    tap.equal(ordeal.lost(the_mail, awaited), [],
+              f"{dead} deaths: nothing is lost of {len(promised)} messages")
 
 
 with instance.Instance(main=MAIN) as the_mail:
