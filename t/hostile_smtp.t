@@ -17,7 +17,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 import instance  # noqa: E402
 import tap  # noqa: E402
 from hostile import ENVELOPE, Hostile  # noqa: E402
-from smtp_dialogue import Dialogue  # noqa: E402
 
 MB = 1 << 20
 MAIN = {

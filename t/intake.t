@@ -5,7 +5,6 @@
 import os
 import re
 import signal
-import smtplib
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """POP3: both halves with authd, and nothing of SMTP."""
 
-import base64
 import glob
 import os
 import poplib
@@ -381,7 +380,7 @@ def test_many_sessions(mail):
 def test_forged_login(mail):
     """Who speaks to login/pop3 without a login of authd's gets nothing."""
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-    from agent import _parse, _record
+    from agent import _record
     here, there = socket.socketpair()
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(WAIT_S)

@@ -7,7 +7,6 @@ Replies to plain commands are compared with a real Postfix's in t/peer_smtpd.t.
 
 import base64
 import os
-import re
 import socket
 import ssl
 import sys

@@ -6,7 +6,6 @@ the log and Received say beside a real Postfix is in peer_tls.t."""
 import os
 import re
 import shutil
-import socket
 import ssl
 import struct
 import sys

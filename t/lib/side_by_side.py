@@ -8,7 +8,6 @@ compare()'s "different" names what is meant to differ: {(case, session, reply): 
 reason)}, and {(case, "log"): reason}.
 """
 
-import os
 import re
 
 import instance
