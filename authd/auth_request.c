@@ -213,12 +213,21 @@ void auth_client_fail(
 	strbuf_release(&line);
 }
 
+static const char *fail_reason(const struct auth_request *request)
+{
+	if (request->reason)
+		return request->reason;
+	if (request->subject.fail_reason)
+		return request->subject.fail_reason;
+	return request->result == DB_EXPIRED ? "Password expired" : NULL;
+}
+
 /* "FAIL id" with the fields of the result. */
 static const char *fail_line(struct auth_request *request)
 {
-	static const char *const codes[] = {
-		[DB_DISABLED] = "user_disabled", [DB_FAILED] = "temp_fail"
-	};
+	static const char *const codes[] = { [DB_DISABLED] = "user_disabled",
+		[DB_EXPIRED] = "pass_expired",
+		[DB_FAILED] = "temp_fail" };
 	struct strbuf line = STRBUF_INIT(AUTH_REPLY_MAX);
 	const struct subject *s = &request->subject;
 	const char *text;
@@ -228,8 +237,8 @@ static const char *fail_line(struct auth_request *request)
 		auth_add_field(&line, "user", slice_of(s->user ? s->user : s->login_user));
 	if (request->result < (int)ARRAY_LEN(codes) && codes[request->result])
 		auth_add_field(&line, "code", slice_of(codes[request->result]));
-	if (request->reason)
-		auth_add_field(&line, "reason", slice_of(request->reason));
+	if (fail_reason(request))
+		auth_add_field(&line, "reason", slice_of(fail_reason(request)));
 	/* A name that nobody can have has not become another one, and is told all the same. */
 	if (request->named && (!s->user || (*s->login_user && strcmp(s->user, s->login_user) != 0)))
 		auth_add_field(&line, "original_user", slice_of(s->login_user));

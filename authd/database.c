@@ -100,6 +100,10 @@ static const struct db_driver *find_driver(const char *name, bool is_userdb)
 		&passwd_file_driver,
 		&static_driver,
 		&prefetch_driver,
+		&pam_driver,
+		&passwd_driver,
+		&shadow_driver,
+		&checkpassword_driver,
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(drivers); i++) {

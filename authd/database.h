@@ -16,8 +16,10 @@ enum db_result {
 	DB_MISMATCH, /* wrong password */
 	DB_UNKNOWN,  /* no such user */
 	DB_DISABLED, /* the user exists and is refused */
+	DB_EXPIRED,  /* the password is right and out of date */
 	DB_FAILED    /* temporary */
 };
+#define DB_RESULTS (DB_FAILED + 1)
 
 /* What a block's result means for the chain. */
 enum db_rule {
@@ -72,7 +74,7 @@ struct db_driver {
 	enum db_result (*find_password)(
 	    const struct database *db, struct subject *subject, struct db_entry *entry);
 	/*
-	 * Whether PASSWORD is the user's: DB_OK, DB_MISMATCH, DB_UNKNOWN, DB_DISABLED, DB_FAILED.
+	 * Whether PASSWORD is the user's: DB_OK, or any other result.
 	 * The driver logs why not.  Fields for the client go to ENTRY.  NULL where find_password is
 	 * there.
 	 */
@@ -89,6 +91,8 @@ struct db_driver {
 	void (*parse)(struct database *db, struct arena *arena);
 };
 extern const struct db_driver passwd_file_driver, static_driver, prefetch_driver;
+/* What blocks: in authd they ask a worker process, in the program auth-worker they do the work. */
+extern const struct db_driver pam_driver, passwd_driver, shadow_driver, checkpassword_driver;
 
 /* Reads the blocks; fatal() when one makes no sense. */
 void database_load(const struct dovecot_source *source, const struct dovecot_settings *settings);

@@ -138,6 +138,18 @@ static enum db_result ask_driver(const struct chain *chain, struct attempt *a)
 	return driver->verify(a->db, a->subject, *chain->password, &a->entry);
 }
 
+/* The driver's no, and what PAM, say, has for the client. */
+static void note_refusal(const struct chain *chain, const struct attempt *a, enum db_result result)
+{
+	const struct pair *reason = pairs_find(&a->entry.fields, "reason");
+
+	if (reason && reason->value)
+		a->subject->fail_reason = reason->value;
+	if (result == DB_UNKNOWN && !a->db->deny && a->db->driver->find_password)
+		mismatch_log(a->subject, a->db, chain->password ? *chain->password : SLICE_NULL,
+		    "unknown user");
+}
+
 /* What of the driver's DB_OK is left after a look at the password. */
 static enum db_result judge(const struct chain *chain, const struct attempt *a)
 {
@@ -171,9 +183,8 @@ static enum db_result try_block(const struct chain *chain, const struct database
 		return DB_FAILED;
 	if (result == DB_OK)
 		result = judge(chain, &a);
-	else if (result == DB_UNKNOWN && !db->deny)
-		mismatch_log(chain->subject, db, chain->password ? *chain->password : SLICE_NULL,
-		    "unknown user");
+	else
+		note_refusal(chain, &a, result);
 	if (result == DB_OK && !attempt_take(&a, &db->overrides, true))
 		return DB_FAILED;
 	if (db->deny && result != DB_UNKNOWN && result != DB_FAILED) {

@@ -299,6 +299,19 @@ void subject_write_fields(const struct subject *s, const struct dovecot_settings
 		add_field(line, "master", s->master_user);
 }
 
+static const char *log_name;
+static char log_prefix[256];
+
+void subject_log_as(const char *name, const char *format, ...)
+{
+	va_list args;
+
+	log_name = name;
+	va_start(args, format);
+	vsnprintf(log_prefix, sizeof(log_prefix), format, args);
+	va_end(args);
+}
+
 void subject_log(const struct subject *subject, enum log_level level, const char *driver,
     const char *format, ...)
 {
@@ -308,8 +321,8 @@ void subject_log(const struct subject *subject, enum log_level level, const char
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	log_as(NULL, level, "%s(%s%s%s%s%s%s%s): %s", driver, subject->user ? subject->user : "?",
-	    *subject->remote_ip ? "," : "", subject->remote_ip,
+	log_as(log_name, level, "%s%s(%s%s%s%s%s%s%s): %s", log_prefix, driver,
+	    subject->user ? subject->user : "?", *subject->remote_ip ? "," : "", subject->remote_ip,
 	    subject->requested_login_user ? ",master" : "", *subject->session ? ",<" : "",
 	    subject->session, *subject->session ? ">" : "", text);
 }

@@ -55,6 +55,7 @@ struct subject {
 	struct pairs extra;  /* for the client, with OK */
 	struct pairs userdb; /* what a passdb said about the user ("userdb_..."): for prefetch */
 	struct pairs answer; /* what the userdb said: uid, gid, home, ... */
+	const char *fail_reason; /* what the client is to be told when it is refused; or NULL */
 	int64_t delay_until; /* time(2), "delay_until=": the answer waits so long; 0: does not */
 	bool nodelay;
 };
@@ -92,5 +93,12 @@ const char *subject_expand(const struct subject *subject, const char *text, cons
 /* "DRIVER(user,ip,<session>): TEXT", as the peer writes it. */
 void subject_log(const struct subject *subject, enum log_level level, const char *driver,
     const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/*
+ * For the program auth-worker: the lines of subject_log come from NAME (NULL: the process) and
+ * begin with this text from now on.
+ */
+void subject_log_as(const char *name, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -37,8 +37,10 @@ int generation_config(const struct service *s)
 {
 	const struct generation *g = s->generation;
 
-	return g->auth_config_fd >= 0 && strcmp(s->program, "authd") == 0 ? g->auth_config_fd
-									  : g->config_fd;
+	const bool asks =
+	    strcmp(s->program, "authd") == 0 || strcmp(s->program, "auth-worker") == 0;
+
+	return asks && g->auth_config_fd >= 0 ? g->auth_config_fd : g->config_fd;
 }
 
 struct service *service_new(

@@ -90,6 +90,12 @@ static void add_extra_groups(struct plan *plan, struct service *s, const char *l
 	}
 }
 
+/* What it does for authd is what only root may do, unless the file says otherwise. */
+static bool may_be_root(const struct service *s)
+{
+	return strcmp(s->name, "auth-worker") == 0;
+}
+
 static void set_user(struct plan *plan, struct service *s, const struct dovecot_block *block)
 {
 	const char *name = get(block, "user"), *group = get(block, "group");
@@ -100,9 +106,9 @@ static void set_user(struct plan *plan, struct service *s, const struct dovecot_
 	if (!master.as_root)
 		return;
 	/* The mailbox halves have no user: their front is as unprivileged as what asks it. */
-	if (name[0] == '\0' || strcmp(name, "root") == 0)
+	if ((name[0] == '\0' || strcmp(name, "root") == 0) && !may_be_root(s))
 		name = plan->g->settings->default_internal_user;
-	if (!find_user(plan, name, "user", &user))
+	if (!find_user(plan, name[0] ? name : "root", "user", &user))
 		return;
 	s->uid = user.uid;
 	s->gid = user.gid;

@@ -546,8 +546,8 @@ def test_delay():
 
 def test_absent_driver():
     """A database that is not there yet is one that is down."""
-    databases = "passdb {{\ndriver = pam\n}}\npassdb {{\ndriver = passwd-file\n" \
-                "args = {dir}/users\n}}\nuserdb {{\ndriver = passwd\n}}\n"
+    databases = "passdb {{\ndriver = ldap\n}}\npassdb {{\ndriver = passwd-file\n" \
+                "args = {dir}/users\n}}\nuserdb {{\ndriver = ldap\n}}\n"
     with Auth(databases=databases) as auth:
         c = Client(auth.path("run/smtp-auth"))
         tap.equal(c.plain("alice@a.test", "alice")[0], "OK", "the next block may say yes")

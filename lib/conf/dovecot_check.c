@@ -128,6 +128,21 @@ static void check_place(const struct dovecot_block *block, struct conf_errors *e
 		    dovecot_kinds[block->kind].name, block->label);
 }
 
+static bool has_driver(const char *name, bool is_userdb)
+{
+	static const struct {
+		const char *name;
+		bool passdb, userdb;
+	} drivers[] = { { "passwd-file", true, true }, { "static", true, true },
+		{ "prefetch", false, true }, { "passwd", true, true }, { "pam", true, false },
+		{ "shadow", true, false }, { "checkpassword", true, true } };
+
+	for (size_t i = 0; i < ARRAY_LEN(drivers); i++)
+		if (!strcmp(drivers[i].name, name))
+			return is_userdb ? drivers[i].userdb : drivers[i].passdb;
+	return false;
+}
+
 static void check_driver(const struct dovecot_block *block, struct conf_errors *errors)
 {
 	const char *driver = dovecot_block_get(block, "driver");
@@ -136,8 +151,7 @@ static void check_driver(const struct dovecot_block *block, struct conf_errors *
 	if (!*driver)
 		conf_report(errors, CONF_ERROR, block->file, block->line, "%s is missing driver",
 		    dovecot_kinds[block->kind].name);
-	else if (strcmp(driver, "passwd-file") != 0 && strcmp(driver, "static") != 0 &&
-		 !(is_userdb && !strcmp(driver, "prefetch")))
+	else if (!has_driver(driver, is_userdb))
 		conf_report(errors, CONF_WARNING, block->file, block->line,
 		    "%s driver %s is not there yet: asking it is a temporary failure",
 		    dovecot_kinds[block->kind].name, driver);

@@ -247,7 +247,10 @@ static void drop_rights(const struct server_process *p)
 {
 	const struct server_context *ctx = &p->ctx;
 
-	if (ctx->as_root && p->server->user != SERVER_ROOT &&
+	const bool stays_root = p->server->user == SERVER_ROOT ||
+				(p->server->user == SERVER_CONFIGURED && ctx->uid == 0);
+
+	if (ctx->as_root && !stays_root &&
 	    priv_drop(ctx->uid, ctx->gid, p->extra_gids, p->extra_gid_count) < 0)
 		fatal("cannot become uid %lu: %s", (unsigned long)ctx->uid, strerror(errno));
 	priv_not_dumpable();
@@ -338,7 +341,7 @@ static void serve(struct server_process *p)
 {
 	loop_signal(p->ctx.loop, SIGTERM, on_sigterm, NULL);
 	sessions_init(p->ctx.loop, session_closed);
-	if (!pool_start())
+	if (!p->server->one_thread && !pool_start())
 		fatal("cannot start a thread: %s", strerror(errno));
 	if (p->server->start != NULL)
 		p->server->start(&p->ctx);

@@ -73,6 +73,7 @@ enum server_user {
 	SERVER_MAIL_OWNER, /* $mail_owner */
 	SERVER_INTERNAL,   /* Dovecot: the service's user, default $default_internal_user */
 	SERVER_LOGIN,	   /* Dovecot: $default_login_user */
+	SERVER_CONFIGURED, /* Dovecot: the service's user, which may be root */
 	SERVER_ROOT	   /* keeps master's rights */
 };
 
@@ -87,6 +88,8 @@ struct server {
 	 * starts the others after the first.
 	 */
 	unsigned processes;
+	/* No thread is ever made, so that the process may fork: it has ACCEPTED and no sessions. */
+	bool one_thread;
 	/* At reload the new process starts only when the old one has drained and is gone. */
 	bool alone;
 	void (*prepare)(struct server_context *ctx);
@@ -126,6 +129,14 @@ const struct server_context *server_context(void);
 /* A daemon with work of its own (qmgr's deliveries) keeps the draining process alive: +1, -1.
  * Any thread. */
 void server_hold(int count);
+/*
+ * In a child that a daemon of one thread forked without exec: nothing of the daemon's stays open
+ * but FD and the log, signals are as at the start of a program, its secrets are gone, and the child
+ * logs as NAME.  The configuration stays; the loop and master are not to be touched.
+ */
+void server_become_child(int fd, const char *name);
+/* The descriptor of the log file; -1: syslog. */
+int server_log_fd(void);
 /* The suite stops: a session need not be let come to the end of a transaction, as it is at a
  * reload.  Any thread. */
 bool server_is_stopping(void);

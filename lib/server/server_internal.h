@@ -45,6 +45,9 @@ void takeover(struct server_process *p);
 /* Replaces the configuration by the sealed one in FD (closed); false when that is unusable. */
 bool takeover_config(struct server_process *p, int fd);
 
+/* Opens the log as NAME; again in a child. */
+void takeover_log(const struct server_process *p, const char *name);
+
 /* One more listener, at FD, that M describes; false when malformed. */
 bool takeover_listener(struct server_process *p, const struct msg *m, int fd);
 

@@ -172,12 +172,12 @@ static void receive_start(struct server_process *p)
 	msg_in_release(&in);
 }
 
-static void open_log(const struct server_process *p)
+void takeover_log(const struct server_process *p, const char *name)
 {
 	const struct log_config config = {
 		.style =
 		    p->server->language == SERVER_POSTFIX ? LOG_STYLE_POSTFIX : LOG_STYLE_DOVECOT,
-		.name = p->ctx.log_name,
+		.name = name,
 		.facility = p->facility,
 		.fd = p->log_file ? CONTRACT_LOG : -1,
 		.to_stderr = p->log_stderr,
@@ -244,7 +244,7 @@ void takeover(struct server_process *p)
 	unsetenv(CONTRACT_ENV);
 	receive_start(p);
 	(void)socket_cloexec(CONTRACT_CONTROL, true);
-	open_log(p);
+	takeover_log(p, p->ctx.log_name);
 	if (!takeover_config(p, CONTRACT_CONFIG))
 		fatal("the configuration from master cannot be read");
 	take_shared(p);

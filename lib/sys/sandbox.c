@@ -197,21 +197,33 @@ static bool raise_landlock(const struct sandbox_path *paths)
 	return stands;
 }
 
-static const int forbidden[] = {
-	/* other programs, other processes */
-	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(process_vm_readv),
-	SCMP_SYS(process_vm_writev), SCMP_SYS(process_madvise), SCMP_SYS(kcmp),
-	SCMP_SYS(pidfd_getfd), SCMP_SYS(personality),
+/* For everybody: other processes, the kernel, the machine. */
+static const int forbidden_machine[] = { SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
+	SCMP_SYS(process_madvise), SCMP_SYS(kcmp), SCMP_SYS(pidfd_getfd),
 #ifndef PC_SANITIZED /* LeakSanitizer traces its own process */
 	SCMP_SYS(ptrace),
 #endif
+	SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(quotactl), SCMP_SYS(quotactl_fd),
+	SCMP_SYS(acct), SCMP_SYS(name_to_handle_at), SCMP_SYS(open_by_handle_at),
+	SCMP_SYS(fanotify_init), SCMP_SYS(init_module), SCMP_SYS(finit_module),
+	SCMP_SYS(delete_module), SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(reboot),
+	SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(iopl), SCMP_SYS(ioperm),
+	SCMP_SYS(modify_ldt), SCMP_SYS(syslog), SCMP_SYS(vhangup), SCMP_SYS(lookup_dcookie),
+	SCMP_SYS(sethostname), SCMP_SYS(setdomainname), SCMP_SYS(settimeofday), SCMP_SYS(stime),
+	SCMP_SYS(clock_settime), SCMP_SYS(clock_adjtime), SCMP_SYS(adjtimex),
+	/* parts of the kernel with a history of holes, which we do not use */
+	SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
+	SCMP_SYS(userfaultfd), SCMP_SYS(vmsplice) };
+
+/* What modules of PAM and the programs that they start may have to do. */
+static const int forbidden[] = {
+	/* other programs */
+	SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(personality),
 	/* the tree of files */
 	SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chroot),
 	SCMP_SYS(move_mount), SCMP_SYS(open_tree), SCMP_SYS(fsopen), SCMP_SYS(fsconfig),
-	SCMP_SYS(fsmount), SCMP_SYS(fspick), SCMP_SYS(mount_setattr), SCMP_SYS(swapon),
-	SCMP_SYS(swapoff), SCMP_SYS(quotactl), SCMP_SYS(quotactl_fd), SCMP_SYS(acct),
-	SCMP_SYS(name_to_handle_at), SCMP_SYS(open_by_handle_at), SCMP_SYS(fanotify_init),
-	SCMP_SYS(mknod), SCMP_SYS(mknodat),
+	SCMP_SYS(fsmount), SCMP_SYS(fspick), SCMP_SYS(mount_setattr), SCMP_SYS(mknod),
+	SCMP_SYS(mknodat),
 	/*
 	 * What changes a file by its name and is not Landlock's: before ABI 3 truncate(2), and all
 	 * of these on files of our own user, which are other processes' mail.
@@ -221,17 +233,8 @@ static const int forbidden[] = {
 	SCMP_SYS(lremovexattr),
 	/* name spaces */
 	SCMP_SYS(unshare), SCMP_SYS(setns),
-	/* the kernel and the machine */
-	SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module),
-	SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(reboot), SCMP_SYS(bpf),
-	SCMP_SYS(perf_event_open), SCMP_SYS(iopl), SCMP_SYS(ioperm), SCMP_SYS(modify_ldt),
-	SCMP_SYS(syslog), SCMP_SYS(vhangup), SCMP_SYS(lookup_dcookie), SCMP_SYS(sethostname),
-	SCMP_SYS(setdomainname), SCMP_SYS(settimeofday), SCMP_SYS(stime), SCMP_SYS(clock_settime),
-	SCMP_SYS(clock_adjtime), SCMP_SYS(adjtimex),
-	/* parts of the kernel with a history of holes, which we do not use */
-	SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(io_uring_setup),
-	SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register), SCMP_SYS(userfaultfd),
-	SCMP_SYS(vmsplice),
+	/* the keyrings of the kernel */
+	SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key),
 	/* signals by other ways than those below, which look at the receiver */
 	SCMP_SYS(rt_sigqueueinfo), SCMP_SYS(rt_tgsigqueueinfo), SCMP_SYS(pidfd_send_signal),
 	SCMP_SYS(tkill)
@@ -273,11 +276,12 @@ static int forbid_other_processes(scmp_filter_ctx filter)
  * clone3 has its flags in memory, where a filter cannot look: ENOSYS makes glibc use clone.  The
  * kernel takes the lower 32 bits of an ioctl's request.
  */
-static int forbid_by_argument(scmp_filter_ctx filter)
+static int forbid_by_argument(scmp_filter_ctx filter, const struct sandbox *walls)
 {
 	int error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	const bool namespaces = walls->calls != SANDBOX_CALLS_DENY_MACHINE;
 
-	for (size_t i = 0; i < ARRAY_LEN(namespace_flags) && !error; i++)
+	for (size_t i = 0; namespaces && i < ARRAY_LEN(namespace_flags) && !error; i++)
 		error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
 		    SCMP_A0(SCMP_CMP_MASKED_EQ, namespace_flags[i], namespace_flags[i]));
 	for (size_t i = 0; i < ARRAY_LEN(terminal_requests) && !error; i++)
@@ -295,10 +299,15 @@ static int fill_filter(scmp_filter_ctx filter, const struct sandbox *walls)
 	/* Calls of another architecture's table (32-bit on 64) would pass by the whole list. */
 	int error = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
 
+	if (!error && walls->new_privs)
+		error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0);
+	for (size_t i = 0; i < ARRAY_LEN(forbidden_machine) && !error; i++)
+		error = forbid(filter, forbidden_machine[i]);
 	for (size_t i = 0; i < ARRAY_LEN(forbidden) && !error; i++)
-		error = forbid(filter, forbidden[i]);
+		if (walls->calls != SANDBOX_CALLS_DENY_MACHINE)
+			error = forbid(filter, forbidden[i]);
 	if (!error)
-		error = forbid_by_argument(filter);
+		error = forbid_by_argument(filter, walls);
 	if (!error && !walls->signals)
 		error = forbid_other_processes(filter);
 	if (!error && walls->calls == SANDBOX_CALLS_NO_NET)
@@ -322,7 +331,8 @@ static bool raise_seccomp(const struct sandbox *walls)
 void sandbox_enter(const struct sandbox *walls, struct sandbox_report *report)
 {
 	*report = (struct sandbox_report){ false, false, false };
-	report->no_new_privs = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+	if (!walls->new_privs)
+		report->no_new_privs = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
 	if (walls->landlock)
 		report->landlock = raise_landlock(walls->paths);
 	if (walls->calls != SANDBOX_CALLS_ANY)

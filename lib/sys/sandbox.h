@@ -29,6 +29,11 @@ enum sandbox_calls {
 	 * other process than the one that raises the walls (a child of it neither).
 	 */
 	SANDBOX_CALLS_DENY,
+	/*
+	 * Of the deny list only what belongs to the kernel and the machine: for modules of the
+	 * administrator's choice, which may start programs, mount, and change owners.
+	 */
+	SANDBOX_CALLS_DENY_MACHINE,
 	SANDBOX_CALLS_NO_NET /* the deny list, and no socket of the network's families */
 };
 
@@ -37,6 +42,11 @@ struct sandbox {
 	const struct sandbox_path *paths;
 	bool landlock; /* false: no path rules */
 	enum sandbox_calls calls;
+	/*
+	 * Programs that are started may get more rights by their set-user-ID bit: no no_new_privs.
+	 * Without it only root can have a filter.
+	 */
+	bool new_privs;
 	bool signals; /* other processes may be sent signals after all: parents of workers */
 };
 

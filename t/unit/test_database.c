@@ -49,7 +49,7 @@ static void make_subject(struct subject *subject, struct arena *arena, const cha
 #define FILE_DB(more)	 "passdb {\ndriver = passwd-file\nargs = scheme=PLAIN &\n" more "}\n"
 #define STATIC_DB(more)	 "passdb {\ndriver = static\nargs = password=s\n" more "}\n"
 #define ANYBODY_DB(more) "passdb {\ndriver = static\nargs = nopassword=y\n" more "}\n"
-#define ABSENT_DB(more)	 "passdb {\ndriver = pam\n" more "}\n"
+#define ABSENT_DB(more)	 "passdb {\ndriver = ldap\n" more "}\n"
 #define MISSING_DB(more) "passdb {\ndriver = passwd-file\nargs = /nowhere/users\n" more "}\n"
 
 static const struct chain_case {

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "authd/worker_args.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "log/log.h"
+
+#define PAM_SERVICE	 "dovecot"
+#define PAM_MAX_REQUESTS "100"
+
+const char *worker_option(const struct database *db, const char *name)
+{
+	const struct pair *pair = pairs_find(&db->fields, name);
+
+	return pair && pair->value ? pair->value : "";
+}
+
+static const char *kind_of(const struct database *db)
+{
+	return db->is_userdb ? "userdb" : "passdb";
+}
+
+/* "name=value" */
+static void set_option(struct database *db, struct arena *arena, struct slice word)
+{
+	ptrdiff_t equals = slice_find(word, '=');
+
+	ASSERT(equals > 0);
+	pairs_set(&db->fields, arena, arena_slicedup(arena, slice_first(word, (size_t)equals)),
+	    arena_slicedup(arena, slice_from(word, (size_t)equals + 1)));
+}
+
+/* The last word is the service, whatever it is. */
+static void set_service(struct database *db, struct arena *arena, struct slice word, bool is_last)
+{
+	if (slice_eq_str(word, "*"))
+		pairs_set(&db->fields, arena, "service", "%Ls");
+	else if (is_last)
+		pairs_set(&db->fields, arena, "service", arena_slicedup(arena, word));
+	else
+		fatal("passdb pam: Unknown setting: %.*s", SLICE_ARG(word));
+}
+
+static bool is_known(struct slice word, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (slice_starts(word, names[i]))
+			return true;
+	return false;
+}
+
+void worker_parse_pam(struct database *db, struct arena *arena)
+{
+	static const char *const options[] = { "session=", "setcred=", "cache_key=",
+		"failure_show_msg=", "max_requests=", "blocking=" };
+	struct slice rest = slice_of(db->args), word;
+	uint64_t unused;
+
+	pairs_set(&db->fields, arena, "service", PAM_SERVICE);
+	pairs_set(&db->fields, arena, "max_requests", PAM_MAX_REQUESTS);
+	while (slice_token(&rest, " \t", &word)) {
+		if (slice_eq_str(word, "-session"))
+			pairs_set(&db->fields, arena, "session", "yes");
+		else if (is_known(word, options, ARRAY_LEN(options)))
+			set_option(db, arena, word);
+		else
+			set_service(db, arena, word, slice_trim(rest, " \t").len == 0);
+	}
+	if (!slice_uint(slice_of(worker_option(db, "max_requests")), UINT32_MAX, &unused))
+		fatal("passdb pam: Invalid max_requests value: %s",
+		    worker_option(db, "max_requests"));
+	if (*worker_option(db, "cache_key"))
+		db->cache_key = worker_option(db, "cache_key");
+}
+
+static bool is_blocking(struct slice word)
+{
+	return slice_eq_str(word, "blocking=no") || slice_eq_str(word, "blocking=yes");
+}
+
+/* Where a lookup runs is not for the administrator to choose here: it never blocks authd. */
+static void parse_blocking(struct database *db)
+{
+	struct slice args = slice_trim(slice_of(db->args), " \t");
+
+	if (args.len && !is_blocking(args))
+		fatal("%s %s: Unknown setting: %s", kind_of(db), db->driver_name, db->args);
+	db->cache_key = "%u";
+}
+
+void worker_parse_passwd(struct database *db, struct arena *arena)
+{
+	struct slice rest = slice_of(db->args), word;
+
+	db->cache_key = "%u";
+	if (!db->is_userdb) {
+		parse_blocking(db);
+		return;
+	}
+	while (slice_token(&rest, " \t", &word)) {
+		if (is_blocking(word))
+			continue;
+		if (slice_find(word, '=') <= 0)
+			fatal("userdb passwd: Unknown setting: %.*s", SLICE_ARG(word));
+		set_option(db, arena, word);
+	}
+	if (db->fields.first)
+		log_warning("userdb passwd: Move templates args to override_fields setting");
+}
+
+void worker_parse_shadow(struct database *db, struct arena *arena)
+{
+	(void)arena;
+	parse_blocking(db);
+}
+
+void worker_parse_checkpassword(struct database *db, struct arena *arena)
+{
+	(void)arena;
+	if (*db->args != '/')
+		fatal("%s checkpassword: args must begin with the absolute path of a program: %s",
+		    kind_of(db), db->args);
+}
