@@ -6,13 +6,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/strbuf.h"
 #include "bounce/bounce.h"
+#include "conf/postfix_expand.h"
 #include "mail/date.h"
 #include "mail/dsn.h"
 #include "mail/header.h"
+#include "mail/notice_template.h"
 #include "queue/envelope.h"
 
 /* Lines for people are wrapped here. */
@@ -29,23 +32,11 @@ struct notice {
 	bool ok;
 };
 
-static const struct {
-	const char *subject, *intro;
-} kinds[] = {
-	[NOTICE_FAILED] = { "Undelivered Mail Returned to Sender",
-	    "Your message could not be delivered to the recipients below, and no further\n"
-	    "attempt will be made. The reason for each of them follows; the message itself,\n"
-	    "or its header, is attached.\n" },
-	[NOTICE_DELAYED] = { "Delayed Mail (still being retried)",
-	    "Your message has not been delivered yet to the recipients below. You do not\n"
-	    "have to send it again: delivery is still being attempted.\n" },
-	[NOTICE_SENT] = { "Successful Mail Delivery Report",
-	    "Your message was delivered to the recipients below, which is what you asked\n"
-	    "to be told.\n" },
-	[NOTICE_TRACE] = { "Mail Delivery Status Report",
-	    "This is the report on the delivery of your message, or on a test of its\n"
-	    "recipients, that you asked for.\n" },
-};
+/* In the order of enum notice_kind. */
+static const struct notice_template *template_of(const struct notice *n)
+{
+	return notice_template_default(n->request->kind);
+}
 
 static void line(struct notice *n, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void line(struct notice *n, const char *format, ...)
@@ -108,7 +99,7 @@ static void write_header(struct notice *n)
 		line(n, "From: MAILER-DAEMON@%s (Mail Delivery System)", n->params->myorigin);
 	else
 		line(n, "From: Mail Delivery System <MAILER-DAEMON@%s>", n->params->myorigin);
-	line(n, "Subject: %s", kinds[r->kind].subject);
+	line(n, "Subject: %s", template_of(n)->subject);
 	line(n, "To: %s", notice_address(r));
 	line(n, "Auto-Submitted: auto-replied");
 	line(n, "MIME-Version: 1.0");
@@ -150,26 +141,39 @@ static void write_wrapped(struct notice *n, struct slice text)
 	}
 }
 
+/* Our own templates name nothing else. */
+static const char *look_up(const char *name, void *arg, bool *failed)
+{
+	const struct postfix_params *params = arg;
+
+	*failed = strcmp(name, "myhostname") != 0;
+	return params->myhostname;
+}
+
 static void write_notification(struct notice *n)
 {
 	const struct notice_request *r = n->request;
 
 	begin_part(n, "Notification",
 	    has_8bit(r) ? "text/plain; charset=utf-8" : "text/plain; charset=us-ascii");
-	line(n, "This is the mail system at host %s.", n->params->myhostname);
-	line(n, "%s", "");
-	lines(n, kinds[r->kind].intro);
+	struct strbuf intro = STRBUF_INIT(NOTICE_TEMPLATE_FILE), error = STRBUF_INIT(1000);
+
+	ASSERT(postfix_expand(
+	    &intro, slice_of(template_of(n)->body), look_up, (void *)(uintptr_t)n->params, &error));
+	lines(n, intro.ptr);
+	strbuf_release(&intro);
+	strbuf_release(&error);
 	for (size_t i = 0; i < r->recipient_count; i++) {
 		const struct notice_recipient *rcpt = &r->recipients[i];
-		struct strbuf text = STRBUF_INIT(4096);
+		struct strbuf words = STRBUF_INIT(4096);
 
-		strbuf_addf(&text, "<%s>", rcpt->address);
+		strbuf_addf(&words, "<%s>", rcpt->address);
 		if (rcpt->original[0] != '\0' && strcmp(rcpt->original, rcpt->address) != 0)
-			strbuf_addf(&text, " (expanded from <%s>)", rcpt->original);
-		strbuf_addf(&text, ": %s", rcpt->why.text);
+			strbuf_addf(&words, " (expanded from <%s>)", rcpt->original);
+		strbuf_addf(&words, ": %s", rcpt->why.text);
 		line(n, "%s", "");
-		write_wrapped(n, strbuf_slice(&text));
-		strbuf_release(&text);
+		write_wrapped(n, strbuf_slice(&words));
+		strbuf_release(&words);
 	}
 }
 

@@ -1,63 +1,29 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* postconf -e, -# and -X. */
-#include <errno.h>
-#include <fcntl.h>
+/* postconf -e, -# and -X of main.cf. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/check.h"
-#include "base/strbuf.h"
 #include "cmd/postconf.h"
 #include "conf/postfix_edit.h"
+#include "conf/postfix_source.h"
 #include "log/log.h"
-#include "sys/file.h"
-
-#define BLANKS	   " \t\r\n\v\f"
-#define FILE_LIMIT ((size_t)8 << 20)
 
 static void parse_name(struct postfix_edit *edit, const char *arg)
 {
-	if (strchr(arg, '='))
-		fatal("-X and -# want a name without a value: \"%s\"", arg);
-	struct slice name = slice_trim(slice_of(arg), BLANKS);
-	if (name.len == 0)
-		fatal("missing attribute name: \"%s\"", arg);
-	edit->name = xstrndup(name.ptr, name.len);
+	if (arg[strspn(arg, " \t\r\n\v\f")] == '\0')
+		fatal("-X or -# requires non-blank parameter names");
+	edit->name = xstrdup(arg);
 }
 
 static void parse_assignment(struct postfix_edit *edit, const char *arg)
 {
-	const char *equal = strchr(arg, '=');
-	if (!equal)
-		fatal("missing '=' after attribute name: \"%s\"", arg);
-	struct slice name = slice_trim(slice_mem(arg, (size_t)(equal - arg)), BLANKS);
-	struct slice value = slice_trim(slice_of(equal + 1), BLANKS);
-	if (name.len == 0)
-		fatal("missing attribute name: \"%s\"", arg);
-	/* A name with a blank, or one that makes the line a comment, could not be read again. */
-	for (size_t i = 0; i < name.len; i++)
-		if (ascii_isspace(name.ptr[i]) || name.ptr[0] == '#')
-			fatal("bad attribute name: \"%s\"", arg);
+	struct slice name, value;
+	const char *problem = postfix_split_assignment(slice_of(arg), &name, &value);
+	if (problem)
+		fatal("%s: \"%s\"", problem, arg + strspn(arg, " \t\r\n\v\f"));
 	edit->name = xstrndup(name.ptr, name.len);
 	edit->value = xstrndup(value.ptr ? value.ptr : "", value.len);
-}
-
-static size_t parse_edits(const struct postconf *pc, char **args, struct postfix_edit **edits)
-{
-	size_t count = 0;
-	for (; args[count]; count++) {
-		*edits = xreallocarray(*edits, count + 1, sizeof(**edits));
-		struct postfix_edit *edit = &(*edits)[count];
-		*edit = (struct postfix_edit){ 0 };
-		if (strchr(args[count], '\n'))
-			fatal("-e, -X, or -# accepts no multi-line input");
-		if (pc->action == POSTCONF_EDIT)
-			parse_assignment(edit, args[count]);
-		else
-			parse_name(edit, args[count]);
-	}
-	return count;
 }
 
 /* Of two edits of one name the later one counts. */
@@ -68,6 +34,9 @@ static size_t drop_earlier(struct postfix_edit *edits, size_t count)
 		bool again = false;
 		for (size_t j = i + 1; j < count && !again; j++)
 			again = strcmp(edits[i].name, edits[j].name) == 0;
+		if (again && edits[i].value)
+			log_warning(
+			    "ignoring earlier request: '%s = %s'", edits[i].name, edits[i].value);
 		if (again) {
 			free(edits[i].name);
 			free(edits[i].value);
@@ -76,6 +45,26 @@ static size_t drop_earlier(struct postfix_edit *edits, size_t count)
 		}
 	}
 	return kept;
+}
+
+static size_t parse_edits(const struct postconf *pc, char **args, struct postfix_edit **edits)
+{
+	size_t count = 0;
+	for (; args[count]; count++) {
+		const char *arg = args[count];
+		*edits = xreallocarray(*edits, count + 1, sizeof(**edits));
+		struct postfix_edit *edit = &(*edits)[count];
+		*edit = (struct postfix_edit){ 0 };
+		if (strchr(arg, '\n'))
+			fatal("-e, -X, or -# accepts no multi-line input");
+		if (arg[strspn(arg, " \t\r\v\f")] == '#')
+			fatal("-e, -X, or -# accepts no comment input");
+		if (pc->action == POSTCONF_EDIT)
+			parse_assignment(edit, arg);
+		else
+			parse_name(edit, arg);
+	}
+	return drop_earlier(*edits, count);
 }
 
 static enum postfix_edit_action edit_action(const struct postconf *pc)
@@ -90,41 +79,22 @@ static enum postfix_edit_action edit_action(const struct postconf *pc)
 	}
 }
 
-static void replace_file(
-    const struct postconf *pc, const char *path, struct postfix_edit *edits, size_t count)
-{
-	struct strbuf old = STRBUF_INIT(FILE_LIMIT), new = STRBUF_INIT(2 * FILE_LIMIT);
-	struct stat st;
-	if (stat(path, &st) < 0 || file_read(AT_FDCWD, path, &old) < 0)
-		fatal("open %s: %s", path, strerror(errno));
-	postfix_edit(&new, strbuf_slice(&old), edit_action(pc), edits, count);
-	for (size_t i = 0; i < count; i++)
-		if (edits[i].found > 1)
-			log_warning("%s: multiple entries for \"%s\"", path, edits[i].name);
-	if (new.overflow || file_replace(AT_FDCWD, path, strbuf_slice(&new), st.st_mode & 0777) < 0)
-		fatal("write %s: %s", path, new.overflow ? "file too large" : strerror(errno));
-	strbuf_release(&old);
-	strbuf_release(&new);
-}
-
 int postconf_edit_main(const struct postconf *pc, char **args)
 {
 	struct postfix_edit *edits = NULL;
-	if (pc->subject != POSTCONF_MAIN)
-		fatal("editing anything but main.cf (-M, -F, -P, -m with -e, -X or -#) is not "
-		      "supported");
-	if (!*args)
-		fatal(pc->action == POSTCONF_EDIT ? "-e requires name=value argument"
-						  : "missing parameter name");
+	struct postconf_file file;
+	struct strbuf out = STRBUF_INIT(2 * POSTFIX_FILE_LIMIT);
 	size_t count = parse_edits(pc, args, &edits);
-	count = drop_earlier(edits, count);
-	char *path = xasprintf("%s/main.cf", pc->dir);
-	replace_file(pc, path, edits, count);
-	free(path);
+	postconf_file_open(&file, pc->dir, "main.cf");
+	postfix_edit(&out, strbuf_slice(&file.text), edit_action(pc), edits, count);
 	for (size_t i = 0; i < count; i++) {
+		if (edits[i].found > 1)
+			log_warning("%s: multiple entries for \"%s\"", file.path, edits[i].name);
 		free(edits[i].name);
 		free(edits[i].value);
 	}
 	free(edits);
+	postconf_file_replace(&file, strbuf_slice(&out));
+	strbuf_release(&out);
 	return 0;
 }

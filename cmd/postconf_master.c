@@ -1,215 +1,278 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* postconf -M, -F and -P. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
-#include "base/strbuf.h"
 #include "cmd/postconf.h"
+#include "conf/conf_lines.h"
+#include "conf/postfix_source.h"
 #include "log/log.h"
+#include "sys/file.h"
 
-#define BLANKS	   " \t\r\n\v\f"
-#define LINE_LIMIT 80
+#define SERVICES_MAX 10000
 
-static const char *const field_names[POSTFIX_COLUMNS + 1] = { "service", "type", "private",
-	"unprivileged", "chroot", "wakeup", "process_limit", "command" };
+/* ---- reading ---- */
 
-/* ---- patterns: service/type/field, of which a shorter one stands for all below it ---- */
-
-static bool part_matches(struct slice *pattern, const char *text)
+static void warn_argument(const char *text)
 {
-	ptrdiff_t slash = slice_find(*pattern, '/');
-	struct slice part = slash < 0 ? *pattern : slice_first(*pattern, (size_t)slash);
-	bool any = pattern->len == 0 || slice_eq_str(part, "*");
-	*pattern = slice_from(*pattern, slash < 0 ? pattern->len : (size_t)slash + 1);
-	return any || slice_eq_str(part, text);
+	log_warning("master.cf: %s", text);
 }
 
-static bool pattern_matches(
-    const char *pattern, const struct postfix_service *service, const char *field)
+static void add_entry(
+    struct postconf *pc, const char *path, const struct conf_lines *lines, struct slice text)
 {
-	struct slice rest = slice_of(pattern);
-	return part_matches(&rest, service->name) && part_matches(&rest, service->type) &&
-	       (!field || part_matches(&rest, field));
-}
-
-/* ---- lines ---- */
-
-/* A word of the command that would not be one word again gets its braces back. */
-static void add_word(
-    struct strbuf *out, const struct postconf *pc, const char *word, bool is_override)
-{
-	char *expanded = NULL;
-	/* Only the values of -o are expanded with names from main.cf. */
-	if (pc->expand && is_override)
-		expanded = postfix_param_expand(pc->params, word);
-	const char *text = expanded ? expanded : word;
-	bool braces = text[0] == '\0' || text[0] == '{' || strpbrk(text, BLANKS);
-	strbuf_addf(out, braces ? "{%s}" : "%s", text);
-	free(expanded);
-}
-
-static char *command_text(const struct postconf *pc, const struct postfix_service *service)
-{
-	struct strbuf out = STRBUF_INIT(STRBUF_NO_LIMIT);
-	bool options = true, is_value = false;
-	for (size_t i = 0; service->command[i]; i++) {
-		is_value =
-		    i > 0 && options && !is_value && strcmp(service->command[i - 1], "-o") == 0;
-		options &= i == 0 || is_value || service->command[i][0] == '-';
-		if (i > 0)
-			strbuf_addstr(&out, " ");
-		add_word(&out, pc, service->command[i], is_value);
+	struct strbuf problem = STRBUF_INIT(4000);
+	struct postfix_entry entry;
+	if (pc->entry_count == SERVICES_MAX)
+		fatal("file %s: more than %d entries", path, SERVICES_MAX);
+	if (!postfix_entry_parse(&entry, text, &problem, warn_argument)) {
+		if (strncmp(problem.ptr, "bad", 3) == 0)
+			fatal("file %s: line %u: %s", path, lines->first, problem.ptr);
+		fatal("%s", problem.ptr);
 	}
-	return strbuf_detach(&out);
+	pc->entries = xreallocarray(pc->entries, pc->entry_count + 1, sizeof(*pc->entries));
+	pc->entries[pc->entry_count++] = entry;
+	strbuf_release(&problem);
 }
 
-/* Columns stand where master.cf's heading puts them, as long as they fit. */
-static char *head_text(const struct postfix_service *service)
+void postconf_read_entries(struct postconf *pc)
 {
-	static const size_t column[POSTFIX_COLUMNS] = { 0, 11, 17, 25, 33, 41, 49 };
-	struct strbuf out = STRBUF_INIT(STRBUF_NO_LIMIT);
-	for (size_t i = 0; i < POSTFIX_COLUMNS; i++) {
-		if (i > 0)
-			strbuf_addch(&out, ' ');
-		while (out.len < column[i])
-			strbuf_addch(&out, ' ');
-		strbuf_addstr(&out, service->columns[i]);
+	char *path = xasprintf("%s/master.cf", pc->dir);
+	struct strbuf text = STRBUF_INIT(POSTFIX_FILE_LIMIT),
+		      line = STRBUF_INIT(POSTFIX_FILE_LIMIT);
+	struct conf_lines lines;
+	if (file_read(AT_FDCWD, path, &text) < 0) {
+		if (pc->subject != 'p')
+			fatal("open %s: %s", path, strerror(errno));
+		if (errno != ENOENT)
+			log_warning("open %s: %s", path, strerror(errno));
 	}
-	strbuf_addch(&out, ' ');
-	while (out.len < 57)
-		strbuf_addch(&out, ' ');
-	return strbuf_detach(&out);
+	conf_lines_init(&lines, strbuf_slice(&text));
+	while (conf_lines_next(&lines, &line)) {
+		if (ascii_isspace(line.ptr[0]))
+			log_warning("%s: logical line must not start with whitespace: \"%.100s\"",
+			    path, line.ptr);
+		else
+			add_entry(pc, path, &lines, strbuf_slice(&line));
+	}
+	strbuf_release(&line);
+	strbuf_release(&text);
+	free(path);
 }
 
-/* The options are a line each, what follows them is folded like any text. */
-static void print_folded(
-    const struct postconf *pc, const char *head, const struct postfix_service *service)
+/* ---- patterns: service/type/member, of which a shorter one stands for all below it ---- */
+
+struct pattern {
+	const char *text;
+	char *part[3]; /* NULL: any */
+	size_t count;
+	bool found;
+};
+
+static void parse_pattern(const struct postconf *pc, const char *text, struct pattern *pattern)
 {
-	size_t column = strlen(head);
-	fputs(head, stdout);
-	bool after_override = false, options = true;
-	for (size_t i = 0; service->command[i]; i++) {
-		struct strbuf word = STRBUF_INIT(STRBUF_NO_LIMIT);
-		options &= i == 0 || service->command[i][0] == '-';
-		bool is_override = options && strcmp(service->command[i], "-o") == 0;
-		if (is_override) {
-			strbuf_addstr(&word, "-o ");
-			add_word(&word, pc, service->command[++i], true);
-		} else {
-			add_word(&word, pc, service->command[i], false);
+	size_t most = pc->subject == 'M' ? 2 : 3;
+	struct slice rest = slice_of(text), word;
+	*pattern = (struct pattern){ .text = text };
+	bool bad = text[0] == '\0' || text[0] == '/';
+	while (slice_token(&rest, "/", &word) && !bad) {
+		bad = pattern->count == most;
+		if (!bad)
+			pattern->part[pattern->count++] =
+			    slice_eq_str(word, "*") ? NULL : xstrndup(word.ptr, word.len);
+	}
+	if (bad)
+		fatal("-%c option requires service_name[/type%s]", pc->subject,
+		    pc->subject == 'M'	 ? ""
+		    : pc->subject == 'F' ? "[/field]"
+					 : "[/parameter]");
+	bool known = pc->subject != 'F' || !pattern->part[2];
+	for (size_t i = 0; i <= POSTFIX_COLUMNS && !known; i++)
+		known = strcmp(pattern->part[2], postfix_entry_columns[i]) == 0;
+	if (!known)
+		fatal("invalid service attribute name: \"%s\"", pattern->part[2]);
+}
+
+static bool part_matches(const struct pattern *pattern, size_t part, const char *text)
+{
+	return !pattern->part[part] || strcmp(pattern->part[part], text) == 0;
+}
+
+/* ---- printing ---- */
+
+/* A copy of ENTRY in which -x has replaced the names in the values of -o. */
+static struct postfix_entry expanded(const struct postconf *pc, const struct postfix_entry *entry)
+{
+	struct postfix_entry copy = { .count = entry->count,
+		.option_count = entry->option_count,
+		.words = xcalloc(entry->count, sizeof(*copy.words)) };
+	struct postfix_service role = { .name = entry->columns[0], .program = entry->words[0] };
+	role.overrides = xcalloc(entry->count, sizeof(*role.overrides));
+	for (size_t i = 0; i < POSTFIX_COLUMNS; i++)
+		copy.columns[i] = xstrdup(entry->columns[i]);
+	for (size_t i = 0; i < entry->count; i++) {
+		const char *equal = strchr(entry->words[i], '=');
+		copy.words[i] = xstrdup(entry->words[i]);
+		if (equal && postfix_entry_is_override(entry, i))
+			role.overrides[role.override_count++] = (struct postfix_override){
+				xstrndup(entry->words[i], (size_t)(equal - entry->words[i])),
+				xstrdup(equal + 1)
+			};
+	}
+	struct postfix_params *params = postfix_params_new(pc->source, &role, NULL);
+	for (size_t i = 0, o = 0; i < entry->count && o < role.override_count; i++) {
+		if (!postfix_entry_is_override(entry, i) || !strchr(entry->words[i], '='))
+			continue;
+		char *value = postfix_param_expand(params, role.overrides[o].value);
+		if (value) {
+			free(copy.words[i]);
+			copy.words[i] = xasprintf("%s=%s", role.overrides[o].name, value);
 		}
-		if (i > 0 && (is_override || after_override || column + word.len >= LINE_LIMIT)) {
-			fputs("\n    ", stdout);
-			column = 4;
-		} else if (i > 0) {
-			putchar(' ');
-			column++;
-		}
-		fputs(word.ptr, stdout);
-		column += word.len;
-		after_override = is_override;
-		strbuf_release(&word);
+		free(value);
+		free(role.overrides[o].name);
+		free(role.overrides[o++].value);
 	}
-	putchar('\n');
+	postfix_params_free(params);
+	free(role.overrides);
+	return copy;
 }
 
-static void print_entry(const struct postconf *pc, const struct postfix_service *service)
+static void print_entry(const struct postconf *pc, const struct postfix_entry *entry)
 {
-	char *head = head_text(service), *command = command_text(pc, service);
-	if (pc->fold)
-		print_folded(pc, head, service);
-	else
-		printf("%s%s\n", head, command);
-	free(head);
-	free(command);
+	struct strbuf line = STRBUF_INIT(STRBUF_NO_LIMIT);
+	if (pc->json) {
+		char *name = xasprintf("%s/%s", entry->columns[0], entry->columns[1]);
+		for (size_t i = 0; i < POSTFIX_COLUMNS; i++)
+			strbuf_addf(&line, "%s ", entry->columns[i]);
+		postfix_entry_print_command(entry, false, 0, &line);
+		postconf_print_json(name, line.ptr);
+		free(name);
+	} else {
+		postfix_entry_print(entry, pc->fold, &line);
+		puts(line.ptr);
+	}
+	strbuf_release(&line);
 }
 
-static void print_member(const struct postconf *pc, const struct postfix_service *service,
-    const char *member, const char *value)
+static char *member_name(const struct postfix_entry *entry, const char *member)
 {
-	char *name = xasprintf("%s/%s/%s", service->name, service->type, member);
-	postconf_print_assignment(pc, name, value);
+	return xasprintf("%s/%s/%s", entry->columns[0], entry->columns[1], member);
+}
+
+/* The command is laid out as in an entry, with the blanks that it has. */
+static void print_command(const struct postconf *pc, const struct postfix_entry *entry)
+{
+	char *name = member_name(entry, postfix_entry_columns[POSTFIX_COLUMNS]);
+	struct strbuf line = STRBUF_INIT(STRBUF_NO_LIMIT);
+	if (pc->json) {
+		postfix_entry_print_command(entry, false, 0, &line);
+		postconf_print_json(name, line.ptr);
+	} else {
+		if (!pc->no_name)
+			strbuf_addf(&line, pc->no_value ? "%s" : "%s = ", name);
+		if (!pc->no_value)
+			postfix_entry_print_command(entry, pc->fold, line.len, &line);
+		puts(line.ptr ? line.ptr : "");
+	}
+	strbuf_release(&line);
 	free(name);
 }
 
-static bool list_fields(
-    const struct postconf *pc, const struct postfix_service *service, const char *pattern)
+static void list_columns(
+    const struct postconf *pc, const struct postfix_entry *entry, struct pattern *pattern)
 {
-	bool found = false;
-	for (size_t i = 0; i <= POSTFIX_COLUMNS; i++) {
-		if (!pattern_matches(pattern, service, field_names[i]))
+	for (size_t i = 0; i < POSTFIX_COLUMNS; i++) {
+		if (!part_matches(pattern, 2, postfix_entry_columns[i]))
 			continue;
-		char *command = command_text(pc, service);
-		print_member(pc, service, field_names[i],
-		    i < POSTFIX_COLUMNS ? service->columns[i] : command);
-		free(command);
-		found = true;
+		char *name = member_name(entry, postfix_entry_columns[i]);
+		postconf_print_assignment(pc, name, entry->columns[i]);
+		free(name);
 	}
-	return found;
+	if (part_matches(pattern, 2, postfix_entry_columns[POSTFIX_COLUMNS]))
+		print_command(pc, entry);
+	pattern->found = true;
 }
 
-static int compare_overrides(const void *a, const void *b)
+static int compare_names(const void *a, const void *b)
 {
-	return strcmp(
-	    ((const struct postfix_override *)a)->name, ((const struct postfix_override *)b)->name);
+	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 /* Sorted by name; of several settings of one name the last one counts. */
-static bool list_overrides(
-    const struct postconf *pc, const struct postfix_service *service, const char *pattern)
+static void list_overrides(
+    const struct postconf *pc, const struct postfix_entry *entry, struct pattern *pattern)
 {
+	char **names = xcalloc(entry->count, sizeof(*names));
 	size_t count = 0;
-	bool found = false;
-	struct postfix_override *sorted = xcalloc(service->override_count + 1, sizeof(*sorted));
-	for (size_t i = 0; i < service->override_count; i++) {
-		size_t at = 0;
-		while (at < count && strcmp(sorted[at].name, service->overrides[i].name) != 0)
-			at++;
-		sorted[at] = service->overrides[i];
-		count += at == count;
-	}
-	qsort(sorted, count, sizeof(*sorted), compare_overrides);
-	for (size_t i = 0; i < count; i++) {
-		if (!pattern_matches(pattern, service, sorted[i].name))
+	for (size_t i = 0; i < entry->count; i++) {
+		const char *equal = strchr(entry->words[i], '=');
+		if (!postfix_entry_is_override(entry, i) || !equal || equal == entry->words[i])
 			continue;
-		char *expanded =
-		    pc->expand ? postfix_param_expand(pc->params, sorted[i].value) : NULL;
-		print_member(pc, service, sorted[i].name, expanded ? expanded : sorted[i].value);
-		free(expanded);
-		found = true;
+		struct slice name = slice_mem(entry->words[i], (size_t)(equal - entry->words[i]));
+		if (postfix_entry_find(entry, name) == equal + 1)
+			names[count++] = xstrndup(name.ptr, name.len);
 	}
-	free(sorted);
-	return found;
+	qsort(names, count, sizeof(*names), compare_names);
+	for (size_t i = 0; i < count; i++) {
+		if (part_matches(pattern, 2, names[i])) {
+			char *name = member_name(entry, names[i]);
+			postconf_print_assignment(
+			    pc, name, postfix_entry_find(entry, slice_of(names[i])));
+			free(name);
+			pattern->found = true;
+		}
+		free(names[i]);
+	}
+	free(names);
 }
 
-static bool list_service(
-    const struct postconf *pc, const struct postfix_service *service, const char *pattern)
+static void list_entry(
+    const struct postconf *pc, const struct postfix_entry *entry, struct pattern *pattern)
 {
-	if (pc->subject == POSTCONF_FIELDS)
-		return list_fields(pc, service, pattern);
-	if (pc->subject == POSTCONF_OVERRIDES)
-		return list_overrides(pc, service, pattern);
-	if (!pattern_matches(pattern, service, NULL))
-		return false;
-	print_entry(pc, service);
-	return true;
+	if (!part_matches(pattern, 0, entry->columns[0]) ||
+	    !part_matches(pattern, 1, entry->columns[1]))
+		return;
+	if (pc->subject == 'P') {
+		list_overrides(pc, entry, pattern);
+	} else if (pc->subject == 'F') {
+		list_columns(pc, entry, pattern);
+	} else {
+		print_entry(pc, entry);
+		pattern->found = true;
+	}
 }
 
-static void list_pattern(const struct postconf *pc, const char *pattern)
+static void list_patterns(const struct postconf *pc, struct pattern *patterns, size_t count)
 {
-	bool found = false;
-	for (size_t i = 0; i < postfix_service_count(pc->source); i++)
-		found |= list_service(pc, postfix_service_at(pc->source, i), pattern);
-	if (!found && pattern[0] != '\0')
-		log_warning("unmatched request: \"%s\"", pattern);
+	for (size_t i = 0; i < pc->entry_count; i++) {
+		struct postfix_entry copy = { .count = 0 };
+		if (pc->expand)
+			copy = expanded(pc, &pc->entries[i]);
+		for (size_t p = 0; p < count; p++)
+			list_entry(pc, pc->expand ? &copy : &pc->entries[i], &patterns[p]);
+		postfix_entry_release(&copy);
+	}
 }
 
-void postconf_list_master(const struct postconf *pc, char **patterns)
+void postconf_list_master(const struct postconf *pc, char **args)
 {
-	if (!*patterns)
-		list_pattern(pc, "");
-	for (; *patterns; patterns++)
-		list_pattern(pc, *patterns);
+	struct pattern everything = { .text = "" };
+	struct pattern *patterns = NULL;
+	size_t count = 0;
+	for (; args[count]; count++) {
+		patterns = xreallocarray(patterns, count + 1, sizeof(*patterns));
+		parse_pattern(pc, args[count], &patterns[count]);
+	}
+	list_patterns(pc, count > 0 ? patterns : &everything, count > 0 ? count : 1);
+	for (size_t i = 0; i < count; i++) {
+		if (!patterns[i].found)
+			log_warning("unmatched request: \"%s\"", patterns[i].text);
+		for (size_t p = 0; p < ARRAY_LEN(patterns[i].part); p++)
+			free(patterns[i].part[p]);
+	}
+	free(patterns);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/strbuf.h"
 #include "conf/postfix_expand.h"
 #include "conf/postfix_param_list.h"
@@ -25,12 +26,27 @@ static void note_classes(struct postfix_usage *usage, const char *list)
 	strbuf_release(&word);
 }
 
+/* Types of tables whose settings may stand in main.cf. */
+static bool has_settings(struct slice type)
+{
+	static const char *const types[] = { "ldap", "memcache", "mongodb", "mysql", "pgsql",
+		"sqlite" };
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		if (slice_eq_str(type, types[i]))
+			return true;
+	return false;
+}
+
 static void note_tables(struct postfix_usage *usage, const char *value)
 {
 	struct slice rest = slice_of(value), word;
 	while (slice_token(&rest, " \t\r\n,{}", &word)) {
 		ptrdiff_t colon = slice_rfind(word, ':');
-		if (colon > 0 && slice_find(word, '/') < 0)
+		if (colon <= 0 || slice_find(word, '/') >= 0)
+			continue;
+		struct slice type = slice_first(word, (size_t)colon);
+		ptrdiff_t proxy = slice_rfind(type, ':');
+		if (has_settings(slice_from(type, (size_t)(proxy + 1))))
 			map_put(&usage->tables, slice_from(word, (size_t)colon + 1), &present);
 	}
 }
@@ -74,7 +90,7 @@ void postfix_usage_release(struct postfix_usage *usage)
 	map_release(&usage->tables, NULL);
 }
 
-static bool is_table_setting(const struct postfix_usage *usage, const char *name)
+bool postfix_usage_names_table(const struct postfix_usage *usage, const char *name)
 {
 	for (const char *p = strchr(name, '_'); p; p = strchr(p + 1, '_'))
 		if (map_get(&usage->tables, slice_mem(name, (size_t)(p - name))))
@@ -85,7 +101,7 @@ static bool is_table_setting(const struct postfix_usage *usage, const char *name
 bool postfix_usage_has(const struct postfix_usage *usage, const char *name)
 {
 	return map_get_str(&usage->from_set, name) || map_get_str(&usage->from_defaults, name) ||
-	       is_table_setting(usage, name);
+	       postfix_usage_names_table(usage, name);
 }
 
 bool postfix_name_is_known(const struct postfix_source *source, const char *name)

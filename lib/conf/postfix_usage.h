@@ -20,6 +20,8 @@ void postfix_usage_init(struct postfix_usage *usage, const struct postfix_source
 void postfix_usage_release(struct postfix_usage *usage);
 /* Something refers to NAME, or it is a restriction class, or a setting of a table. */
 bool postfix_usage_has(const struct postfix_usage *usage, const char *name);
+/* NAME is a setting of a table that the configuration names. */
+bool postfix_usage_names_table(const struct postfix_usage *usage, const char *name);
 /* NAME is in the list, and no old name, or one that a service of master.cf defines. */
 bool postfix_name_is_known(const struct postfix_source *source, const char *name);
 
