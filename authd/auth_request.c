@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "authd/penalty.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/codec.h"
@@ -25,6 +26,24 @@
 static const struct dovecot_settings *settings(void)
 {
 	return server_context()->settings;
+}
+
+static bool penalties_are_on;
+
+/* "service anvil { unix_listener anvil-auth-penalty { mode = 0 } }" is the way to have none. */
+void auth_request_setup(const struct server_context *ctx)
+{
+	const struct dovecot_block *anvil = dovecot_block_find(ctx->dovecot, "service", "anvil");
+
+	penalties_are_on = true;
+	for (size_t i = 0; anvil && i < dovecot_subblock_count(anvil, "unix_listener"); i++) {
+		const struct dovecot_block *listener =
+		    dovecot_subblock_at(anvil, "unix_listener", i);
+
+		if (!strcmp(dovecot_block_label(listener), "anvil-auth-penalty") &&
+		    dovecot_block_uint(listener, "mode") == 0)
+			penalties_are_on = false;
+	}
 }
 
 /* --- the life of a request --- */
@@ -133,6 +152,7 @@ static bool verify(void *arg, struct slice password)
 {
 	struct auth_request *request = arg;
 
+	request->checksum = crc32c(crc32c(0, slice_of(request->subject.user)), password);
 	request->result = passdb_verify(&request->subject, password);
 	return request->result == DB_OK;
 }
@@ -194,9 +214,16 @@ static const struct sasl_asker asker = {
 
 /* --- answers --- */
 
+void auth_client_send(struct client_session *client, struct slice line)
+{
+	stream_write(client->session.stream, line);
+	if (log_debugs())
+		log_debug("client passdb out: %.*s", SLICE_ARG(slice_first(line, line.len - 1)));
+}
+
 static void send_line(struct client_session *client, const struct strbuf *line)
 {
-	stream_write(client->session.stream, strbuf_slice(line));
+	auth_client_send(client, strbuf_slice(line));
 }
 
 void auth_client_fail(
@@ -270,9 +297,23 @@ static void log_why(const struct auth_request *request)
 	subject_log(&request->subject, LOG_LEVEL_INFO, driver, "%s", request->why);
 }
 
+static bool has_penalty(const struct auth_request *request)
+{
+	return penalties_are_on && !request->subject.no_penalty;
+}
+
+/* A database that is down is not the client's fault. */
+static void punish(const struct auth_request *request)
+{
+	if (has_penalty(request) && !request->subject.nodelay && request->result != DB_FAILED)
+		penalty_add(
+		    request->subject.remote_ip, request->penalty, request->checksum, clock_ms());
+}
+
 static void fail(struct auth_request *request)
 {
 	log_why(request);
+	punish(request);
 	request->answer = fail_line(request);
 	sasl_exchange_free(request->exchange);
 	request->exchange = NULL;
@@ -313,6 +354,8 @@ static void succeed(struct auth_request *request, struct slice last_word)
 		request->result = DB_FAILED;
 		fail(request);
 	} else {
+		if (request->penalty)
+			penalty_forgive(request->subject.remote_ip);
 		send_line(client, &line);
 		auth_request_free(request);
 	}
@@ -404,12 +447,13 @@ static void begin(struct auth_request *request, struct slice response)
 	strbuf_release(&out);
 }
 
-void auth_request_start(struct auth_request *request)
+static void run(struct auth_request *request)
 {
 	struct strbuf plain = STRBUF_INIT(RESPONSE_MAX);
 
 	request->state = AUTH_REQUEST_OPEN;
 	request->step_began = clock_ms();
+	request->due = request->step_began + AUTH_REQUEST_LIFE_MS;
 	if (lacks_certificate(request))
 		;
 	else if (!request->has_response)
@@ -420,6 +464,18 @@ void auth_request_start(struct auth_request *request)
 		refuse_base64(request, "Invalid base64 data in initial response");
 	secret_clear(plain.alloc ? plain.ptr : NULL, plain.alloc);
 	strbuf_release(&plain);
+}
+
+void auth_request_start(struct auth_request *request)
+{
+	if (has_penalty(request))
+		request->penalty = penalty_level(request->subject.remote_ip, request->step_began);
+	if (request->penalty == 0) {
+		run(request);
+		return;
+	}
+	request->state = AUTH_REQUEST_PENALTY;
+	request->due = request->step_began + penalty_wait_ms(request->penalty);
 }
 
 static void step(struct auth_request *request, struct slice response)
@@ -454,10 +510,10 @@ void auth_request_expire(struct auth_request *request)
 {
 	switch (request->state) {
 	case AUTH_REQUEST_PENALTY:
-		auth_request_start(request);
+		run(request);
 		return;
 	case AUTH_REQUEST_FAILED:
-		stream_puts(request->client->session.stream, request->answer);
+		auth_client_send(request->client, slice_of(request->answer));
 		break;
 	case AUTH_REQUEST_OPEN:
 	case AUTH_REQUEST_LAST:

@@ -52,6 +52,9 @@ struct auth_request {
 	uint32_t checksum;     /* of name and password; 0: no password came */
 };
 
+/* Before the first request. */
+void auth_request_setup(const struct server_context *ctx);
+
 /* Of a line of AUTH that is whole; takes what it needs from FIELDS. NULL: it names no service. */
 struct auth_request *auth_request_new(struct client_session *client, uint32_t id,
     const struct sasl_mechanism *mechanism, const struct auth_fields *fields);
@@ -65,6 +68,8 @@ void auth_request_continue(struct auth_request *request, struct slice base64);
 /* DUE has passed. */
 void auth_request_expire(struct auth_request *request);
 
+/* An answer; LINE with its LF.  All that a client hears goes through here. */
+void auth_client_send(struct client_session *client, struct slice line);
 /* A FAIL for no request. CODE may be NULL. */
 void auth_client_fail(
     struct client_session *client, uint32_t id, const char *code, const char *reason);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* authd: who is this user.  Speaks Dovecot's auth protocol, as its service auth. */
-#include "authd/authd.h"
+#include "authd/auth_request.h"
 
 #include <string.h>
 
@@ -12,6 +12,7 @@ static void prepare(struct server_context *ctx)
 {
 	database_load(ctx->dovecot, ctx->settings);
 	sasl_server_setup(ctx->settings->auth_mechanisms, ctx->settings->auth_realms);
+	auth_request_setup(ctx);
 	master_session_setup(ctx);
 }
 

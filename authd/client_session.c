@@ -147,11 +147,40 @@ static const struct {
 	{ "CANCEL", AFTERWARDS, handle_cancel },
 };
 
+/* The line as it was; what is a response comes last and is hidden unless that is wanted. */
+static void log_fields(const struct auth_fields *fields)
+{
+	bool shows = server_context()->settings->auth_debug_passwords, has_response = false;
+	struct strbuf line = STRBUF_INIT(2 * AUTH_LINE_MAX);
+
+	for (size_t i = 0; i < fields->count; i++) {
+		bool is_response = slice_starts(fields->list[i], "resp=");
+
+		has_response |= is_response;
+		if (i)
+			strbuf_addch(&line, '\t');
+		if (is_response && !shows)
+			strbuf_addstr(&line, "resp=<hidden>");
+		else
+			auth_escape(&line, fields->list[i]);
+	}
+	if (auth_field_is(fields, 0, "CONT") && !shows)
+		log_debug("client in: CONT<hidden>");
+	else
+		log_debug("client in: %s%s", line.ptr,
+		    has_response && shows ? " (previous base64 data may contain sensitive data)"
+					  : "");
+	secret_clear(line.alloc ? line.ptr : NULL, line.alloc);
+	strbuf_release(&line);
+}
+
 static bool handle_fields(struct client_session *client, const struct auth_fields *fields)
 {
 	struct slice word = SLICE_LIT("");
 	unsigned now = client->has_cpid ? AFTERWARDS : client->said_version ? AT_CPID : AT_VERSION;
 
+	if (now == AFTERWARDS && log_debugs())
+		log_fields(fields);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (commands[i].when == now && auth_field_is(fields, 0, commands[i].word))
 			return commands[i].handle(client, fields);
@@ -199,6 +228,7 @@ static void send_hello(struct client_session *client)
 	client->is_login = !strcmp(client->session.listener->kind, "login");
 	client->connection = __atomic_add_fetch(&connections, 1, __ATOMIC_RELAXED);
 	make_cookie(client->login.cookie);
+	log_debug("auth client connected (pid=0)");
 	stream_printf(out, "VERSION\t%d\t%d\n", AUTH_PROTOCOL_MAJOR, AUTH_CLIENT_MINOR);
 	for (size_t i = 0; i < sasl_mechanism_count(); i++) {
 		const struct sasl_mechanism *m = sasl_mechanism_at(i);

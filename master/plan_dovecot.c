@@ -167,22 +167,26 @@ static gid_t listener_gid(struct plan *plan, const char *name)
 	return (gid_t)-1;
 }
 
+/* What the socket speaks: auth's say so by their names. */
+static const char *kind_of(const struct service *s, const char *label)
+{
+	return strcmp(s->name, "auth") == 0 ? dovecot_auth_listener_kind(label) : "";
+}
+
 static void add_unix(struct plan *plan, struct service *s, const struct dovecot_block *block)
 {
-	const char *label = dovecot_block_label(block), *kind = "";
+	const char *label = dovecot_block_label(block);
 	unsigned long mode = dovecot_block_uint(block, "mode");
 	char *path;
 
 	/* Mode 0 is the peer's way to switch one off; nobody logs in with a token's URL. */
 	if (mode == 0 || strcmp(label, "token-login/tokenlogin") == 0)
 		return;
-	if (strcmp(s->name, "auth") == 0)
-		kind = dovecot_auth_listener_kind(label);
 	path = label[0] == '/' ? xstrdup(label) : xasprintf("%s/%s", plan->g->directory, label);
 	service_add_socket(s,
 	    held_unix(HELD_UNIX, path, (mode_t)mode & 0777, listener_uid(plan, get(block, "user")),
 		listener_gid(plan, get(block, "group"))),
-	    label, kind, false);
+	    label, kind_of(s, label), false);
 	free(path);
 }
 
@@ -215,7 +219,7 @@ static void add_inet(struct plan *plan, struct service *s, const struct dovecot_
 		free(host);
 	}
 	for (size_t i = 0; i < list.count; i++)
-		service_add_socket(s, held_inet(&list.addr[i]), label, "", ssl);
+		service_add_socket(s, held_inet(&list.addr[i]), label, kind_of(s, label), ssl);
 }
 
 static void add_service(struct plan *plan, const struct dovecot_block *block)
@@ -224,6 +228,8 @@ static void add_service(struct plan *plan, const struct dovecot_block *block)
 	struct service *s = service_new(plan->g, name, "dovecot", program_of(name));
 
 	s->log_name = xstrdup(name);
+	if (strcmp(name, "auth") == 0)
+		s->debug = plan->g->settings->auth_debug;
 	set_user(plan, s, block);
 	set_limits(s, block, plan->g->settings);
 	for (size_t i = 0; i < dovecot_subblock_count(block, "unix_listener"); i++)

@@ -45,18 +45,18 @@ static void open_sasl(const struct postfix_params *p)
 		return;
 	if (strcmp(p->smtpd_sasl_type, "dovecot") != 0)
 		fatal("smtpd_sasl_type = %s is not supported yet: use dovecot", p->smtpd_sasl_type);
-	if (slice_starts(slice_of(p->smtpd_sasl_path), "inet:"))
-		fatal("smtpd_sasl_path = %s is not supported yet: use a UNIX socket",
-		    p->smtpd_sasl_path);
 	const char *given = p->smtpd_sasl_path;
+	bool is_path = !slice_starts(slice_of(given), "inet:");
 
 	if (slice_starts(slice_of(given), "unix:"))
 		given += strlen("unix:");
-	char *path =
-	    given[0] == '/' ? xstrdup(given) : xasprintf("%s/%s", p->queue_directory, given);
+	char *where = !is_path || given[0] == '/' ? xstrdup(given)
+						  : xasprintf("%s/%s", p->queue_directory, given);
 
-	smtpd_server.auth = auth_client_new(path);
-	free(path);
+	smtpd_server.auth = auth_client_new(where);
+	if (!smtpd_server.auth)
+		fatal("smtpd_sasl_path = %s: bad address", p->smtpd_sasl_path);
+	free(where);
 }
 
 static void open_intake(const struct server_context *ctx)

@@ -6,9 +6,11 @@ import base64
 import os
 import pwd
 import grp
+import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -17,7 +19,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import tap  # pylint: disable=wrong-import-position
-from instance import WAIT_S, fail_on_reports, stage, wait_until  # pylint: disable=wrong-import-position
+from instance import WAIT_S, free_ports, fail_on_reports, stage, wait_until  # pylint: disable=wrong-import-position
 
 IS_ROOT = os.geteuid() == 0
 USER = pwd.getpwnam("nobody") if IS_ROOT else pwd.getpwuid(os.geteuid())
@@ -35,6 +37,7 @@ auth_verbose = yes
 auth_failure_delay = {delay}
 mail_location = maildir:/mail/%d/%n
 {databases}
+{penalty}
 service auth {{
   unix_listener auth-master {{
     mode = 0600
@@ -43,6 +46,15 @@ service auth {{
     mode = 0666
   }}
 }}
+"""
+
+# Failures follow each other in most of the tests.
+NO_PENALTY = """
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
 """
 
 DATABASES = """
@@ -90,11 +102,12 @@ renamed@a.test:{{PLAIN}}x:1:1::::user=real@a.test reason=why
 class Auth:
     """master over a dovecot.conf with nothing but auth."""
 
-    def __init__(self, databases=DATABASES, delay="0"):
+    def __init__(self, databases=DATABASES, delay="0", penalty=NO_PENALTY, extra=""):
         self.dir = tempfile.mkdtemp(prefix="postcote-auth-")
         values = {"dir": self.dir, "user": USER.pw_name, "group": GROUP, "uid": USER.pw_uid,
                   "gid": USER.pw_gid, "delay": delay}
-        self.write("dovecot.conf", CONFIG.format(databases=databases.format(**values), **values))
+        self.write("dovecot.conf", CONFIG.format(databases=databases.format(**values), penalty=penalty,
+                                                 **values) + extra)
         self.write("users", USERS.format(**values))
         self.write("denied", "denied@a.test:\n")
         os.chmod(self.dir, 0o755)
@@ -175,7 +188,7 @@ class Line:
     """A connection that speaks lines of fields."""
 
     def __init__(self, path):
-        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock = socket.socket(socket.AF_UNIX if isinstance(path, str) else socket.AF_INET)
         self.sock.settimeout(WAIT_S)
         self.sock.connect(path)
         self.file = self.sock.makefile("rb")
@@ -544,6 +557,88 @@ def test_delay():
         tap.ok(time.monotonic() - begun >= 2.9, "not before its time")
 
 
+def test_penalty():
+    """Who has failed waits before the next request is looked at, and nobody else does."""
+    with Auth(penalty="") as auth:
+        c = Client(auth.path("run/smtp-auth"))
+        good, bad = b64("\0alice@a.test\0alice"), b64("\0alice@a.test\0wrong")
+
+        def request(number, rip, response, *params):
+            c.say("AUTH", number, "PLAIN", "service=smtp", "rip=" + rip, *params, "resp=" + response)
+
+        request("1", "2001:db8:1:1::1", bad)
+        tap.equal(c.read()[:2], ["FAIL", "1"], "the first failure")
+        request("2", "2001:db8:1:2::1", bad)
+        c.say("AUTH", "3", "LOGIN", "service=smtp", "rip=2001:db8:1:3::1")
+        c.say("AUTH", "4", "LOGIN", "service=smtp", "rip=2001:db8:1:3::1")
+        request("5", "2001:db8:2::1", good)
+        tap.equal(c.read()[:2], ["OK", "5"], "another network")
+        request("6", "2001:db8:1:1::1", good, "no-penalty")
+        tap.equal(c.read()[:2], ["OK", "6"], "no-penalty")
+        request("7", "", good)
+        tap.equal(c.read()[:2], ["OK", "7"], "no address")
+        tap.equal(c.ask("CONT", "4", ""), ["FAIL", "4", "reason=Unexpected continuation"],
+                  "CONT for a request that waits")
+        answers = sorted([c.read()[:2], c.read()[:2]])
+        tap.equal(answers, [["CONT", "3"], ["FAIL", "2"]], "the same network, later")
+        tap.equal(c.ask("CONT", "3", b64("alice@a.test")), ["CONT", "3", b64("Password:")],
+                  "the exchange goes on")
+        tap.equal(c.ask("CONT", "3", b64("alice"))[:2], ["OK", "3"], "and succeeds")
+        request("8", "2001:db8:1:1::1", good)
+        tap.equal(c.read()[:2], ["OK", "8"], "forgiven")
+
+
+def test_debug():
+    """What was asked and answered stands in the log, passwords only on demand."""
+    for setting, shows in (("auth_debug", False), ("auth_debug_passwords", True)):
+        with Auth(extra=setting + " = yes\n") as auth:
+            c = Client(auth.path("run/smtp-auth"))
+            c.plain("alice@a.test", "alice")
+            c.plain("alice@a.test", "wrong")
+            c.ask("AUTH", "7", "LOGIN", "service=smtp")
+            c.ask("CONT", "7", b64("alice@a.test"))
+            log, good = auth.log(), re.escape(b64("\0alice@a.test\0alice"))
+            tap.like(log, r"auth: Debug: client passdb out: OK[\t?]1[\t?]user=alice@a\.test", "answer")
+            tap.like(log, r"auth: Debug: client in: AUTH.1.PLAIN.service=smtp.nologin.resp=" +
+                     (good + r" \(previous base64 data may contain sensitive data\)$" if shows else
+                      "<hidden>$"), setting + ": request")
+            tap.equal((re.search(good, log) is not None, "client in: CONT<hidden>" in log),
+                      (shows, not shows), setting + ": passwords")
+            tap.like(log, r"auth: Info: passwd-file\(alice@a\.test\): Password mismatch",
+                     setting + ": verbose, too")
+
+
+def test_listeners():
+    """By TCP as well, with no name; by name another kind; and what a socket looks like."""
+    ports, outside = free_ports(2), tempfile.mkdtemp(prefix="postcote-listener-")
+    os.chmod(outside, 0o777)
+    extra = f"""service auth {{
+  inet_listener {{
+    address = 127.0.0.1
+    port = {ports[0]}
+  }}
+  inet_listener auth-master {{
+    address = 127.0.0.1
+    port = {ports[1]}
+  }}
+  unix_listener {outside}/private-auth {{
+    mode = 0620
+  }}
+}}
+"""
+    with Auth(extra=extra) as auth:
+        tap.equal(Client(("127.0.0.1", ports[0])).plain("alice@a.test", "alice")[0], "OK", "TCP")
+        line = Line(("127.0.0.1", ports[1]))
+        line.read(), line.read()
+        line.say("VERSION", "1", "0")
+        tap.equal(line.ask("USER", "1", "bob@a.test", "service=x")[:3], ["USER", "1", "bob@a.test"],
+                  "TCP, by its name for masters")
+        path = outside + "/private-auth"
+        tap.equal(Client(path).plain("alice@a.test", "alice")[0], "OK", "outside of base_dir")
+        tap.equal(stat.S_IMODE(os.stat(path).st_mode), 0o620, "mode")
+    shutil.rmtree(outside)
+
+
 def test_absent_driver():
     """A database that is not there yet is one that is down."""
     databases = "passdb {{\ndriver = ldap\n}}\npassdb {{\ndriver = passwd-file\n" \
@@ -570,4 +665,4 @@ def test_shared():
                 tap.ok(False, f"{test.__name__} ended with an exception", repr(error))
 
 
-tap.run(test_shared, test_delay, test_absent_driver)
+tap.run(test_shared, test_delay, test_penalty, test_debug, test_listeners, test_absent_driver)

@@ -27,6 +27,11 @@ protocols =
 ssl = no
 auth_mechanisms = plain login cram-md5
 auth_failure_delay = 0
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 passdb {{
   driver = passwd-file
   args = {dir}/users

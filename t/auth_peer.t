@@ -22,6 +22,11 @@ ssl = no
 auth_mechanisms = plain login
 auth_failure_delay = 0
 mail_location = maildir:/mail/%d/%n
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 passdb {{
   driver = passwd-file
   args = {dir}/users

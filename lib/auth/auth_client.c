@@ -17,9 +17,11 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/digest.h"
+#include "net/dns.h"
 #include "net/stream.h"
 #include "sys/socket.h"
 
+#define ADDRESSES_MAX  8
 #define IDLE_MAX       16
 #define CONNECT_TRIES  3
 #define HELLO_LINES    200
@@ -36,7 +38,9 @@ struct connection {
 };
 
 struct auth_client {
-	char *path;
+	char *where; /* as given */
+	char *host;  /* NULL: WHERE is a path */
+	unsigned port;
 	pthread_mutex_t mutex; /* over all that follows; never held over a wait */
 	struct connection *idle;
 	size_t idle_count;
@@ -56,13 +60,33 @@ struct auth_request {
 	struct reason why;
 };
 
-struct auth_client *auth_client_new(const char *path)
+/* "HOST:PORT" */
+static bool parse_inet(struct auth_client *client, struct slice text)
+{
+	ptrdiff_t colon = slice_rfind(text, ':');
+	struct slice host = colon < 0 ? SLICE_NULL : slice_first(text, (size_t)colon);
+	uint64_t port;
+
+	if (slice_starts(host, "[") && slice_ends(host, "]"))
+		host = slice_first(slice_from(host, 1), host.len - 2);
+	if (!host.len || !slice_uint(slice_from(text, (size_t)colon + 1), 65535, &port) || !port)
+		return false;
+	client->host = xstrndup(host.ptr, host.len);
+	client->port = (unsigned)port;
+	return true;
+}
+
+struct auth_client *auth_client_new(const char *where)
 {
 	struct auth_client *client = xcalloc(1, sizeof(*client));
 
-	client->path = xstrdup(path);
+	client->where = xstrdup(where);
 	pthread_mutex_init(&client->mutex, NULL);
-	return client;
+	if (!slice_starts(slice_of(where), "inet:") ||
+	    parse_inet(client, slice_from(slice_of(where), 5)))
+		return client;
+	auth_client_free(client);
+	return NULL;
 }
 
 static void connection_free(struct connection *c)
@@ -84,7 +108,8 @@ void auth_client_free(struct auth_client *client)
 		connection_free(c);
 	}
 	pthread_mutex_destroy(&client->mutex);
-	free(client->path);
+	free(client->where);
+	free(client->host);
 	free(client);
 }
 
@@ -194,17 +219,46 @@ static void remember_mechanisms(struct auth_client *client, const struct hello *
 	pthread_mutex_unlock(&client->mutex);
 }
 
+static void set_port(struct net_addr *addr, unsigned port)
+{
+	char text[NET_ADDR_TEXT];
+
+	net_addr_parse(slice_of(net_addr_text(addr, text)), port, addr);
+}
+
+static int connect_inet(const struct auth_client *client, int64_t deadline)
+{
+	struct net_addr addrs[ADDRESSES_MAX];
+	enum dns_result result = DNS_FOUND;
+	size_t count = 1;
+	int fd = -1;
+
+	errno = EHOSTUNREACH;
+	if (!net_addr_parse(slice_of(client->host), 0, &addrs[0]))
+		count = dns_addresses_of(
+		    client->host, AF_UNSPEC, deadline, addrs, ADDRESSES_MAX, &result);
+	for (size_t i = 0; i < count && fd < 0; i++) {
+		set_port(&addrs[i], client->port);
+		fd = socket_connect((struct sockaddr *)&addrs[i].ss, addrs[i].len, deadline);
+	}
+	if (fd >= 0)
+		socket_nodelay(fd);
+	return fd;
+}
+
 /* *LOST: the server closed the connection before it had said who it is. */
 static struct connection *connect_once(
     struct auth_client *client, int64_t deadline, struct reason *why, bool *lost)
 {
 	struct connection *c;
 	struct hello hello = { .mechanism_count = 0 };
-	int fd = socket_unix_connect(client->path, deadline);
+	int fd = client->host ? connect_inet(client, deadline)
+			      : socket_unix_connect(client->where, deadline);
 
 	*lost = false;
 	if (fd < 0) {
-		reason_set(why, "4.7.0", "cannot connect to %s: %s", client->path, strerror(errno));
+		reason_set(
+		    why, "4.7.0", "cannot connect to %s: %s", client->where, strerror(errno));
 		return NULL;
 	}
 	c = xcalloc(1, sizeof(*c));
@@ -380,6 +434,12 @@ static void add_port(struct strbuf *out, const char *name, unsigned port)
 		auth_add_field(out, name, slice_of(text));
 }
 
+static void add_flag(struct strbuf *out, const char *name, bool set)
+{
+	if (set)
+		auth_add_field(out, name, SLICE_NULL);
+}
+
 /* "resp=" is the last one: old servers take all that follows it. */
 static bool write_auth(struct auth_request *request, const struct auth_params *params)
 {
@@ -395,10 +455,19 @@ static bool write_auth(struct auth_request *request, const struct auth_params *p
 	add_port(&line, "lport", params->local_port);
 	add_port(&line, "rport", params->remote_port);
 	add_text(&line, "local_name", params->local_name);
-	if (params->secured)
-		auth_add_field(&line, "secured", SLICE_NULL);
-	if (params->nologin)
-		auth_add_field(&line, "nologin", SLICE_NULL);
+	add_text(&line, "real_lip", params->real_local_ip);
+	add_text(&line, "real_rip", params->real_remote_ip);
+	add_port(&line, "real_lport", params->real_local_port);
+	add_port(&line, "real_rport", params->real_remote_port);
+	add_text(&line, "client_id", params->client_id);
+	add_text(&line, "forward_fields", params->forward_fields);
+	add_text(&line, "cert_username", params->cert_username);
+	add_flag(&line, "secured", params->secured);
+	add_flag(&line, "valid-client-cert", params->valid_client_cert);
+	add_flag(&line, "no-penalty", params->no_penalty);
+	add_flag(&line, "nologin", params->nologin);
+	add_flag(&line, "debug", params->debug);
+	add_flag(&line, "final-resp-ok", params->final_resp_ok);
 	if (params->initial.ptr)
 		auth_add_field(&line, "resp", params->initial);
 	strbuf_addch(&line, '\n');

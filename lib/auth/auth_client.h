@@ -22,8 +22,11 @@
 struct auth_client;
 struct auth_request;
 
-/* PATH is a UNIX socket's.  Connects to nothing yet. */
-struct auth_client *auth_client_new(const char *path);
+/*
+ * WHERE is a UNIX socket's path, or "inet:HOST:PORT" (HOST a name, an address, or an IPv6 address
+ * in brackets; PORT a number).  Connects to nothing yet.  NULL when WHERE makes no sense.
+ */
+struct auth_client *auth_client_new(const char *where);
 /* No request may be alive. */
 void auth_client_free(struct auth_client *client);
 
@@ -46,6 +49,17 @@ struct auth_params {
 	unsigned local_port, remote_port;	       /* 0: none */
 	bool secured;				       /* TLS, or the same host */
 	bool nologin;				       /* no mailbox will be opened: MTAs */
+	/* What pre-login halves know besides; NULL, 0, false: not told. */
+	const char *real_local_ip, *real_remote_ip; /* of the connection itself, behind a proxy */
+	unsigned real_local_port, real_remote_port;
+	const char *client_id;	    /* what IMAP's ID said */
+	const char *forward_fields; /* "name=value" with TABs between, from a trusted proxy */
+	const char *cert_username;  /* of a certificate that was verified */
+	bool valid_client_cert;
+	bool no_penalty; /* a trusted network's client: its failures count for nothing */
+	bool debug;
+	/* The mechanism's last word comes with AUTH_OK, as a field "resp", not as a challenge. */
+	bool final_resp_ok;
 	/* The initial response in base64; NULL pointer: none; of length 0: an empty one. */
 	struct slice initial;
 };

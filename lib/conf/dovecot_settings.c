@@ -268,6 +268,13 @@ static void apply(struct dovecot_settings *settings, const struct dovecot_block 
 	}
 }
 
+/* What the peer makes of its settings, whatever doveconf prints. */
+static void imply(struct dovecot_settings *settings)
+{
+	settings->auth_debug |= settings->auth_debug_passwords;
+	settings->auth_verbose |= settings->auth_debug;
+}
+
 struct dovecot_settings *dovecot_settings_new(const struct dovecot_source *source,
     const struct dovecot_filter *filter, struct conf_errors *errors)
 {
@@ -284,6 +291,7 @@ struct dovecot_settings *dovecot_settings_new(const struct dovecot_source *sourc
 	count = dovecot_tree_matching(source, filter ? filter : &no_filter, &matching);
 	for (size_t i = 0; i < count; i++)
 		apply(settings, matching[i], errors);
+	imply(settings);
 	free(matching);
 	return settings;
 }

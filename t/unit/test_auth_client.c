@@ -155,6 +155,80 @@ static void test_ok(void **state)
 	auth_client_free(client);
 }
 
+/* All that a request may tell, in the order in which it is told. */
+static void test_params(void **state)
+{
+	static const char *const steps[] = { HELLO,
+		"<AUTH\t1\tSCRAM-SHA-1\tservice=pop3\tsession=s\tlport=110\trport=1\tlocal_name=n"
+		"\treal_lip=192.0.2.3\treal_rip=192.0.2.4\treal_lport=995\treal_rport=2"
+		"\tclient_id=\001tx\tforward_fields=a=b\001tc=d\tcert_username=u"
+		"\tvalid-client-cert\tno-penalty\tdebug\tfinal-resp-ok\tresp=\n",
+		"OK\t1\tuser=u\tresp=dj14\n", NULL };
+	struct auth_params params = { .mechanism = "SCRAM-SHA-1",
+		.service = "pop3",
+		.session = "s",
+		.local_name = "n",
+		.local_port = 110,
+		.remote_port = 1,
+		.real_local_ip = "192.0.2.3",
+		.real_remote_ip = "192.0.2.4",
+		.real_local_port = 995,
+		.real_remote_port = 2,
+		.client_id = "\tx",
+		.forward_fields = "a=b\tc=d",
+		.cert_username = "u",
+		.valid_client_cert = true,
+		.no_penalty = true,
+		.debug = true,
+		.final_resp_ok = true,
+		.initial = SLICE_LIT("") };
+	struct auth_client *client;
+	struct auth_request *request;
+	enum auth_status status;
+	struct slice value;
+	struct fake fake;
+
+	(void)state;
+	fake_start(&fake, steps);
+	client = auth_client_new(fake.path);
+	request = auth_request_start(client, &params, deadline_in(60000), &status);
+	want_int("status", status, AUTH_OK);
+	want_int("last word", auth_request_field(request, "resp", &value), true);
+	want_slice("last word", value, SLICE_LIT("dj14"));
+	auth_request_free(request);
+	fake_stop(&fake);
+	auth_client_free(client);
+}
+
+static void test_addresses(void **state)
+{
+	static const struct {
+		const char *where;
+		bool good;
+	} cases[] = {
+		{ "/a/path", true },
+		{ "a/path", true },
+		{ "inet:127.0.0.1:12345", true },
+		{ "inet:[::1]:12345", true },
+		{ "inet:auth.example.org:12345", true },
+		{ "inet:12345", false },
+		{ "inet::12345", false },
+		{ "inet:[]:12345", false },
+		{ "inet:127.0.0.1:", false },
+		{ "inet:127.0.0.1:0", false },
+		{ "inet:127.0.0.1:65536", false },
+		{ "inet:127.0.0.1:smtp", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct auth_client *client = auth_client_new(cases[i].where);
+
+		want_int(cases[i].where, client != NULL, cases[i].good);
+		auth_client_free(client);
+	}
+}
+
 static void test_continue(void **state)
 {
 	static const char *const steps[] = { "VERSION\t1\t4\n", HELLO, "<AUTH\t1\tPLAIN",
@@ -428,6 +502,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ok),
+		cmocka_unit_test(test_params),
+		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_continue),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_reconnects),
