@@ -72,6 +72,8 @@ static bool watch(int out, int process, int64_t deadline, struct strbuf *answer)
 			return false;
 		if (ready == -1)
 			continue;
+		if (answer->overflow)
+			return false;
 		if (fds[0].revents && !take_output(out, answer))
 			fds[0].fd = -1;
 		else if (!fds[0].revents && fds[1].revents)

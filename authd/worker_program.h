@@ -22,13 +22,13 @@ struct program {
 
 struct program_end {
 	pid_t pid;
-	bool late;  /* killed at the deadline */
+	bool late;  /* killed: at the deadline, or because ANSWER was full */
 	int status; /* waitpid(2)'s */
 };
 
 /*
- * Runs it to its end and fills ANSWER up to its maximum; what comes after is dropped.  What the
- * program leaves behind is not waited for.  False with errno: it could not be started.
+ * Runs it to its end and fills ANSWER.  What the program leaves behind is not waited for.  False
+ * with errno: it could not be started.
  */
 bool program_run(const struct program *program, struct strbuf *answer, struct program_end *end);
 
