@@ -23,10 +23,7 @@
 #define TICK_MS	     500
 #define RESPONSE_MAX AUTH_LINE_MAX
 
-static const struct dovecot_settings *settings(void)
-{
-	return server_context()->settings;
-}
+static const struct dovecot_settings *settings; /* of the process */
 
 static bool penalties_are_on;
 
@@ -35,6 +32,7 @@ void auth_request_setup(const struct server_context *ctx)
 {
 	const struct dovecot_block *anvil = dovecot_block_find(ctx->dovecot, "service", "anvil");
 
+	settings = ctx->settings;
 	penalties_are_on = true;
 	for (size_t i = 0; anvil && i < dovecot_subblock_count(anvil, "unix_listener"); i++) {
 		const struct dovecot_block *listener =
@@ -131,12 +129,12 @@ static bool set_name(void *arg, struct slice user, struct slice authzid)
 {
 	struct auth_request *request = arg;
 	struct subject *s = &request->subject;
-	bool of_cert = settings()->auth_ssl_username_from_cert && *s->cert_username;
+	bool of_cert = settings->auth_ssl_username_from_cert && *s->cert_username;
 	const char *error = NULL;
 
 	request->named = true;
-	if (subject_set_name(s, settings(), of_cert ? slice_of(s->cert_username) : user, &error) &&
-	    subject_set_authzid(s, settings(), authzid, &error)) {
+	if (subject_set_name(s, settings, of_cert ? slice_of(s->cert_username) : user, &error) &&
+	    subject_set_authzid(s, settings, authzid, &error)) {
 		/* EXTERNAL has no name but the certificate's. */
 		if (of_cert)
 			s->login_user = request->mechanism->says_name
@@ -171,9 +169,9 @@ static bool let_in_anybody(void *arg, struct slice trace)
 	struct subject *s = &request->subject;
 
 	s->user = arena_slicedup(&request->arena, trace);
-	if (settings()->auth_verbose)
+	if (settings->auth_verbose)
 		subject_log(s, LOG_LEVEL_INFO, "anonymous", "login");
-	s->user = s->login_user = settings()->auth_anonymous_username;
+	s->user = s->login_user = settings->auth_anonymous_username;
 	request->result = DB_OK;
 	return true;
 }
@@ -278,7 +276,7 @@ static const char *fail_line(struct auth_request *request)
 /* Failures of all connections are answered at the same instants. */
 static int64_t answer_time(const struct auth_request *request)
 {
-	int64_t delay = settings()->auth_failure_delay * 1000;
+	int64_t delay = settings->auth_failure_delay * 1000;
 	int64_t due = request->step_began + delay;
 
 	if (!delay || request->subject.nodelay)
@@ -290,7 +288,7 @@ static void log_why(const struct auth_request *request)
 {
 	char driver[32];
 
-	if (!request->why || !settings()->auth_verbose)
+	if (!request->why || !settings->auth_verbose)
 		return;
 	snprintf(driver, sizeof(driver), "%s", request->mechanism->name);
 	ascii_tolower(driver, strlen(driver));
@@ -341,7 +339,7 @@ static void succeed(struct auth_request *request, struct slice last_word)
 
 	strbuf_addf(&line, "OK\t%u", request->id);
 	auth_add_field(&line, "user", slice_of(request->subject.user));
-	subject_write_fields(&request->subject, settings(), client->is_login, &line);
+	subject_write_fields(&request->subject, settings, client->is_login, &line);
 	if (last_word.len) {
 		strbuf_addstr(&line, "\tresp=");
 		base64_encode(&line, last_word);
@@ -422,7 +420,7 @@ static void refuse_base64(struct auth_request *request, const char *text)
 
 static bool lacks_certificate(struct auth_request *request)
 {
-	if (!settings()->auth_ssl_require_client_cert || request->subject.valid_client_cert)
+	if (!settings->auth_ssl_require_client_cert || request->subject.valid_client_cert)
 		return false;
 	request->reason = request->why = "Client didn't present valid SSL certificate";
 	fail(request);
@@ -434,7 +432,7 @@ static void begin(struct auth_request *request, struct slice response)
 	struct strbuf out = STRBUF_INIT(AUTH_REPLY_MAX / 2);
 	struct sasl_client client = { .service = request->subject.service,
 		.cert_user =
-		    settings()->auth_ssl_username_from_cert ? request->subject.cert_username : "" };
+		    settings->auth_ssl_username_from_cert ? request->subject.cert_username : "" };
 
 	request->exchange = sasl_exchange_new(request->mechanism, &asker, request, &client);
 	if (!request->exchange) {
