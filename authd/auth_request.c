@@ -260,13 +260,15 @@ static const char *fail_line(struct auth_request *request)
 	strbuf_addf(&line, "FAIL\t%u", request->id);
 	if (request->named)
 		auth_add_field(&line, "user", slice_of(s->user ? s->user : s->login_user));
-	if (request->result < (int)ARRAY_LEN(codes) && codes[request->result])
+	/* Who is a master and may not be this user. */
+	if (s->master_user && request->result != DB_FAILED)
+		auth_add_field(&line, "code", SLICE_LIT("authz_fail"));
+	else if (request->result < (int)ARRAY_LEN(codes) && codes[request->result])
 		auth_add_field(&line, "code", slice_of(codes[request->result]));
 	if (fail_reason(request))
 		auth_add_field(&line, "reason", slice_of(fail_reason(request)));
-	/* A name that nobody can have has not become another one, and is told all the same. */
-	if (request->named && (!s->user || (*s->login_user && strcmp(s->user, s->login_user) != 0)))
-		auth_add_field(&line, "original_user", slice_of(s->login_user));
+	if (request->named)
+		subject_write_fail_fields(s, &line);
 	strbuf_addch(&line, '\n');
 	text = arena_slicedup(&request->arena, strbuf_slice(&line));
 	strbuf_release(&line);

@@ -205,24 +205,30 @@ static void parse_static_args(struct database *db)
 	resolve_id(&db->fields, "gid", true);
 }
 
-static void load_passdb_rules(struct database *db, const struct dovecot_block *block)
+/* "found" and "notfound" are a userdb's words. */
+static void load_rules(struct database *db, const struct dovecot_block *block)
 {
 	const char *skip = dovecot_block_get(block, "skip");
 	const char *verbose = dovecot_block_get(block, "auth_verbose");
 
-	db->deny = dovecot_block_bool(block, "deny");
-	db->mechanisms = arena_strdup(&arena, dovecot_block_get(block, "mechanisms"));
-	db->username_filter = arena_strdup(&arena, dovecot_block_get(block, "username_filter"));
-	db->skip = !strcmp(skip, "authenticated")     ? DB_SKIP_AUTHENTICATED
-		   : !strcmp(skip, "unauthenticated") ? DB_SKIP_UNAUTHENTICATED
-						      : DB_SKIP_NEVER;
+	if (!strcmp(skip, "authenticated") || !strcmp(skip, "found"))
+		db->skip = DB_SKIP_AUTHENTICATED;
+	else if (strcmp(skip, "never") != 0)
+		db->skip = DB_SKIP_UNAUTHENTICATED;
 	db->on_success = rule_of(block, "result_success");
 	db->on_failure = rule_of(block, "result_failure");
 	db->on_internal_failure = rule_of(block, "result_internalfail");
-	if (dovecot_block_bool(block, "pass"))
-		db->on_success = DB_CONTINUE;
 	if (strcmp(verbose, "default") != 0)
 		db->verbose = !strcmp(verbose, "yes");
+}
+
+static void load_passdb_rules(struct database *db, const struct dovecot_block *block)
+{
+	db->deny = dovecot_block_bool(block, "deny");
+	db->mechanisms = arena_strdup(&arena, dovecot_block_get(block, "mechanisms"));
+	db->username_filter = arena_strdup(&arena, dovecot_block_get(block, "username_filter"));
+	if (dovecot_block_bool(block, "pass"))
+		db->on_success = DB_CONTINUE;
 }
 
 static struct database *load_block(const struct dovecot_block *block, bool is_userdb)
@@ -238,6 +244,7 @@ static struct database *load_block(const struct dovecot_block *block, bool is_us
 	db->verbose = database_settings->auth_verbose;
 	parse_fields(&db->defaults, dovecot_block_get(block, "default_fields"));
 	parse_fields(&db->overrides, dovecot_block_get(block, "override_fields"));
+	load_rules(db, block);
 	if (!is_userdb)
 		load_passdb_rules(db, block);
 	if (db->driver == &passwd_file_driver)
@@ -274,6 +281,13 @@ static void load_list(const struct dovecot_source *source, bool is_userdb)
 				       : &passdb_list,
 		    db);
 	}
+}
+
+static void note_shared_files(struct database *list)
+{
+	for (struct database *db = list; db; db = db->next)
+		for (const struct database *user = userdb_list; user; user = user->next)
+			db->has_ids |= db->path && user->path && !strcmp(db->path, user->path);
 }
 
 /* A path that begins with a variable, or has one in a name right below /, may be anywhere. */
@@ -318,6 +332,8 @@ void database_load(const struct dovecot_source *source, const struct dovecot_set
 	passdb_list = masterdb_list = userdb_list = NULL;
 	load_list(source, false);
 	load_list(source, true);
+	note_shared_files(passdb_list);
+	note_shared_files(masterdb_list);
 	if (!passdb_list)
 		fatal("No passdbs specified in configuration file");
 }

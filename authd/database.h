@@ -13,13 +13,14 @@
 
 enum db_result {
 	DB_OK,
-	DB_MISMATCH, /* wrong password */
-	DB_UNKNOWN,  /* no such user */
-	DB_DISABLED, /* the user exists and is refused */
-	DB_EXPIRED,  /* the password is right and out of date */
-	DB_FAILED    /* temporary */
+	DB_MISMATCH,	   /* wrong password */
+	DB_UNKNOWN,	   /* no such user */
+	DB_DISABLED,	   /* the user exists and is refused */
+	DB_EXPIRED,	   /* the password is right and out of date */
+	DB_FAILED,	   /* temporary */
+	DB_NO_CREDENTIALS, /* of lookups: no block tells a password of the wanted kind */
 };
-#define DB_RESULTS (DB_FAILED + 1)
+#define DB_RESULTS (DB_NO_CREDENTIALS + 1)
 
 /* What a block's result means for the chain. */
 enum db_rule {
@@ -50,6 +51,8 @@ struct database {
 	const char *cache_key;
 	struct pairs defaults, overrides;
 	bool is_userdb, is_master, deny, verbose, allow_all_users;
+	bool has_ids; /* passwd-file: a userdb reads the same file, so users and groups must be
+			 right */
 	enum { DB_SKIP_NEVER, DB_SKIP_AUTHENTICATED, DB_SKIP_UNAUTHENTICATED } skip;
 	const char *mechanisms, *username_filter;
 	enum db_rule on_success, on_failure, on_internal_failure;
@@ -61,7 +64,9 @@ struct db_entry {
 	const char *password; /* "" when there is none; NULL when the driver does not tell */
 	const char *scheme;   /* of a password that names none */
 	struct pairs fields;  /* "userdb_..." among them */
-	bool expand;	      /* the fields' values hold variables */
+	const char
+	    *field_word; /* what log lines call such a field: "extra field"; NULL: "template" */
+	bool expand;	 /* the fields' values hold variables; "password" may be among them */
 };
 
 /* Each function may block and is called from any thread. */
@@ -118,7 +123,7 @@ struct credentials {
 	const char *scheme; /* explicit "{X}" taken off, else the block's default */
 };
 enum db_result passdb_credentials(struct subject *subject, struct credentials *credentials);
-/* Whether the passdb blocks know the user: DB_OK, DB_UNKNOWN, DB_DISABLED, DB_FAILED. */
+/* Whether the passdb blocks know the user. */
 enum db_result passdb_lookup(struct subject *subject);
 /*
  * Who the user is, into subject->answer: DB_OK, DB_UNKNOWN, DB_FAILED.  LOGGED_IN: the passdb
@@ -130,6 +135,9 @@ enum db_result userdb_lookup(struct subject *subject, bool logged_in);
  * "user" renames the subject, "tempfail" fails the lookup).  False: DB_FAILED (logged).
  */
 bool userdb_set(
+    const struct database *db, struct subject *subject, const char *name, const char *value);
+/* The same for a passdb's "userdb_NAME", into subject->userdb. */
+void userdb_set_prefetch(
     const struct database *db, struct subject *subject, const char *name, const char *value);
 /* All names; false when not all could be listed. */
 bool userdb_each(void (*each)(const char *name, void *arg), void *arg);

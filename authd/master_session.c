@@ -131,6 +131,22 @@ static bool is_own(const struct master_session *m, const struct subject *subject
 	return uid && uid->value && local_user_id(uid->value, &number) && number == m->only_uid;
 }
 
+/* What the mailbox half of a login is told beside the userdb's fields. */
+static void add_login(const struct subject *s, struct strbuf *line)
+{
+	const char *anonymous = server_context()->settings->auth_anonymous_username;
+
+	if (s->master_user && !pairs_find(&s->answer, "master_user"))
+		auth_add_field(line, "master_user", slice_of(s->master_user));
+	auth_add_field(line, "auth_mech", slice_of(s->mechanism));
+	if (*anonymous && !strcmp(s->user, anonymous))
+		auth_add_field(line, "anonymous", SLICE_NULL);
+	if (s->master_user)
+		auth_add_field(line, "auth_user", slice_of(s->master_user));
+	else if (strcmp(s->login_user, s->user) != 0)
+		auth_add_field(line, "auth_user", slice_of(s->login_user));
+}
+
 static void answer_user(
     struct master_session *m, uint32_t id, struct subject *subject, bool logged_in)
 {
@@ -140,11 +156,10 @@ static void answer_user(
 	strbuf_addf(&line, "USER\t%u\t", id);
 	auth_escape(&line, slice_of(subject->user));
 	pairs_write(&subject->answer, &line);
+	if (logged_in)
+		add_login(subject, &line);
 	strbuf_addch(&line, '\n');
 	if (result == DB_UNKNOWN) {
-		if (logged_in)
-			subject_log(
-			    subject, LOG_LEVEL_ERROR, "userdb", "user not found from any userdbs");
 		answer_plain(m, "NOTFOUND", id, NULL);
 	} else if (result != DB_OK || line.overflow) {
 		answer_plain(m, "FAIL", id, NULL);
@@ -173,8 +188,8 @@ static bool take_subject(const struct command_input *in, struct subject *subject
 
 	if (in->fields->count < 3 || !subject_from_fields(subject, in->arena, in->fields, 3))
 		return refuse_line("request without a name or a service");
-	*has_name =
-	    subject_set_lookup_name(subject, server_context()->settings, in->fields->list[2], &error);
+	*has_name = subject_set_lookup_name(
+	    subject, server_context()->settings, in->fields->list[2], &error);
 	return true;
 }
 
@@ -214,7 +229,10 @@ static bool handle_pass(struct master_session *m, const struct command_input *in
 	strbuf_addch(&line, '\n');
 	if (result == DB_OK && !line.overflow)
 		answer(m, &line);
-	else if (result == DB_FAILED || line.overflow)
+	else if (result == DB_NO_CREDENTIALS)
+		answer_plain(
+		    m, "FAIL", in->id, "Configured passdbs don't support credentials lookups");
+	else if (result == DB_FAILED || result == DB_MISMATCH || line.overflow)
 		answer_plain(m, "FAIL", in->id, NULL);
 	else
 		answer_plain(m, "NOTFOUND", in->id, NULL);

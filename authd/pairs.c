@@ -74,8 +74,26 @@ void pairs_copy(struct pairs *to, const struct pairs *from, struct arena *arena)
 
 void pairs_write(const struct pairs *pairs, struct strbuf *line)
 {
-	for (const struct pair *p = pairs->first; p; p = p->next)
-		if (!p->hidden)
-			auth_add_field(
-			    line, p->name, p->value && *p->value ? slice_of(p->value) : SLICE_NULL);
+	bool any = false;
+
+	for (const struct pair *p = pairs->first; p; p = p->next) {
+		if (p->hidden)
+			continue;
+		auth_add_field(
+		    line, p->name, p->value && *p->value ? slice_of(p->value) : SLICE_NULL);
+		any = true;
+	}
+	/* Where there would be fields if none were hidden, the peer writes an empty one. */
+	if (pairs->first && !any)
+		strbuf_addch(line, '\t');
+}
+
+bool pair_name_ends(const char *name, const char *suffix, struct arena *arena, const char **stem)
+{
+	struct slice whole = slice_of(name);
+
+	if (whole.len <= strlen(suffix) || !slice_ends(whole, suffix))
+		return false;
+	*stem = arena_slicedup(arena, slice_first(whole, whole.len - strlen(suffix)));
+	return true;
 }

@@ -17,9 +17,9 @@
 #include "base/check.h"
 
 /* Results that are the chain's alone. */
-enum { RESULT_NEXT = DB_FAILED + 1 }; /* "noauthenticate": another block is to decide */
+enum { RESULT_NEXT = DB_NO_CREDENTIALS + 1 }; /* "noauthenticate": another block is to decide */
 
-/* What is asked of the blocks. */
+/* What is asked of the blocks.  With neither password nor wanted: whether there is such a user. */
 struct chain {
 	struct subject *subject;
 	const struct slice *password; /* to be verified; NULL: not */
@@ -51,33 +51,6 @@ static enum password_result compare(
 	return result;
 }
 
-static enum db_result check_password(const struct attempt *a, struct slice password)
-{
-	struct reason why = { "", "" };
-
-	if (a->nopassword)
-		return DB_OK;
-	if (!a->password || !*a->password) {
-		tell(a, "Empty password returned without nopassword");
-		return DB_MISMATCH;
-	}
-	switch (compare(a, password, &why)) {
-	case PASSWORD_MATCH:
-		return DB_OK;
-	case PASSWORD_MISMATCH:
-		mismatch_log(a->subject, a->db, password, "Password mismatch");
-		return DB_MISMATCH;
-	case PASSWORD_UNUSABLE:
-		mismatch_log(
-		    a->subject, a->db, password, "Password mismatch (the stored one is unusable)");
-		return DB_MISMATCH;
-	case PASSWORD_UNKNOWN_SCHEME:
-		break;
-	}
-	subject_log(a->subject, LOG_LEVEL_ERROR, a->db->driver_name, "%s", why.text);
-	return DB_FAILED;
-}
-
 /* "{X}data" or data in the default scheme. */
 static void split_scheme(const struct attempt *a, struct credentials *found)
 {
@@ -91,6 +64,41 @@ static void split_scheme(const struct attempt *a, struct credentials *found)
 		    arena_slicedup(a->subject->arena, slice_mem(text.ptr + 1, (size_t)close - 1));
 		found->password = a->password + close + 1;
 	}
+}
+
+static enum db_result check_password(const struct attempt *a, struct slice password)
+{
+	struct credentials found = { NULL, NULL, NULL };
+	struct reason why = { "", "" };
+
+	if (a->nopassword)
+		return DB_OK;
+	if (!a->password) {
+		tell(a, "No password returned (and no nopassword)");
+		return DB_MISMATCH;
+	}
+	/* No password is a password, not even where the peer takes an empty one for an empty one.
+	 */
+	if (!*a->password) {
+		mismatch_log(a->subject, a->db, password, "Password mismatch");
+		return DB_MISMATCH;
+	}
+	switch (compare(a, password, &why)) {
+	case PASSWORD_MATCH:
+		return DB_OK;
+	case PASSWORD_MISMATCH:
+		mismatch_log(a->subject, a->db, password, "Password mismatch");
+		return DB_MISMATCH;
+	case PASSWORD_UNUSABLE:
+		split_scheme(a, &found);
+		subject_log(a->subject, LOG_LEVEL_ERROR, a->db->driver_name,
+		    "Password data is not valid for scheme %s: %s", found.scheme, why.text);
+		return DB_MISMATCH;
+	case PASSWORD_UNKNOWN_SCHEME:
+		break;
+	}
+	subject_log(a->subject, LOG_LEVEL_ERROR, a->db->driver_name, "%s", why.text);
+	return DB_MISMATCH;
 }
 
 static bool is_plain(const char *scheme)
@@ -108,7 +116,7 @@ static enum db_result tell_password(const struct attempt *a, struct credentials 
 		if (wanted->wanted && a->db->verbose)
 			subject_log(a->subject, LOG_LEVEL_INFO, a->db->driver_name,
 			    "Requested %s scheme, but we have a NULL password", wanted->wanted);
-		return DB_MISMATCH;
+		return DB_NO_CREDENTIALS;
 	}
 	split_scheme(a, &found);
 	if (wanted->wanted && !is_plain(found.scheme) &&
@@ -117,10 +125,29 @@ static enum db_result tell_password(const struct attempt *a, struct credentials 
 			subject_log(a->subject, LOG_LEVEL_INFO, a->db->driver_name,
 			    "Requested %s scheme, but we have only %s", wanted->wanted,
 			    found.scheme);
-		return DB_MISMATCH;
+		return DB_NO_CREDENTIALS;
 	}
 	*wanted = found;
 	return DB_OK;
+}
+
+/* For who only asks whether there is the user, a password must be there and make sense. */
+static enum db_result check_user(const struct attempt *a)
+{
+	struct credentials found = { NULL, NULL, NULL };
+
+	if (a->nopassword || a->db->deny || !a->db->driver->find_password)
+		return DB_OK;
+	if (!a->password) {
+		tell(a, "No password returned (and no nopassword)");
+		return DB_MISMATCH;
+	}
+	split_scheme(a, &found);
+	if (password_scheme_is_known(found.scheme))
+		return DB_OK;
+	subject_log(
+	    a->subject, LOG_LEVEL_ERROR, a->db->driver_name, "Unknown scheme %s", found.scheme);
+	return DB_NO_CREDENTIALS;
 }
 
 /* The driver's part. */
@@ -133,7 +160,7 @@ static enum db_result ask_driver(const struct chain *chain, struct attempt *a)
 	if (!chain->password || chain->verified) {
 		subject_log(a->subject, LOG_LEVEL_DEBUG, a->db->driver_name,
 		    "passdb doesn't support credential lookups");
-		return DB_MISMATCH;
+		return DB_NO_CREDENTIALS;
 	}
 	return driver->verify(a->db, a->subject, *chain->password, &a->entry);
 }
@@ -157,7 +184,9 @@ static enum db_result judge(const struct chain *chain, const struct attempt *a)
 		return (enum db_result)RESULT_NEXT;
 	if (chain->wanted)
 		return tell_password(a, chain->wanted);
-	if (!chain->password || chain->verified || a->db->deny || !a->db->driver->find_password)
+	if (!chain->password)
+		return check_user(a);
+	if (chain->verified || a->db->deny || !a->db->driver->find_password)
 		return DB_OK;
 	return check_password(a, *chain->password);
 }
@@ -244,17 +273,17 @@ static const struct database *next_block(const struct chain *chain, const struct
 	return db;
 }
 
-/* --- what a block changes, to be taken back when it said no --- */
+/* --- what a block changes, to be taken back when it said no; a new name stays, as with the peer
+ * --- */
 
 struct snapshot {
 	struct pairs extra, userdb;
-	const char *user, *requested_login_user;
+	const char *requested_login_user;
 };
 
 static struct snapshot take_snapshot(const struct subject *s)
 {
-	struct snapshot snapshot = { .user = s->user,
-		.requested_login_user = s->requested_login_user };
+	struct snapshot snapshot = { .requested_login_user = s->requested_login_user };
 
 	pairs_copy(&snapshot.extra, &s->extra, s->arena);
 	pairs_copy(&snapshot.userdb, &s->userdb, s->arena);
@@ -265,7 +294,6 @@ static void go_back(struct subject *s, const struct snapshot *snapshot)
 {
 	s->extra = snapshot->extra;
 	s->userdb = snapshot->userdb;
-	s->user = snapshot->user;
 	s->requested_login_user = snapshot->requested_login_user;
 }
 
@@ -300,7 +328,6 @@ static bool apply_rule(struct chain *chain, enum db_rule rule, enum db_result re
 		return true;
 	case DB_CONTINUE_FAIL:
 		chain->success = false;
-		chain->verified = true;
 		return true;
 	}
 	return false;
@@ -327,7 +354,7 @@ static bool take_step(struct chain *chain, const struct database *db, enum db_re
 	if (*result != DB_OK && *result != (enum db_result)RESULT_NEXT)
 		go_back(s, &snapshot);
 	/* Who is refused by name is refused; so is everybody when that list cannot be read. */
-	if (*result == DB_DISABLED || (db->deny && *result != DB_UNKNOWN))
+	if (*result == DB_DISABLED || *result == DB_EXPIRED || (db->deny && *result != DB_UNKNOWN))
 		return true;
 	goes_on = apply_rule(chain, rule_for(db, *result), *result);
 	chain->next = db->next;
@@ -345,7 +372,7 @@ static bool take_step(struct chain *chain, const struct database *db, enum db_re
 static enum db_result finish(
     const struct chain *chain, const struct database *last, enum db_result result)
 {
-	if (result == DB_DISABLED || last->deny)
+	if (result == DB_DISABLED || result == DB_EXPIRED || last->deny)
 		return result;
 	if (result == (enum db_result)RESULT_NEXT) {
 		subject_log(chain->subject, LOG_LEVEL_ERROR, last->driver_name,
@@ -367,7 +394,7 @@ static enum db_result run_chain(struct chain *chain)
 
 	if (!db) {
 		if (database_settings->auth_verbose)
-			subject_log(s, LOG_LEVEL_INFO, s->mechanism,
+			subject_log(s, LOG_LEVEL_INFO, subject_mechanism(s),
 			    "Attempted master login with no master passdbs "
 			    "(trying to log in as user: %s)",
 			    s->requested_login_user);
@@ -375,7 +402,8 @@ static enum db_result run_chain(struct chain *chain)
 	}
 	db = next_block(chain, db);
 	if (!db) {
-		subject_log(s, LOG_LEVEL_ERROR, "password", "All password databases were skipped");
+		subject_log(s, LOG_LEVEL_ERROR, subject_mechanism(s),
+		    "All password databases were skipped");
 		return DB_FAILED;
 	}
 	while (!take_step(chain, db, &result))
@@ -398,7 +426,7 @@ enum db_result passdb_verify(struct subject *subject, struct slice password)
 		if (!is_forbidden_in_password(password.ptr[i]))
 			continue;
 		if (database_settings->auth_verbose)
-			subject_log(subject, LOG_LEVEL_INFO, subject->mechanism,
+			subject_log(subject, LOG_LEVEL_INFO, subject_mechanism(subject),
 			    "Attempted login with password having illegal chars");
 		return DB_UNKNOWN;
 	}

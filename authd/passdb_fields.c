@@ -11,16 +11,27 @@
 
 #define DELAY_MAX_S (60 * 5)
 
-static void refuse(struct attempt *a, const char *why, const char *value)
+static void refuse(struct attempt *a, enum log_level level, const char *why)
 {
-	subject_log(a->subject, LOG_LEVEL_ERROR, a->db->driver_name, "%s%s", why, value);
+	subject_log(a->subject, level, a->db->driver_name, "%s", why);
 	a->refused = true;
+}
+
+static void refuse_value(
+    struct attempt *a, const char *before, const char *value, const char *after)
+{
+	refuse(a, LOG_LEVEL_ERROR, arena_printf(a->subject->arena, "%s%s%s", before, value, after));
 }
 
 /* --- passwords --- */
 
 static void take_password(struct attempt *a, const char *value)
 {
+	if (a->password && *a->password) {
+		subject_log(a->subject, LOG_LEVEL_ERROR, a->db->driver_name,
+		    "Multiple password values not supported");
+		return;
+	}
 	a->password = arena_strdup(a->subject->arena, value);
 	a->scheme = a->entry.scheme;
 }
@@ -40,7 +51,7 @@ static void take_nopassword(struct attempt *a, const char *value)
 	const char *close = *password == '{' ? strchr(password, '}') : NULL;
 
 	if (*(close ? close + 1 : password) && !a->noauthenticate) {
-		refuse(a, "nopassword set but password is non-empty", "");
+		refuse(a, LOG_LEVEL_ERROR, "nopassword set but password is non-empty");
 		return;
 	}
 	a->password = NULL;
@@ -84,9 +95,11 @@ static void check_nets(struct attempt *a, const char *name, const char *nets, co
 {
 	if (is_allowed_net(nets, ip))
 		return;
-	a->refused = true;
-	subject_log(a->subject, LOG_LEVEL_INFO, a->db->driver_name,
-	    "%s check failed: IP %s not in allowed networks", name, *ip ? ip : "<unknown>");
+	refuse(a, LOG_LEVEL_INFO,
+	    *ip ? arena_printf(
+		      a->subject->arena, "%s check failed: IP %s not in allowed networks", name, ip)
+		: arena_printf(a->subject->arena,
+		      "%s check failed: Remote IP not known and 'local' missing", name));
 }
 
 static void take_nets(struct attempt *a, const char *value)
@@ -105,28 +118,14 @@ static void rename_to(struct attempt *a, const char *name)
 {
 	struct subject *s = a->subject;
 
-	if (!*name || a->renamed || !strcmp(name, s->user))
+	if (!*name) {
+		refuse(a, LOG_LEVEL_ERROR, "username attempted to be changed to empty");
+		return;
+	}
+	if (a->renamed || !strcmp(name, s->user))
 		return;
 	s->user = name;
 	a->renamed = true;
-}
-
-static void take_user(struct attempt *a, const char *value)
-{
-	rename_to(a, arena_strdup(a->subject->arena, value));
-}
-
-static void take_username(struct attempt *a, const char *value)
-{
-	const char *at = strchr(a->subject->user, '@');
-
-	rename_to(a, arena_printf(a->subject->arena, "%s%s", value, at ? at : ""));
-}
-
-static void take_domain(struct attempt *a, const char *value)
-{
-	rename_to(a, arena_printf(a->subject->arena, "%.*s@%s", (int)strcspn(a->subject->user, "@"),
-			 a->subject->user, value));
 }
 
 static void take_login_user(struct attempt *a, const char *value)
@@ -145,17 +144,18 @@ static void take_delay(struct attempt *a, const char *value)
 	int64_t now = time(NULL);
 
 	if (plus >= 0 && !slice_uint(slice_from(text, (size_t)plus + 1), UINT32_MAX, &extra)) {
-		refuse(a, "Invalid delay_until randomness number: ", value + plus + 1);
+		refuse_value(a, "Invalid delay_until randomness number '", value + plus + 1, "'");
 		return;
 	}
 	if (!slice_uint(plus < 0 ? text : slice_first(text, (size_t)plus), INT64_MAX / 2, &until)) {
-		refuse(a, "Invalid delay_until timestamp: ", value);
+		refuse_value(a, "Invalid delay_until timestamp '", value, "'");
 		return;
 	}
 	if ((int64_t)until <= now)
 		return;
 	if ((int64_t)until - now > DELAY_MAX_S) {
-		refuse(a, "delay_until timestamp is too much in the future, failing: ", value);
+		refuse_value(
+		    a, "delay_until timestamp ", value, " is too much in the future, failing");
 		return;
 	}
 	if (extra)
@@ -187,37 +187,43 @@ static const struct {
 	{ "noauthenticate", take_noauthenticate, false, false },
 	{ "allow_nets", take_nets, false, false },
 	{ "allow_real_nets", take_real_nets, false, false },
-	{ "user", take_user, false, false },
-	{ "username", take_username, false, false },
-	{ "domain", take_domain, false, false },
 	{ "login_user", take_login_user, false, false },
 	{ "delay_until", take_delay, false, false },
 	{ "fail", take_fail, false, false },
 	{ "nodelay", take_nodelay, false, true },
 };
 
-static bool ends_with(const char *name, const char *suffix, struct arena *arena, const char **stem)
+/* A user's name for the userdb is the name from now on, too. */
+static void take_userdb(struct attempt *a, const char *name, const char *value)
 {
-	struct slice whole = slice_of(name);
+	const char *renamed = subject_renamed(a->subject, name, value);
 
-	if (whole.len <= strlen(suffix) || !slice_ends(whole, suffix))
-		return false;
-	*stem = arena_slicedup(arena, slice_first(whole, whole.len - strlen(suffix)));
-	return true;
+	if (renamed)
+		rename_to(a, renamed);
+	else
+		userdb_set_prefetch(a->db, a->subject, name, value);
 }
 
 static void set_field(struct attempt *a, const char *name, const char *value)
 {
 	struct subject *s = a->subject;
+	const char *renamed;
 
-	if (ends_with(name, ":protected", s->arena, &name) && pairs_find(&s->extra, name))
+	if (pair_name_ends(name, ":protected", s->arena, &name) && pairs_find(&s->extra, name))
 		return;
-	if (ends_with(name, ":remove", s->arena, &name)) {
+	if (pair_name_ends(name, ":remove", s->arena, &name)) {
 		pairs_remove(&s->extra, name);
 		return;
 	}
 	if (!strncmp(name, "userdb_", 7)) {
-		pairs_set(&s->userdb, s->arena, name + 7, value);
+		take_userdb(a, name + 7, value);
+		pairs_set_hidden(&s->extra, s->arena, name, value);
+		return;
+	}
+	renamed = subject_renamed(s, name, value);
+	if (renamed) {
+		rename_to(a, renamed);
+		pairs_set_hidden(&s->extra, s->arena, name, value);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(meanings); i++) {
@@ -233,19 +239,37 @@ static void set_field(struct attempt *a, const char *name, const char *value)
 	pairs_set(&s->extra, s->arena, name, value);
 }
 
+static void log_not_expanded(const struct attempt *a, const struct pair *p, const char *error)
+{
+	const char *word = a->entry.field_word;
+
+	if (!strcmp(p->name, "password"))
+		subject_log(a->subject, LOG_LEVEL_ERROR, a->db->driver_name,
+		    "Failed to expand %s=%s: %s", p->name, p->value, error);
+	else if (word)
+		subject_log(a->subject, LOG_LEVEL_ERROR, a->db->driver_name,
+		    "Failed to expand %s %s=%s: %s", word, p->name, p->value, error);
+	else
+		subject_log(a->subject, LOG_LEVEL_ERROR, a->db->driver_name,
+		    "Failed to expand template: %s", error);
+}
+
+/* All are expanded before the first counts: one of them may rename the user. */
 bool attempt_take(struct attempt *a, const struct pairs *pairs, bool expand)
 {
+	struct pairs values = { NULL, NULL };
 	const char *error;
 
 	for (const struct pair *p = pairs->first; p; p = p->next) {
 		const char *value = p->value ? p->value : "";
 
 		if (expand && !(value = subject_expand(a->subject, value, &error))) {
-			subject_log(a->subject, LOG_LEVEL_ERROR, a->db->driver_name, "%s: %s",
-			    p->name, error);
+			log_not_expanded(a, p, error);
 			return false;
 		}
-		set_field(a, p->name, value);
+		pairs_set(&values, a->subject->arena, p->name, value);
 	}
+	for (const struct pair *p = values.first; p; p = p->next)
+		set_field(a, p->name, p->value);
 	return true;
 }

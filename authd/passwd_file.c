@@ -15,23 +15,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/passwd_line.h"
 #include "base/check.h"
+#include "base/digest.h"
 #include "base/map.h"
+#include "log/log.h"
 #include "sys/file.h"
 
 #define FILE_MAX_BYTES ((size_t)256 * 1024 * 1024)
 #define FILES_MAX      10000 /* "/etc/mail/%d/passwd" has one per domain */
 
-struct user_line {
-	struct slice name, rest; /* in the file's content */
-};
-
 struct cached_file {
 	struct stat st;
 	struct strbuf content;
-	struct user_line *lines;
+	struct passwd_line *lines;
 	size_t count, alloc;
-	struct map by_name; /* to struct user_line */
+	struct map by_name; /* to struct passwd_line */
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -44,35 +43,35 @@ static void cached_file_free(void *arg)
 	if (!file)
 		return;
 	map_release(&file->by_name, NULL);
+	secret_clear(file->content.alloc ? file->content.ptr : NULL, file->content.alloc);
 	strbuf_release(&file->content);
 	free(file->lines);
 	free(file);
 }
 
-static void add_line(struct cached_file *file, struct slice line)
+static void add_line(struct cached_file *file, struct slice text)
 {
-	ptrdiff_t colon = slice_find(line, ':');
-	struct user_line *user;
+	struct passwd_line line;
 
-	if (slice_ends(line, "\r"))
-		line = slice_first(line, line.len - 1);
-	if (!line.len || line.ptr[0] == '#' || colon == 0 || slice_has_nul(line))
+	if (!passwd_line_split(text, &line))
 		return;
 	if (file->count == file->alloc) {
 		file->alloc = file->alloc ? 2 * file->alloc : 64;
 		file->lines = xreallocarray(file->lines, file->alloc, sizeof(file->lines[0]));
 	}
-	user = &file->lines[file->count++];
-	user->name = colon < 0 ? line : slice_first(line, (size_t)colon);
-	user->rest = colon < 0 ? SLICE_NULL : slice_from(line, (size_t)colon + 1);
+	file->lines[file->count++] = line;
 }
 
 /* After all lines are there: growing the array moves them. The first line of a name counts. */
-static void index_lines(struct cached_file *file)
+static void index_lines(struct cached_file *file, const char *path)
 {
-	for (size_t i = 0; i < file->count; i++)
+	for (size_t i = 0; i < file->count; i++) {
 		if (!map_get(&file->by_name, file->lines[i].name))
 			map_put(&file->by_name, file->lines[i].name, &file->lines[i]);
+		else
+			log_error("passwd-file %s:User %.*s exists more than once", path,
+			    SLICE_ARG(file->lines[i].name));
+	}
 }
 
 static struct cached_file *read_file(const char *path)
@@ -102,7 +101,7 @@ static struct cached_file *read_file(const char *path)
 		add_line(file, slice_first(rest, len));
 		rest = slice_from(rest, len + 1);
 	}
-	index_lines(file);
+	index_lines(file, path);
 	return file;
 }
 
@@ -113,54 +112,46 @@ static bool is_same(const struct stat *a, const struct stat *b)
 	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-/* The file as it is now, or NULL with WHY; under the mutex. */
+static struct cached_file *forget_file(const char *path, const char *call, struct reason *why)
+{
+	int saved = errno;
+
+	reason_set(why, "4.3.0", "%s(%s) failed: %s", call, path, strerror(saved));
+	cached_file_free(map_remove(&files, slice_of(path)));
+	errno = saved;
+	return NULL;
+}
+
+/* The file as it is now, or NULL with WHY and errno; under the mutex. */
 static struct cached_file *current_file(const char *path, struct reason *why)
 {
 	struct cached_file *file = map_get_str(&files, path);
 	struct stat st;
 
-	if (stat(path, &st) < 0) {
-		reason_set(why, "4.3.0", "stat(%s) failed: %s", path, strerror(errno));
-		cached_file_free(map_remove(&files, slice_of(path)));
-		return NULL;
-	}
+	if (stat(path, &st) < 0)
+		return forget_file(path, file ? "stat" : "open", why);
 	if (file && is_same(&file->st, &st))
 		return file;
 	if (!file && files.count >= FILES_MAX)
 		map_release(&files, cached_file_free);
 	file = read_file(path);
-	if (!file) {
-		reason_set(why, "4.3.0", "open(%s) failed: %s", path, strerror(errno));
-		cached_file_free(map_remove(&files, slice_of(path)));
-		return NULL;
-	}
+	if (!file)
+		return forget_file(path, "open", why);
 	cached_file_free(map_put_str(&files, path, file));
 	return file;
 }
 
-/* The next field; the last one, the extra fields, may hold colons. */
-static const char *next_field(struct slice *rest, struct arena *arena)
+static void copy_line(
+    const struct passwd_line *line, struct arena *arena, struct passwd_entry *entry)
 {
-	ptrdiff_t colon = slice_find(*rest, ':');
-	struct slice field = colon < 0 ? *rest : slice_first(*rest, (size_t)colon);
-
-	*rest = colon < 0 ? SLICE_NULL : slice_from(*rest, (size_t)colon + 1);
-	return arena_slicedup(arena, field);
-}
-
-static void split_line(
-    const struct user_line *line, struct arena *arena, struct passwd_entry *entry)
-{
-	struct slice rest = line->rest;
-
 	entry->name = arena_slicedup(arena, line->name);
-	entry->password = next_field(&rest, arena);
-	entry->uid = next_field(&rest, arena);
-	entry->gid = next_field(&rest, arena);
-	next_field(&rest, arena); /* gecos */
-	entry->home = next_field(&rest, arena);
-	next_field(&rest, arena); /* shell */
-	entry->extra = arena_slicedup(arena, rest);
+	entry->password = passwd_line_password(line, arena);
+	entry->uid = arena_slicedup(arena, line->uid);
+	entry->gid = arena_slicedup(arena, line->gid);
+	entry->home = arena_slicedup(arena, line->home);
+	entry->extra = arena_slicedup(arena, line->extra);
+	entry->has_uid = line->has_uid;
+	entry->extra_is_mail = line->extra_is_mail;
 }
 
 enum passwd_result passwd_file_lookup(const char *path, const char *name, struct arena *arena,
@@ -168,7 +159,7 @@ enum passwd_result passwd_file_lookup(const char *path, const char *name, struct
 {
 	enum passwd_result result = PASSWD_FAILED;
 	const struct cached_file *file;
-	const struct user_line *line;
+	const struct passwd_line *line;
 
 	pthread_mutex_lock(&mutex);
 	file = current_file(path, why);
@@ -176,7 +167,9 @@ enum passwd_result passwd_file_lookup(const char *path, const char *name, struct
 		line = map_get_str(&file->by_name, name);
 		result = line ? PASSWD_FOUND : PASSWD_UNKNOWN;
 		if (line)
-			split_line(line, arena, entry);
+			copy_line(line, arena, entry);
+	} else if (errno == ENOENT) {
+		result = PASSWD_NO_FILE;
 	}
 	pthread_mutex_unlock(&mutex);
 	return result;

@@ -11,12 +11,14 @@
 
 struct passwd_entry {
 	const char *name, *password, *uid, *gid, *home, *extra; /* "" for what the line lacks */
+	bool has_uid, extra_is_mail;				/* see auth/passwd_line.h */
 };
 
 enum passwd_result {
 	PASSWD_FOUND,
 	PASSWD_UNKNOWN,
-	PASSWD_FAILED /* the file cannot be read; WHY */
+	PASSWD_NO_FILE, /* as PASSWD_UNKNOWN or PASSWD_FAILED, as the path is made; WHY */
+	PASSWD_FAILED	/* the file cannot be read; WHY */
 };
 
 /* ENTRY's texts are copies in ARENA. */

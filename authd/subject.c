@@ -9,6 +9,7 @@
 
 #define NAME_MAX_BYTES 512
 #define VALUE_MAX      4096
+#define LOG_NAME_MAX   64
 
 static const char *text_field(
     struct arena *arena, const struct auth_fields *fields, size_t from, const char *name)
@@ -74,49 +75,112 @@ static struct slice known(const char *text)
 	return text && *text ? slice_of(text) : SLICE_LIT("");
 }
 
-static struct slice name_part(const char *user, bool domain)
-{
-	struct slice whole = slice_of(user);
-	ptrdiff_t at = slice_rfind(whole, '@');
+enum name_part { NAME_WHOLE, NAME_LOCAL, NAME_DOMAIN, NAME_DOMAIN_LAST };
 
-	if (domain)
-		return at < 0 ? SLICE_LIT("") : slice_from(whole, (size_t)at + 1);
-	return at < 0 ? known(user) : slice_first(whole, (size_t)at);
+static struct slice name_part(const char *user, enum name_part part)
+{
+	struct slice whole = known(user);
+	ptrdiff_t at = part == NAME_DOMAIN_LAST ? slice_rfind(whole, '@') : slice_find(whole, '@');
+
+	switch (part) {
+	case NAME_WHOLE:
+		break;
+	case NAME_LOCAL:
+		return at < 0 ? whole : slice_first(whole, (size_t)at);
+	case NAME_DOMAIN:
+	case NAME_DOMAIN_LAST:
+		whole = at < 0 ? SLICE_NULL : slice_from(whole, (size_t)at + 1);
+		return whole.ptr ? whole : SLICE_LIT("");
+	}
+	return whole;
 }
 
-static struct slice lookup_pair(const struct pairs *pairs, const char *name)
+/* "passdb:NAME" and "passdb:NAME:what else" */
+static struct slice lookup_pair(
+    const struct subject *s, const struct pairs *pairs, const char *name)
 {
-	const struct pair *pair = pairs_find(pairs, name);
+	const char *colon = strchr(name, ':');
+	const struct pair *pair = pairs_find(pairs,
+	    colon ? arena_slicedup(s->arena, slice_mem(name, (size_t)(colon - name))) : name);
 
-	return known(pair ? pair->value : "");
+	return known(pair ? pair->value : colon ? colon + 1 : "");
+}
+
+static struct slice plain_variable(const struct subject *s, const char *name)
+{
+	const struct {
+		const char *name, *value;
+	} plain[] = {
+		{ "service", s->service },
+		{ "rip", s->remote_ip },
+		{ "lip", s->local_ip },
+		{ "rport", s->remote_port },
+		{ "lport", s->local_port },
+		{ "real_rip", s->real_remote_ip },
+		{ "real_lip", s->real_local_ip },
+		{ "real_rport", s->real_remote_port },
+		{ "real_lport", s->real_local_port },
+		{ "mech", s->mechanism },
+		{ "session", s->session },
+		{ "local_name", s->local_name },
+		{ "client_id", s->client_id },
+		{ "secured", s->secured ? "secured" : "" },
+		{ "cert", s->valid_client_cert ? "valid" : "" },
+		{ "master_user", s->master_user },
+		{ "home", "" },
+		{ "pid", "0" },
+		{ "session_pid", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(plain); i++)
+		if (!strcmp(plain[i].name, name))
+			return known(plain[i].value);
+	return SLICE_NULL;
+}
+
+static struct slice name_variable(const struct subject *s, const char *name)
+{
+	const char *auth = s->master_user ? s->master_user : s->user;
+	const struct {
+		const char *name, *value;
+		enum name_part part;
+	} names[] = {
+		{ "user", s->user, NAME_WHOLE },
+		{ "username", s->user, NAME_LOCAL },
+		{ "domain", s->user, NAME_DOMAIN },
+		{ "domain_first", s->user, NAME_DOMAIN },
+		{ "domain_last", s->user, NAME_DOMAIN_LAST },
+		{ "login_user", s->requested_login_user, NAME_WHOLE },
+		{ "login_username", s->requested_login_user, NAME_LOCAL },
+		{ "login_domain", s->requested_login_user, NAME_DOMAIN },
+		{ "orig_user", s->login_user, NAME_WHOLE },
+		{ "orig_username", s->login_user, NAME_LOCAL },
+		{ "orig_domain", s->login_user, NAME_DOMAIN },
+		{ "auth_user", auth, NAME_WHOLE },
+		{ "auth_username", auth, NAME_LOCAL },
+		{ "auth_domain", auth, NAME_DOMAIN },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (!strcmp(names[i].name, name))
+			return name_part(names[i].value, names[i].part);
+	return SLICE_NULL;
 }
 
 static struct slice lookup_variable(const char *name, void *arg)
 {
 	const struct subject *s = arg;
-	const char *user = s->user ? s->user : "";
-	const struct {
-		const char *name, *value;
-	} plain[] = { { "user", user }, { "service", s->service }, { "rip", s->remote_ip },
-		{ "lip", s->local_ip }, { "rport", s->remote_port }, { "lport", s->local_port },
-		{ "mech", s->mechanism }, { "session", s->session },
-		{ "local_name", s->local_name }, { "login_user", s->login_user },
-		{ "orig_user", s->login_user }, { "auth_user", user },
-		{ "real_rip", s->real_remote_ip }, { "real_lip", s->real_local_ip },
-		{ "secured", s->secured ? "secured" : "" } };
+	struct slice found = name_variable(s, name);
 
-	for (size_t i = 0; i < ARRAY_LEN(plain); i++)
-		if (!strcmp(plain[i].name, name))
-			return known(plain[i].value);
-	if (!strcmp(name, "username") || !strcmp(name, "auth_username"))
-		return name_part(user, false);
-	if (!strcmp(name, "domain") || !strcmp(name, "auth_domain"))
-		return name_part(user, true);
-	if (!strncmp(name, "userdb:", 7))
-		return lookup_pair(&s->answer, name + 7);
-	if (!strncmp(name, "passdb:", 7))
-		return lookup_pair(&s->extra, name + 7);
-	return SLICE_NULL;
+	if (!found.ptr)
+		found = plain_variable(s, name);
+	if (!found.ptr && !strcmp(name, "password"))
+		return s->password.ptr ? s->password : SLICE_LIT("");
+	if (!found.ptr && !strncmp(name, "userdb:", 7))
+		return lookup_pair(s, &s->answer, name + 7);
+	if (!found.ptr && !strncmp(name, "passdb:", 7))
+		return lookup_pair(s, &s->extra, name + 7);
+	return found;
 }
 
 const char *subject_expand(const struct subject *subject, const char *text, const char **error)
@@ -170,9 +234,13 @@ static bool is_dots(struct slice part)
 
 static bool check_parts(const char *name, const char **error)
 {
+	struct slice rest = slice_of(name), part;
+
 	*error = "Username with . or .. for a part";
-	return !is_dots(slice_of(name)) && !is_dots(name_part(name, false)) &&
-	       !is_dots(name_part(name, true));
+	while (slice_token(&rest, "@", &part))
+		if (is_dots(part))
+			return false;
+	return true;
 }
 
 /* NAME after all rules, in the arena, or NULL with *ERROR.  For the format %u is this name. */
@@ -249,6 +317,23 @@ bool subject_set_name(struct subject *subject, const struct dovecot_settings *se
 	       subject_set_authzid(subject, settings, slice_first(name, (size_t)at), error);
 }
 
+const char *subject_renamed(const struct subject *s, const char *field, const char *value)
+{
+	const char *at = strchr(s->user, '@');
+
+	if (!strcmp(field, "user"))
+		return arena_strdup(s->arena, value);
+	/* A whole address replaces the whole name. */
+	if (!strcmp(field, "username"))
+		return !*value ? ""
+			       : arena_printf(
+				     s->arena, "%s%s", value, at && !strchr(value, '@') ? at : "");
+	if (!strcmp(field, "domain"))
+		return arena_printf(
+		    s->arena, "%.*s@%s", (int)strcspn(s->user, "@"), s->user, value);
+	return NULL;
+}
+
 bool subject_name_matches(const char *name, struct slice pattern)
 {
 	size_t i = 0, star = pattern.len, resume = 0, len = strlen(name), n = 0;
@@ -278,17 +363,34 @@ static void add_field(struct strbuf *line, const char *name, const char *value)
 	auth_add_field(line, name, slice_of(value));
 }
 
+static void add_names(const struct subject *s, struct strbuf *line)
+{
+	if ((!s->user || strcmp(s->login_user, s->user) != 0) &&
+	    !pairs_find(&s->extra, "original_user"))
+		add_field(line, "original_user", s->login_user);
+	if (s->master_user && !pairs_find(&s->extra, "auth_user"))
+		add_field(line, "auth_user", s->master_user);
+}
+
+/* Fields of which only the name counts go out without the value. */
+static void add_extra(const struct subject *s, struct strbuf *line)
+{
+	struct pairs shown;
+
+	pairs_copy(&shown, &s->extra, s->arena);
+	for (struct pair *p = shown.first; p; p = p->next)
+		if (!strcmp(p->name, "nologin") || !strcmp(p->name, "proxy"))
+			p->value = NULL;
+	pairs_write(&shown, line);
+}
+
 void subject_write_fields(const struct subject *s, const struct dovecot_settings *settings,
     bool is_login, struct strbuf *line)
 {
 	const char *anonymous = settings->auth_anonymous_username;
 
-	pairs_write(&s->extra, line);
-	if (*s->login_user && strcmp(s->login_user, s->user) != 0 &&
-	    !pairs_find(&s->extra, "original_user"))
-		add_field(line, "original_user", s->login_user);
-	if (s->master_user && !pairs_find(&s->extra, "auth_user"))
-		add_field(line, "auth_user", s->master_user);
+	add_extra(s, line);
+	add_names(s, line);
 	if (*anonymous && !strcmp(s->user, anonymous))
 		auth_add_field(line, "anonymous", SLICE_NULL);
 	if (!is_login || !pairs_find(&s->extra, "proxy"))
@@ -297,6 +399,20 @@ void subject_write_fields(const struct subject *s, const struct dovecot_settings
 		auth_add_field(line, "pass", s->password);
 	if (s->master_user && !pairs_find(&s->extra, "master"))
 		add_field(line, "master", s->master_user);
+}
+
+void subject_write_fail_fields(const struct subject *s, struct strbuf *line)
+{
+	add_extra(s, line);
+	add_names(s, line);
+}
+
+const char *subject_mechanism(const struct subject *subject)
+{
+	char *name = arena_strdup(subject->arena, subject->mechanism);
+
+	ascii_tolower(name, strlen(name));
+	return *name ? name : "auth";
 }
 
 static const char *log_name;
@@ -315,14 +431,16 @@ void subject_log_as(const char *name, const char *format, ...)
 void subject_log(const struct subject *subject, enum log_level level, const char *driver,
     const char *format, ...)
 {
+	const char *user = subject->user ? subject->user : "?";
+	size_t len = strlen(user), shown = len > LOG_NAME_MAX ? LOG_NAME_MAX - 3 : len;
 	va_list args;
 	char text[1024];
 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	log_as(log_name, level, "%s%s(%s%s%s%s%s%s%s): %s", log_prefix, driver,
-	    subject->user ? subject->user : "?", *subject->remote_ip ? "," : "", subject->remote_ip,
+	log_as(log_name, level, "%s%s(%.*s%s%s%s%s%s%s%s): %s", log_prefix, driver, (int)shown,
+	    user, shown < len ? "..." : "", *subject->remote_ip ? "," : "", subject->remote_ip,
 	    subject->requested_login_user ? ",master" : "", *subject->session ? ",<" : "",
 	    subject->session, *subject->session ? ">" : "", text);
 }

@@ -32,6 +32,8 @@ void pairs_set_hidden(
 void pairs_remove(struct pairs *pairs, const char *name);
 void pairs_copy(struct pairs *to, const struct pairs *from, struct arena *arena);
 const struct pair *pairs_find(const struct pairs *pairs, const char *name);
+/* For "name:protected" and "name:remove": the name without SUFFIX. */
+bool pair_name_ends(const char *name, const char *suffix, struct arena *arena, const char **stem);
 /* As fields of a reply line; without the hidden ones. */
 void pairs_write(const struct pairs *pairs, struct strbuf *line);
 
@@ -79,6 +81,8 @@ bool subject_set_lookup_name(struct subject *subject, const struct dovecot_setti
  */
 bool subject_set_authzid(struct subject *subject, const struct dovecot_settings *settings,
     struct slice authzid, const char **error);
+/* The user's name after a field "user", "username" or "domain"; NULL for other fields. */
+const char *subject_renamed(const struct subject *subject, const char *field, const char *value);
 /* Whether NAME fits a pattern with '*' and '?'. */
 bool subject_name_matches(const char *name, struct slice pattern);
 /*
@@ -87,9 +91,13 @@ bool subject_name_matches(const char *name, struct slice pattern);
  */
 void subject_write_fields(const struct subject *subject, const struct dovecot_settings *settings,
     bool is_login, struct strbuf *line);
+/* The same behind "FAIL id user=NAME code=CODE". */
+void subject_write_fail_fields(const struct subject *subject, struct strbuf *line);
 /* TEXT with variables replaced, in the arena; NULL with *ERROR in the arena. */
 const char *subject_expand(const struct subject *subject, const char *text, const char **error);
 
+/* The mechanism's name as log lines have it: "plain". */
+const char *subject_mechanism(const struct subject *subject);
 /* "DRIVER(user,ip,<session>): TEXT", as the peer writes it. */
 void subject_log(const struct subject *subject, enum log_level level, const char *driver,
     const char *format, ...) __attribute__((format(printf, 4, 5)));

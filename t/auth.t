@@ -267,7 +267,7 @@ def test_passwords(auth):
         tap.equal((answer[0], "code=temp_fail" in answer), ("FAIL", False),
                   f"refused: {user!r} {password!r}")
     tap.equal(c.plain("denied@a.test", "denied")[3], "code=user_disabled", "denied: its code")
-    tap.equal(c.plain("odd@a.test", "x")[-1], "code=temp_fail", "an unknown scheme is temporary")
+    tap.equal(c.plain("odd@a.test", "x")[0], "FAIL", "an unknown scheme")
     tap.equal(c.plain("alice@a.test", "alice", authzid="alice@a.test")[0], "OK", "authzid: same")
     tap.equal(c.plain("alice@a.test", "alice", authzid="bob@a.test")[0], "FAIL", "authzid: other")
     tap.equal(c.plain("net@a.test", "net", "rip=192.0.2.7")[0], "OK", "allowed network")
@@ -361,8 +361,9 @@ def test_request(auth):
     tap.equal(m.ask("REQUEST", "3", "4243", "1", c.cookie), ["FAIL", "3"], "wrong client")
     tap.equal(m.ask("REQUEST", "4", "4242", "9", c.cookie), ["FAIL", "4"], "wrong request")
     tap.equal(m.ask("REQUEST", "5", "4242", "1", c.cookie),
-              ["USER", "5", "alice@a.test", f"uid={USER.pw_uid}", f"gid={USER.pw_gid}",
-               "home=/home/alice", "quota=big"], "right")
+              ["USER", "5", "alice@a.test", "quota=big", f"uid={USER.pw_uid}", f"gid={USER.pw_gid}",
+               "home=/home/alice",
+               "auth_mech=PLAIN"], "right")
     tap.equal(m.ask("REQUEST", "6", "4242", "1", c.cookie), ["FAIL", "6"], "only once")
     tap.equal(c.plain("nologin@a.test", "x")[2:],
               ["user=nologin@a.test", "nologin", "reason=Closed"], "nologin is told")
@@ -389,7 +390,7 @@ def test_request(auth):
 def test_master(auth):
     m = master(auth, "auth-userdb")
     tap.equal(m.ask("USER", "1", "bob@a.test", "service=imap"),
-              ["USER", "1", "bob@a.test", "uid=4711", "gid=4711", "home=/home/bob", "quota=small"],
+              ["USER", "1", "bob@a.test", "quota=small", "uid=4711", "gid=4711", "home=/home/bob"],
               "USER")
     tap.equal(m.ask("USER", "2", "x@static.test", "service=imap"),
               ["USER", "2", "x@static.test", f"uid={USER.pw_uid}", f"gid={USER.pw_gid}",
@@ -420,7 +421,7 @@ def test_strangers(auth):
         os.seteuid(0)
         os.setegid(0)
     tap.equal(m.ask("USER", "1", "bob@a.test", "service=x")[:4],
-              ["USER", "1", "bob@a.test", "uid=4711"], "about itself")
+              ["USER", "1", "bob@a.test", "quota=small"], "about itself")
     tap.equal(m.ask("USER", "2", "alice@a.test", "service=x")[:2], ["FAIL", "2"],
               "not about another user")
     tap.equal(m.ask("PASS", "3", "bob@a.test", "service=x")[:2], ["FAIL", "3"],

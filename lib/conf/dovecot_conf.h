@@ -141,9 +141,11 @@ void dovecot_conf_check(const struct dovecot_source *source, struct conf_errors 
 void dovecot_conf_check_values(const struct dovecot_source *source, struct conf_errors *errors);
 
 /*
- * Variables: %u, %{user}, %Ld, %2.1n ...  LOOKUP gives the value for a long name ("user", "domain",
- * "rip", "userdb:home") or a NULL slice for an unknown one, which expands to nothing and, with
- * ERROR, is reported.  False on bad syntax.
+ * Variables: %u, %{user}, %Ld, %2.1n, %2.256Nu, %{sha256;salt=x:user}, %{if;%s;eq;imap;a;b},
+ * %{env:NAME}, %{system:os} ...  LOOKUP gives the value for a long name ("user", "domain", "rip",
+ * "userdb:home") or a NULL slice for an unknown one, which expands to nothing and, with ERROR, is
+ * reported.  False on bad syntax and, with ERROR, on what cannot be computed; *ERROR, to be freed,
+ * is the peer's text.
  */
 typedef struct slice dovecot_var_lookup(const char *name, void *arg);
 bool dovecot_var_expand(

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Variables of Dovecot 2.3: '%', modifiers, and a letter or a name in braces.  The modifiers are
- * applied in the order in which they are written, the cut (offset and width) last.
+ * Variables of Dovecot 2.3: '%', a cut ("4", "2.1", "-2", "04"), modifiers, and a letter or a name
+ * in braces.  The modifiers are applied in the order in which they are written, the cut last; a
+ * hash modifier takes the cut's numbers for itself.  Names with a function are in
+ * dovecot_var_function.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/codec.h"
 #include "base/cursor.h"
-#include "conf/dovecot_conf.h"
+#include "base/digest.h"
+#include "conf/dovecot_var_internal.h"
 
-#define MODIFIERS_MAX 8
-#define VALUE_MAX     (64 * 1024)
+#define MODIFIERS_MAX 10
+#define CUT_MAX	      99999
 
 static const struct {
 	char letter;
@@ -37,103 +41,15 @@ static const struct {
 	{ 'e', "mail_pid" },
 };
 
-struct spec {
-	char modifiers[MODIFIERS_MAX];
-	size_t modifier_count;
-	bool has_offset, has_width, zero_padded;
+/* "[offset.]width" */
+struct cut {
+	bool zero_padded;
 	long offset, width;
-	char name[128];
 };
 
-static bool fail(char **error, const char *what, const char *text)
-{
-	if (error)
-		*error = xasprintf("%s in \"%s\"", what, text);
-	return false;
-}
+/* --- modifiers --- */
 
-/* "-" and digits, of which there are few. */
-static bool read_number(struct cursor *in, long *number)
-{
-	bool negative = cursor_skip(in, "-");
-	struct slice digits = cursor_span(in, "0123456789");
-	uint64_t value;
-
-	if (!slice_uint(digits, 99999, &value))
-		return false;
-	*number = negative ? -(long)value : (long)value;
-	return true;
-}
-
-static bool is_number_start(int c)
-{
-	return c == '-' || (c >= '0' && c <= '9');
-}
-
-static bool read_cut(struct cursor *in, struct spec *spec)
-{
-	if (!is_number_start(cursor_peek(in)))
-		return true;
-	spec->zero_padded = cursor_peek(in) == '0';
-	if (!read_number(in, &spec->width))
-		return false;
-	spec->has_width = true;
-	if (cursor_skip(in, ".")) {
-		spec->offset = spec->width;
-		spec->has_offset = true;
-		spec->zero_padded = false;
-		return read_number(in, &spec->width);
-	}
-	return true;
-}
-
-static void letter_name(int c, char name[128])
-{
-	name[0] = (char)c;
-	name[1] = '\0';
-	for (size_t i = 0; i < ARRAY_LEN(letters); i++)
-		if (letters[i].letter == c)
-			snprintf(name, 128, "%s", letters[i].name);
-}
-
-/* Modifiers and the cut in any order, then the name.  False: *WHAT says why. */
-static bool read_spec(struct cursor *in, struct spec *spec, const char **what)
-{
-	int c;
-
-	memset(spec, 0, sizeof(*spec));
-	for (;;) {
-		*what = "bad width";
-		if (!read_cut(in, spec))
-			return false;
-		c = cursor_next(in);
-		*what = "variable cut off";
-		if (c < 0)
-			return false;
-		*what = "too many modifiers";
-		if (!strchr("LUEXRNMDHT", c) || c == '\0')
-			break;
-		*what = "hash modifiers are not supported";
-		if (strchr("NMH", c))
-			return false;
-		*what = "too many modifiers";
-		if (spec->modifier_count == MODIFIERS_MAX)
-			return false;
-		spec->modifiers[spec->modifier_count++] = (char)c;
-	}
-	if (c == '{') {
-		struct slice name = cursor_until(in, "}");
-
-		*what = "variable without '}'";
-		if (!cursor_skip(in, "}") || !name.len || name.len >= sizeof(spec->name))
-			return false;
-		memcpy(spec->name, name.ptr, name.len);
-		*what = "conditions and hashes are not supported";
-		return !memchr(name.ptr, ';', name.len);
-	}
-	letter_name(c, spec->name);
-	return true;
-}
+typedef void modifier(struct strbuf *value, struct cut *cut);
 
 static void modify_case(struct strbuf *value, char (*change)(char))
 {
@@ -141,35 +57,54 @@ static void modify_case(struct strbuf *value, char (*change)(char))
 		value->ptr[i] = change(value->ptr[i]);
 }
 
-static void escape_quotes(struct strbuf *value)
+static void lower(struct strbuf *value, struct cut *cut)
 {
-	struct strbuf out = STRBUF_INIT(VALUE_MAX);
+	(void)cut;
+	modify_case(value, ascii_lower);
+}
 
+static void upper(struct strbuf *value, struct cut *cut)
+{
+	(void)cut;
+	modify_case(value, ascii_upper);
+}
+
+static void take_over(struct strbuf *value, struct strbuf *with)
+{
+	strbuf_release(value);
+	*value = *with;
+}
+
+static void escape_quotes(struct strbuf *value, struct cut *cut)
+{
+	struct strbuf out = STRBUF_INIT(VAR_VALUE_MAX);
+
+	(void)cut;
 	for (size_t i = 0; i < value->len; i++) {
-		if (strchr("\"'\\", value->ptr[i]) && value->ptr[i])
+		if (value->ptr[i] && strchr("\"'\\", value->ptr[i]))
 			strbuf_addch(&out, '\\');
 		strbuf_addch(&out, value->ptr[i]);
 	}
-	strbuf_release(value);
-	*value = out;
+	take_over(value, &out);
 }
 
-static void dots_to_dc(struct strbuf *value)
+static void dots_to_dc(struct strbuf *value, struct cut *cut)
 {
-	struct strbuf out = STRBUF_INIT(VALUE_MAX);
+	struct strbuf out = STRBUF_INIT(VAR_VALUE_MAX);
 
+	(void)cut;
 	for (size_t i = 0; i < value->len; i++) {
 		if (value->ptr[i] == '.')
 			strbuf_addstr(&out, ",dc=");
 		else
 			strbuf_addch(&out, value->ptr[i]);
 	}
-	strbuf_release(value);
-	*value = out;
+	take_over(value, &out);
 }
 
-static void reverse(struct strbuf *value)
+static void reverse(struct strbuf *value, struct cut *cut)
 {
+	(void)cut;
 	for (size_t i = 0; i < value->len / 2; i++) {
 		char c = value->ptr[i];
 
@@ -178,104 +113,298 @@ static void reverse(struct strbuf *value)
 	}
 }
 
-static void to_hex(struct strbuf *value)
+/* The number that the value begins with. */
+static void to_hex(struct strbuf *value, struct cut *cut)
 {
+	struct cursor in = cursor_of(strbuf_slice(value));
 	uint64_t number = 0;
 
-	slice_uint(strbuf_slice(value), UINT64_MAX, &number);
+	(void)cut;
+	slice_uint(cursor_span(&in, "0123456789"), UINT64_MAX, &number);
 	strbuf_reset(value);
 	strbuf_addf(value, "%llx", (unsigned long long)number);
 }
 
-static void trim_right(struct strbuf *value)
+static void trim_right(struct strbuf *value, struct cut *cut)
 {
+	(void)cut;
 	while (value->len && ascii_isspace(value->ptr[value->len - 1]))
 		strbuf_truncate(value, value->len - 1);
 }
 
-static void modify(struct strbuf *value, char modifier)
+/* "2.256N": the hash modulo 256 in at least two hex digits. */
+static void put_hash(struct strbuf *value, struct cut *cut, uint64_t hash)
 {
-	switch (modifier) {
-	case 'L':
-		modify_case(value, ascii_lower);
-		break;
-	case 'U':
-		modify_case(value, ascii_upper);
-		break;
-	case 'E':
-		escape_quotes(value);
-		break;
-	case 'X':
-		to_hex(value);
-		break;
-	case 'R':
-		reverse(value);
-		break;
-	case 'D':
-		dots_to_dc(value);
-		break;
-	case 'T':
-		trim_right(value);
-		break;
+	if (cut->width > 0)
+		hash %= (uint64_t)cut->width;
+	strbuf_reset(value);
+	strbuf_addf(value, "%0*x", (int)(cut->offset > 0 ? cut->offset : 1), (uint32_t)hash);
+	cut->width = cut->offset = 0;
+}
+
+/* P. J. Weinberger's, which object files use for symbols. */
+static void old_hash(struct strbuf *value, struct cut *cut)
+{
+	uint32_t hash = 0;
+
+	for (size_t i = 0; i < value->len; i++) {
+		uint32_t high;
+
+		hash = (hash << 4) + (unsigned char)value->ptr[i];
+		high = hash & 0xf0000000U;
+		hash ^= high >> 24;
+		hash ^= high;
 	}
+	put_hash(value, cut, hash);
+}
+
+static void new_hash(struct strbuf *value, struct cut *cut)
+{
+	unsigned char md5[DIGEST_MAX_SIZE];
+	uint64_t hash = 0; /* of which the lower half is shown */
+
+	digest_bytes("MD5", strbuf_slice(value), md5);
+	for (size_t i = 0; i < sizeof(hash); i++)
+		hash = hash << 8 | md5[i];
+	put_hash(value, cut, hash);
+}
+
+static void md5_hex(struct strbuf *value, struct cut *cut)
+{
+	unsigned char md5[DIGEST_MAX_SIZE];
+	size_t size = digest_bytes("MD5", strbuf_slice(value), md5);
+
+	(void)cut;
+	strbuf_reset(value);
+	hex_encode(value, slice_mem(md5, size));
+}
+
+static const struct {
+	char letter;
+	modifier *modify;
+} modifiers[] = {
+	{ 'L', lower },
+	{ 'U', upper },
+	{ 'E', escape_quotes },
+	{ 'X', to_hex },
+	{ 'R', reverse },
+	{ 'H', old_hash },
+	{ 'N', new_hash },
+	{ 'M', md5_hex },
+	{ 'D', dots_to_dc },
+	{ 'T', trim_right },
+};
+
+static modifier *modifier_of(int letter)
+{
+	for (size_t i = 0; i < ARRAY_LEN(modifiers); i++)
+		if (modifiers[i].letter == letter)
+			return modifiers[i].modify;
+	return NULL;
+}
+
+/* --- one variable --- */
+
+static bool read_number(struct cursor *in, long sign, long *number)
+{
+	struct slice digits = cursor_span(in, "0123456789");
+	uint64_t value = 0;
+
+	if (digits.len && !slice_uint(digits, CUT_MAX, &value))
+		return false;
+	*number = sign * (long)value;
+	return true;
+}
+
+static bool read_cut(struct cursor *in, struct cut *cut)
+{
+	long sign = cursor_skip(in, "-") ? -1 : 1;
+
+	cut->zero_padded = cursor_skip(in, "0");
+	if (!read_number(in, 1, &cut->width))
+		return false;
+	/* A width alone has no sign. */
+	if (!cursor_skip(in, "."))
+		return true;
+	cut->offset = sign * cut->width;
+	cut->zero_padded = cursor_skip(in, "0");
+	sign = cursor_skip(in, "-") ? -1 : 1;
+	return read_number(in, sign, &cut->width);
 }
 
 /* Negative numbers count from the end: an offset, or a width that leaves so many out. */
-static struct slice cut(struct slice value, const struct spec *spec)
+static struct slice apply_cut(struct slice value, const struct cut *cut)
 {
-	size_t len = value.len;
-	long offset = spec->has_offset ? spec->offset : 0, width = spec->width;
+	size_t from_end = (size_t)-cut->offset, left_out = (size_t)-cut->width;
 
-	if (offset < 0)
-		offset = (size_t)-offset > len ? 0 : (long)len + offset;
-	value = slice_from(value, (size_t)offset);
-	if (width < 0)
-		width = (size_t)-width > value.len ? 0 : (long)value.len + width;
-	return spec->has_offset && spec->width == 0 ? value : slice_first(value, (size_t)width);
+	if (cut->offset > 0)
+		value = slice_from(value, (size_t)cut->offset);
+	else if (cut->offset < 0 && value.len > from_end)
+		value = slice_from(value, value.len - from_end);
+	if (cut->zero_padded || cut->width == 0)
+		return value;
+	if (cut->width > 0)
+		return slice_first(value, (size_t)cut->width);
+	return value.len >= left_out ? slice_first(value, value.len - left_out) : value;
 }
 
-static void add_value(struct strbuf *out, struct slice found, const struct spec *spec)
+static void add_cut(struct strbuf *out, struct slice value, const struct cut *cut)
 {
-	struct strbuf value = STRBUF_INIT(VALUE_MAX);
-	struct slice text;
+	value = apply_cut(value, cut);
+	for (long pad = cut->zero_padded ? cut->width - (long)value.len : 0; pad > 0; pad--)
+		strbuf_addch(out, '0');
+	strbuf_addslice(out, value);
+}
 
-	strbuf_addslice(&value, found);
-	for (size_t i = 0; i < spec->modifier_count; i++)
-		modify(&value, spec->modifiers[i]);
-	text = strbuf_slice(&value);
-	if (spec->zero_padded) {
-		for (long pad = spec->width - (long)text.len; pad > 0; pad--)
-			strbuf_addch(out, '0');
-	} else if (spec->has_width) {
-		text = cut(text, spec);
+/* The text up to the brace that closes, which is taken; "\\}" does not close. */
+static bool read_braced(struct cursor *in, struct slice *name)
+{
+	struct slice rest = cursor_rest(in);
+	size_t depth = 1;
+
+	for (size_t i = 0; i < rest.len; i++) {
+		if (rest.ptr[i] == '\\' && i + 1 < rest.len)
+			i++;
+		else if (rest.ptr[i] == '{')
+			depth++;
+		else if (rest.ptr[i] == '}' && --depth == 0) {
+			*name = slice_first(rest, i);
+			cursor_take(in, i + 1);
+			return true;
+		}
 	}
-	strbuf_addslice(out, text);
+	return false;
+}
+
+static struct slice letter_name(const char *letter)
+{
+	for (size_t i = 0; i < ARRAY_LEN(letters); i++)
+		if (letters[i].letter == *letter)
+			return slice_of(letters[i].name);
+	return slice_mem(letter, 1);
+}
+
+bool var_fail(struct var_context *ctx, const char *format, ...)
+{
+	va_list args;
+
+	if (!ctx->error)
+		return true;
+	va_start(args, format);
+	if (!*ctx->error) {
+		struct strbuf text = STRBUF_INIT(VAR_VALUE_MAX);
+
+		strbuf_vaddf(&text, format, args);
+		*ctx->error = strbuf_detach(&text);
+	}
+	va_end(args);
+	return false;
+}
+
+/* WRITTEN is how the text calls it. */
+static bool look_up(
+    struct var_context *ctx, struct slice name, struct slice written, struct strbuf *value)
+{
+	char key[VAR_NAME_MAX];
+	struct slice found;
+
+	if (name.len >= sizeof(key) || slice_has_nul(name))
+		return var_fail(ctx, "Too long a variable name");
+	memcpy(key, name.ptr ? name.ptr : "", name.len);
+	key[name.len] = '\0';
+	found = ctx->lookup(key, ctx->arg);
+	if (!found.ptr && var_common(key, value))
+		return true;
+	if (!found.ptr)
+		return var_fail(ctx, "Unknown variable '%%%.*s'", SLICE_ARG(written));
+	strbuf_addslice(value, found);
+	return true;
+}
+
+static struct slice first_word(struct slice name)
+{
+	struct cursor in = cursor_of(name);
+
+	return cursor_until(&in, ":;");
+}
+
+bool var_get(struct var_context *ctx, struct slice name, struct strbuf *value)
+{
+	bool good;
+
+	if (var_function(ctx, name, value, &good))
+		return good;
+	return look_up(ctx, name, first_word(name), value);
+}
+
+/* After the '%'.  What is cut off by the end of the text is nothing. */
+static bool expand_one(struct var_context *ctx, struct cursor *in, struct strbuf *out)
+{
+	struct strbuf value = STRBUF_INIT(VAR_VALUE_MAX);
+	modifier *modify[MODIFIERS_MAX];
+	struct cut cut = { false, 0, 0 };
+	size_t count = 0;
+	struct slice name;
+	char letter[2] = "";
+	bool good;
+
+	if (!read_cut(in, &cut))
+		return var_fail(ctx, "Too large a width of a variable");
+	while (count < MODIFIERS_MAX && (modify[count] = modifier_of(cursor_peek(in)))) {
+		cursor_next(in);
+		count++;
+	}
+	if (cursor_at_end(in))
+		return true;
+	letter[0] = (char)cursor_next(in);
+	if (letter[0] != '{')
+		good = look_up(ctx, letter_name(letter), slice_mem(letter, 1), &value);
+	else if (read_braced(in, &name))
+		good = var_get(ctx, name, &value);
+	else
+		return var_fail(ctx, "Unknown variable '%%{'");
+	for (size_t i = 0; good && i < count; i++)
+		modify[i](&value, &cut);
+	if (good)
+		add_cut(out, strbuf_slice(&value), &cut);
+	secret_clear(value.alloc ? value.ptr : NULL, value.alloc);
 	strbuf_release(&value);
+	return good;
+}
+
+bool var_expand(struct var_context *ctx, struct slice text, struct strbuf *out)
+{
+	struct cursor in = cursor_of(text);
+	bool good = true;
+
+	if (ctx->depth == VAR_DEPTH_MAX)
+		return var_fail(ctx, "Variables are nested too deeply");
+	ctx->depth++;
+	while (good && !cursor_at_end(&in)) {
+		strbuf_addslice(out, cursor_until(&in, "%"));
+		if (cursor_at_end(&in))
+			break;
+		cursor_next(&in);
+		if (cursor_skip(&in, "%"))
+			strbuf_addch(out, '%');
+		else
+			good = expand_one(ctx, &in, out);
+	}
+	ctx->depth--;
+	return good;
 }
 
 bool dovecot_var_expand(
     struct strbuf *out, const char *text, dovecot_var_lookup *lookup, void *arg, char **error)
 {
-	struct cursor in = cursor_of(slice_of(text));
-	const char *what;
-	struct spec spec;
-	struct slice found;
+	struct var_context ctx = { .lookup = lookup, .arg = arg, .error = error };
 
-	while (!cursor_at_end(&in)) {
-		strbuf_addslice(out, cursor_until(&in, "%"));
-		if (cursor_at_end(&in))
-			break;
-		cursor_next(&in);
-		if (cursor_skip(&in, "%")) {
-			strbuf_addch(out, '%');
-			continue;
-		}
-		if (!read_spec(&in, &spec, &what))
-			return fail(error, what, text);
-		found = lookup(spec.name, arg);
-		if (!found.ptr && error)
-			return fail(error, "unknown variable", text);
-		add_value(out, found, &spec);
-	}
-	return out->overflow ? fail(error, "value too long", text) : true;
+	if (error)
+		*error = NULL;
+	if (!var_expand(&ctx, slice_of(text), out))
+		return false;
+	if (!out->overflow)
+		return true;
+	var_fail(&ctx, "Value too long");
+	return false;
 }

@@ -114,7 +114,7 @@ static const struct chain_case {
 	/* the name in another file */
 	{ "passdb {\ndriver = passwd-file\nargs = username_format=%n scheme=PLAIN &\n}\n", "u@d",
 	    "p", DB_OK },
-	{ "passdb {\ndriver = passwd-file\nargs = username_format=%Mu &\n}\n", "u", "p",
+	{ "passdb {\ndriver = passwd-file\nargs = username_format=%{none} &\n}\n", "u", "p",
 	    DB_FAILED },
 };
 
@@ -144,7 +144,7 @@ static const struct name_case {
 	{ "auth_username_format =\n", "Alice", "Alice" },
 	{ "auth_username_format = %n\n", "alice@a", "alice" },
 	{ "auth_username_format = %d\n", "alice", NULL },
-	{ "auth_username_format = %Mu\n", "alice", NULL },
+	{ "auth_username_format = %{none}\n", "alice", NULL },
 	{ "auth_default_realm = d\n", "alice", "alice@d" },
 	{ "auth_default_realm = d\n", "alice@e", "alice@e" },
 	{ "", "", NULL },

@@ -296,15 +296,13 @@ static const struct var_case {
 	{ "%Rn", "ecilA" },
 	{ "%Dd", "Vm1,dc=Vm" },
 	{ "%1Ln", "a" },
-	{ "%", NULL },
+	{ "%", "" },
 	{ "%{user", NULL },
 	{ "%{}", NULL },
 	{ "%{nothing}", NULL },
-	{ "%Mu", NULL },
-	{ "%256Nu", NULL },
-	{ "%{md5;x:user}", NULL },
+	{ "%{md5;rounds=x:user}", NULL },
 	{ "%{if;a;==;b;yes;no}", NULL },
-	{ "%LLLLLLLLLu", NULL },
+	{ "%LLLLLLLLLu", "alice@vm1.vm" },
 	{ "%999999u", NULL },
 };
 
