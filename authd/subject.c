@@ -403,7 +403,6 @@ void subject_write_fields(const struct subject *s, const struct dovecot_settings
 
 void subject_write_fail_fields(const struct subject *s, struct strbuf *line)
 {
-	add_extra(s, line);
 	add_names(s, line);
 }
 

@@ -91,7 +91,7 @@ bool subject_name_matches(const char *name, struct slice pattern);
  */
 void subject_write_fields(const struct subject *subject, const struct dovecot_settings *settings,
     bool is_login, struct strbuf *line);
-/* The same behind "FAIL id user=NAME code=CODE". */
+/* The same behind "FAIL id user=NAME code=CODE": the names alone. */
 void subject_write_fail_fields(const struct subject *subject, struct strbuf *line);
 /* TEXT with variables replaced, in the arena; NULL with *ERROR in the arena. */
 const char *subject_expand(const struct subject *subject, const char *text, const char **error);
