@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "authd/penalty.h"
@@ -333,7 +334,7 @@ static bool opens_no_mailbox(const struct subject *subject)
 }
 
 /* LAST_WORD is the mechanism's, to go with it. */
-static void succeed(struct auth_request *request, struct slice last_word)
+static void send_ok(struct auth_request *request, struct slice last_word)
 {
 	struct client_session *client = request->client;
 	bool keep = client->is_login && !opens_no_mailbox(&request->subject);
@@ -361,6 +362,20 @@ static void succeed(struct auth_request *request, struct slice last_word)
 	}
 	secret_clear(line.alloc ? line.ptr : NULL, line.alloc);
 	strbuf_release(&line);
+}
+
+/* A passdb may have the login wait ("delay_until="). */
+static void succeed(struct auth_request *request, struct slice last_word)
+{
+	int64_t seconds = request->subject.delay_until - time(NULL);
+
+	if (seconds <= 0) {
+		send_ok(request, last_word);
+		return;
+	}
+	request->state = AUTH_REQUEST_DELAYED;
+	request->response = slice_mem(arena_slicedup(&request->arena, last_word), last_word.len);
+	request->due = clock_ms() + seconds * 1000;
 }
 
 static void challenge(const struct auth_request *request, struct slice text)
@@ -494,7 +509,7 @@ void auth_request_continue(struct auth_request *request, struct slice base64)
 {
 	struct strbuf plain = STRBUF_INIT(RESPONSE_MAX);
 
-	if (request->state == AUTH_REQUEST_PENALTY) {
+	if (request->state == AUTH_REQUEST_PENALTY || request->state == AUTH_REQUEST_DELAYED) {
 		auth_client_fail(request->client, request->id, NULL, "Unexpected continuation");
 		auth_request_free(request);
 	} else if (!decode(base64, false, &plain)) {
@@ -511,6 +526,9 @@ void auth_request_expire(struct auth_request *request)
 	switch (request->state) {
 	case AUTH_REQUEST_PENALTY:
 		run(request);
+		return;
+	case AUTH_REQUEST_DELAYED:
+		send_ok(request, request->response);
 		return;
 	case AUTH_REQUEST_FAILED:
 		auth_client_send(request->client, slice_of(request->answer));

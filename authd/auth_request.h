@@ -26,6 +26,7 @@ enum auth_request_state {
 	AUTH_REQUEST_PENALTY, /* has not begun: its address has failed too often */
 	AUTH_REQUEST_OPEN,    /* it is the client's turn */
 	AUTH_REQUEST_LAST,    /* accepted; the client has the server's last word to acknowledge */
+	AUTH_REQUEST_DELAYED, /* accepted; a passdb wants the answer held back */
 	AUTH_REQUEST_FAILED   /* the answer is held back */
 };
 

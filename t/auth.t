@@ -589,6 +589,19 @@ def test_penalty():
         tap.equal(c.read()[:2], ["OK", "8"], "forgiven")
 
 
+def test_delay_until():
+    """A passdb may have a login wait; the others overtake it."""
+    with Auth() as auth:
+        with open(auth.path("users"), encoding="utf-8") as f:
+            users = f.read()
+        auth.replace("users", users + f"late@a.test:{{PLAIN}}x:1:1::::delay_until={time.time() + 3:.0f}\n")
+        c = Client(auth.path("run/smtp-auth"))
+        wait_until(lambda: c.plain("late@a.test", "y")[0] == "FAIL", "the file is read")
+        c.say("AUTH", "100", "PLAIN", "service=smtp", "resp=" + b64("\0late@a.test\0x"))
+        c.say("AUTH", "101", "PLAIN", "service=smtp", "resp=" + b64("\0alice@a.test\0alice"))
+        tap.equal([c.read()[:2], c.read()[:2]], [["OK", "101"], ["OK", "100"]], "delay_until")
+
+
 def test_debug():
     """What was asked and answered stands in the log, passwords only on demand."""
     for setting, shows in (("auth_debug", False), ("auth_debug_passwords", True)):
@@ -666,4 +679,4 @@ def test_shared():
                 tap.ok(False, f"{test.__name__} ended with an exception", repr(error))
 
 
-tap.run(test_shared, test_delay, test_penalty, test_debug, test_listeners, test_absent_driver)
+tap.run(test_shared, test_delay, test_penalty, test_delay_until, test_debug, test_listeners, test_absent_driver)
