@@ -645,11 +645,11 @@ static void keywords(void **state)
 	struct reason why;
 
 	(void)state;
-	make_maildir("k");
-	put_file("k/cur/1.h,S=1,W=1:2,Sa", "a");
-	put_file("k/cur/2.h,S=1,W=1:2,", "b");
-	put_file("k/dovecot-keywords", "0 $Label\n25 far\n26 away\nnonsense\n");
-	box = open_box("k", 0, &why);
+	make_maildir("kw");
+	put_file("kw/cur/1.h,S=1,W=1:2,Sa", "a");
+	put_file("kw/cur/2.h,S=1,W=1:2,", "b");
+	put_file("kw/dovecot-keywords", "0 $Label\n25 far\n26 away\nnonsense\n");
+	box = open_box("kw", 0, &why);
 	assert_non_null(box);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		unsigned flag = 1;
@@ -660,13 +660,13 @@ static void keywords(void **state)
 		    cases[i].ok);
 		want_int(cases[i].name, flag, cases[i].flag);
 	}
-	want_file("k/dovecot-keywords", "0 $Label\n1 new\n25 far\n");
+	want_file("kw/dovecot-keywords", "0 $Label\n1 new\n25 far\n");
 	assert_true(store_change_flags(box, 0, STORE_KEYWORD(1), STORE_KEYWORD(0), &why));
-	want_file("k/cur/1.h,S=1,W=1:2,Sb", "a");
+	want_file("kw/cur/1.h,S=1,W=1:2,Sb", "a");
 	assert_true(store_record_uidls(box, uidls, 2, deadline_in(60000), &why));
 	want_str("recorded", store_message(box, 1)->uidl, "second");
 	store_close(box);
-	box = open_box("k", 0, &why);
+	box = open_box("kw", 0, &why);
 	assert_non_null(box);
 	want_str("read again", store_message(box, 0)->uidl, "first");
 	store_close(box);
