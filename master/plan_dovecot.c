@@ -219,7 +219,8 @@ static void add_inet(struct plan *plan, struct service *s, const struct dovecot_
 		free(host);
 	}
 	for (size_t i = 0; i < list.count; i++)
-		service_add_socket(s, held_inet(&list.addr[i]), label, kind_of(s, label), ssl);
+		service_add_socket(s, held_inet(&list.addr[i]), label,
+		    dovecot_block_bool(block, "haproxy") ? "haproxy" : kind_of(s, label), ssl);
 }
 
 static void add_service(struct plan *plan, const struct dovecot_block *block)

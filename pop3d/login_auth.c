@@ -33,7 +33,7 @@ static bool mechanisms(struct auth_mechanism list[AUTH_MECHANISMS_MAX], size_t *
 
 static bool may_offer(const struct login *l, const struct auth_mechanism *m)
 {
-	const struct dovecot_settings *set = login_process.settings;
+	const struct dovecot_settings *set = l->config->set;
 
 	return login_is_secure(l) || (set->ssl[0] != 'r' && (!(m->flags & AUTH_MECH_PLAINTEXT) ||
 								!set->disable_plaintext_auth));
@@ -135,10 +135,10 @@ static bool internal_failure(struct login *l)
 
 static void log_login(struct login *l, uint64_t pid)
 {
-	char extra[48];
+	char text[24];
 
-	(void)snprintf(extra, sizeof(extra), ", mpid=%llu", (unsigned long long)pid);
-	login_log(l, "Login", extra);
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)pid);
+	login_log(l, "Login", text);
 	l->logged_in = true;
 }
 
@@ -176,11 +176,15 @@ static bool hand_over(struct login *l, const struct auth_request *r)
 
 /* ---- the exchange ---- */
 
-static void note_attempt(struct login *l, const char *mechanism)
+void login_note_attempt(struct login *l, const char *mechanism, enum login_failure failure)
 {
 	if (l->attempts++ == 0)
 		l->first_attempt = clock_ms();
+	l->failure = failure;
+	l->aborted = false;
 	(void)snprintf(l->mechanism, sizeof(l->mechanism), "%s", mechanism);
+	for (char *c = l->mechanism; *c != '\0'; c++)
+		*c = ascii_upper(*c);
 }
 
 static void note_user(struct login *l, const struct auth_request *r)
@@ -209,21 +213,84 @@ static bool next_response(
 	return true;
 }
 
-static void say_failure(struct login *l, struct auth_request *r, enum auth_status status)
+static const struct {
+	const char *code;
+	enum login_failure failure;
+	const char *text;
+} failures[] = {
+	{ "temp_fail", LOGIN_TEMPORARY, NULL },
+	{ "authz_fail", LOGIN_NOT_AUTHORIZED, "Authorization failed" },
+	{ "user_disabled", LOGIN_USER_DISABLED, "Account is disabled" },
+	{ "pass_expired", LOGIN_PASSWORD_EXPIRED, "Password expired" },
+	{ "invalid_base64", LOGIN_INVALID_BASE64, NULL },
+	{ "login_disabled", LOGIN_DISABLED, "Login disabled for this user" },
+};
+
+static bool temporary_failure(struct login *l)
 {
-	const char *code = auth_request_code(r), *reason = auth_request_reason(r);
+	char when[32], text[400];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", localtime_r(&now, &tm));
+	(void)snprintf(text, sizeof(text), "[SYS/TEMP] Temporary authentication failure. [%s:%s]",
+	    login_process.hostname, when);
+	l->failure = LOGIN_TEMPORARY;
+	login_reply(l, false, text);
+	return true;
+}
+
+static bool say_failure(struct login *l, const char *code, const char *reason)
+{
+	const char *words = "Authentication failed.";
 	char text[400];
 
-	if (status == AUTH_TEMPORARY) {
-		log_error("auth: %s", reason);
-		login_reply(l, false, "[SYS/TEMP] Temporary authentication failure.");
-	} else if (strcmp(code, "temp_fail") == 0) {
-		login_reply(l, false, "[SYS/TEMP] Temporary authentication failure.");
-	} else {
-		(void)snprintf(text, sizeof(text), "[AUTH] %s",
-		    reason[0] != '\0' ? reason : "Authentication failed.");
-		login_reply(l, false, text);
+	for (size_t i = 0; i < ARRAY_LEN(failures); i++)
+		if (strcmp(failures[i].code, code) == 0) {
+			l->failure = failures[i].failure;
+			words = failures[i].text != NULL ? failures[i].text : words;
+		}
+	if (l->failure == LOGIN_TEMPORARY)
+		return temporary_failure(l);
+	(void)snprintf(text, sizeof(text), "[AUTH] %s", reason[0] != '\0' ? reason : words);
+	login_reply(l, false, text);
+	return true;
+}
+
+/* The password is right, and yet there is no mailbox here for who has it. */
+static bool is_turned_away(struct login *l, const struct auth_request *r)
+{
+	struct slice value, reason = SLICE_NULL;
+	char text[300] = "";
+
+	if (auth_request_field(r, "proxy", &value)) {
+		log_error("user %s is to be proxied, which is not supported", auth_request_user(r));
+		(void)temporary_failure(l);
+		return true;
 	}
+	if (!auth_request_field(r, "nologin", &value))
+		return false;
+	(void)auth_request_field(r, "reason", &reason);
+	for (size_t i = 0; i < reason.len && i < sizeof(text) - 1; i++) {
+		text[i] = reason.ptr[i] >= ' ' && reason.ptr[i] != 0x7f ? reason.ptr[i] : '?';
+		text[i + 1] = '\0';
+	}
+	(void)say_failure(l, "login_disabled", text);
+	return true;
+}
+
+static bool say_result(
+    struct login *l, struct auth_request *r, enum auth_status status, bool continued)
+{
+	if (status == AUTH_OK)
+		return is_turned_away(l, r) || hand_over(l, r);
+	if (status == AUTH_TEMPORARY && auth_request_code(r)[0] == '\0') {
+		log_error("auth: %s", auth_request_reason(r));
+		return temporary_failure(l);
+	}
+	if (continued && strcmp(auth_request_code(r), "invalid_base64") == 0)
+		return say_failure(l, auth_request_code(r), "Invalid base64 in response");
+	return say_failure(l, auth_request_code(r), auth_request_reason(r));
 }
 
 static bool exchange(struct login *l, const struct auth_params *params)
@@ -231,58 +298,135 @@ static bool exchange(struct login *l, const struct auth_params *params)
 	enum auth_status status;
 	struct auth_request *r =
 	    auth_request_start(login_process.auth, params, deadline_in(LOGIN_AUTH_MS), &status);
-	bool aborted = false, go_on = true;
+	bool aborted = false, go_on = true, continued = status == AUTH_CONTINUE;
 
 	while (go_on && status == AUTH_CONTINUE && !aborted)
 		go_on = next_response(l, r, &status, &aborted);
 	if (go_on) {
 		note_user(l, r);
+		l->aborted = aborted;
 		if (aborted)
 			login_reply(l, false, "Authentication aborted by client.");
-		else if (status == AUTH_OK)
-			go_on = hand_over(l, r);
 		else
-			say_failure(l, r, status);
+			go_on = say_result(l, r, status, continued);
 	}
 	auth_request_free(r);
 	return go_on;
 }
 
-bool login_authenticate(struct login *l, struct slice mechanism, struct slice initial)
+/* Makes the request and sees it through. */
+static bool run_request(
+    struct login *l, const char *mechanism, struct slice initial, uint32_t connection)
 {
-	char rip[NET_ADDR_TEXT], lip[NET_ADDR_TEXT], name[32];
-	struct auth_mechanism m;
-	struct auth_params params = { .service = "pop3",
+	char rip[NET_ADDR_TEXT], lip[NET_ADDR_TEXT], real_rip[NET_ADDR_TEXT],
+	    real_lip[NET_ADDR_TEXT];
+	bool proxied = !net_addr_equal(&l->session.peer, &l->real_peer) ||
+		       !net_addr_equal(&l->session.local, &l->real_local);
+	const struct auth_params params = { .service = "pop3",
+		.mechanism = mechanism,
 		.session = l->session_id,
 		.local_ip = net_addr_text(&l->session.local, lip),
 		.remote_ip = net_addr_text(&l->session.peer, rip),
+		.local_name = l->local_name,
 		.local_port = net_addr_port(&l->session.local),
 		.remote_port = net_addr_port(&l->session.peer),
+		.real_local_ip = proxied ? net_addr_text(&l->real_local, real_lip) : NULL,
+		.real_remote_ip = proxied ? net_addr_text(&l->real_peer, real_rip) : NULL,
+		.real_local_port = proxied ? net_addr_port(&l->real_local) : 0,
+		.real_remote_port = proxied ? net_addr_port(&l->real_peer) : 0,
 		.secured = login_is_secure(l),
-		.initial = initial };
+		.valid_client_cert = l->client_cert == TLS_CLIENT_TRUSTED,
+		.cert_username = l->cert_user,
+		.connection = connection,
+		/* RFC 5034 4: "=" is a response of no bytes. */
+		.initial = slice_eq_str(initial, "=") ? SLICE_LIT("") : initial };
+
+	return exchange(l, &params);
+}
+
+static bool refuse_insecure(struct login *l, const struct auth_mechanism *m)
+{
+	bool tls_wanted = l->config->set->ssl[0] == 'r';
+
+	login_note_attempt(l, m->name, tls_wanted ? LOGIN_REFUSED : LOGIN_NO_PLAINTEXT);
+	login_reply(l, false,
+	    tls_wanted ? "[AUTH] Authentication not allowed until SSL/TLS is enabled."
+		       : "[AUTH] Plaintext authentication disabled.");
+	return true;
+}
+
+bool login_authenticate(struct login *l, struct slice mechanism, struct slice initial)
+{
+	struct auth_mechanism m;
 	enum known known;
+	char name[32];
 
 	(void)snprintf(name, sizeof(name), "%.*s", SLICE_ARG(mechanism));
 	known = mechanism.len < sizeof(name) ? find_mechanism(name, &m) : KNOWN_NO;
-	if (known != KNOWN_YES) {
-		note_attempt(l, "");
-		login_reply(l, false,
-		    known == KNOWN_NO ? "[AUTH] Unsupported authentication mechanism."
-				      : "[SYS/TEMP] Temporary authentication failure.");
+	if (known == KNOWN_TEMPORARY) {
+		login_note_attempt(l, name, LOGIN_TEMPORARY);
+		return temporary_failure(l);
+	}
+	if (known == KNOWN_NO) {
+		login_note_attempt(l, name, LOGIN_NO_MECHANISM);
+		login_reply(l, false, "[AUTH] Unsupported authentication mechanism.");
 		return true;
 	}
-	if (!may_offer(l, &m)) {
-		l->refused_plaintext = true;
-		(void)snprintf(l->mechanism, sizeof(l->mechanism), "%s", m.name);
-		login_log(l, "Login failed: Plaintext authentication disabled", "");
-		login_reply(l, false,
-		    "[AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) "
-		    "connections.");
+	if (!may_offer(l, &m))
+		return refuse_insecure(l, &m);
+	login_note_attempt(l, m.name, LOGIN_REFUSED);
+	return run_request(l, m.name, initial, 0);
+}
+
+/* ---- APOP ---- */
+
+/* RFC 1939 7, in the form that the auth server takes apart. */
+void login_make_challenge(struct login *l)
+{
+	unsigned char bytes[16];
+	struct strbuf text = STRBUF_INIT(64);
+	uint32_t server = 0;
+
+	l->challenge[0] = '\0';
+	if (!auth_client_apop(
+		login_process.auth, deadline_in(CONNECT_MS), &server, &l->challenge_connection))
+		return;
+	random_bytes(bytes, sizeof(bytes));
+	base64_encode(&text, slice_mem(bytes, sizeof(bytes)));
+	(void)snprintf(l->challenge, sizeof(l->challenge), "<%x.%x.%llx.%s@%s>", server,
+	    l->challenge_connection, (unsigned long long)(clock_wall_us() / 1000000), text.ptr,
+	    login_process.hostname);
+	strbuf_release(&text);
+}
+
+bool login_apop(struct login *l, struct slice args)
+{
+	ptrdiff_t blank = slice_find(args, ' ');
+	struct slice user = blank < 0 ? args : slice_first(args, (size_t)blank);
+	struct slice digest = blank < 0 ? SLICE_NULL : slice_from(args, (size_t)blank + 1);
+	struct strbuf plain = STRBUF_INIT(2 * LOGIN_LINE_MAX),
+		      text = STRBUF_INIT(4 * LOGIN_LINE_MAX);
+	bool go_on = true;
+
+	if (l->challenge[0] == '\0') {
+		login_reply(l, false, "APOP not enabled.");
 		return true;
 	}
-	note_attempt(l, m.name);
-	params.mechanism = m.name;
-	return exchange(l, &params);
+	strbuf_addf(&plain, "%s%c%.*s%c", l->challenge, '\0', SLICE_ARG(user), '\0');
+	if (user.len == 0 || digest.len != 32) {
+		login_reply(l, false, "Invalid parameters.");
+	} else if (!hex_decode(&plain, digest)) {
+		login_reply(l, false, "Invalid characters in MD5 response.");
+	} else {
+		free(l->tried_user);
+		l->tried_user = xstrndup(user.ptr, user.len);
+		login_note_attempt(l, "APOP", LOGIN_REFUSED);
+		base64_encode(&text, strbuf_slice(&plain));
+		go_on = run_request(l, "APOP", strbuf_slice(&text), l->challenge_connection);
+	}
+	strbuf_release(&plain);
+	strbuf_release(&text);
+	return go_on;
 }
 
 bool login_password(struct login *l, struct slice password)

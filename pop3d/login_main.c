@@ -2,49 +2,17 @@
 /* pop3-login: what a POP3 client talks to before it has logged in. */
 #include "pop3d/login.h"
 
+#include <unistd.h>
+
 #include "log/log.h"
 
 struct login_process login_process;
 
-/* The reader leaves "<" and the file's name. */
-static const char *file_of(const char *name, const char *value)
-{
-	if (value[0] == '<')
-		return value + 1;
-	if (value[0] != '\0')
-		fatal("%s: the value must be < and the name of a file", name);
-	return NULL;
-}
-
-static void prepare_tls(const struct server_context *ctx, const struct dovecot_settings *set)
-{
-	struct tls_files files[2] = { { file_of("ssl_cert", set->ssl_cert),
-					  file_of("ssl_key", set->ssl_key) },
-		{ NULL, NULL } };
-	struct tls_server_config config = { .files = files,
-		.min_protocol = set->ssl_min_protocol,
-		.ciphers = set->ssl_cipher_list,
-		.prefer_server_ciphers = set->ssl_prefer_server_ciphers,
-		.service = "pop3",
-		.ticket_secret = slice_mem(ctx->secret, SERVER_SECRET_SIZE) };
-	struct reason why;
-
-	if (files[0].cert == NULL) {
-		log_warning("ssl is on, but ssl_cert names no certificate: TLS is not offered");
-		return;
-	}
-	login_process.tls = tls_server_new(&config, &why);
-	if (login_process.tls == NULL)
-		fatal("%s", why.text);
-}
-
 static void prepare(struct server_context *ctx)
 {
-	const struct dovecot_filter filter = { .protocol = "pop3" };
-
-	login_process.settings = dovecot_settings_new(ctx->dovecot, &filter, NULL);
-	if (login_process.settings->ssl[0] != 'n')
-		prepare_tls(ctx, login_process.settings);
+	if (gethostname(login_process.hostname, sizeof(login_process.hostname) - 1) < 0)
+		fatal("gethostname: %m");
+	login_config_open(ctx);
 	login_process.auth = auth_client_new("login"); /* below the jail */
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -14,7 +15,7 @@
 
 /* False: the connection is over, or no longer a matter of commands. */
 typedef bool handler(struct login *l, struct slice args);
-static handler cmd_auth, cmd_capa, cmd_pass, cmd_quit, cmd_stls, cmd_user;
+static handler cmd_apop, cmd_auth, cmd_capa, cmd_pass, cmd_quit, cmd_stls, cmd_user, cmd_xclient;
 
 static const struct command {
 	const char *verb;
@@ -22,68 +23,25 @@ static const struct command {
 	bool long_line; /* a line may be LOGIN_LINE_MAX long, not POP3_LOGIN_LINE_MAX */
 	const char *rfc;
 } commands[] = {
+	{ "APOP", cmd_apop, false, "RFC 1939 7" },
 	{ "AUTH", cmd_auth, true, "RFC 5034 4" },
 	{ "CAPA", cmd_capa, false, "RFC 2449 5" },
 	{ "PASS", cmd_pass, false, "RFC 1939 7" },
 	{ "QUIT", cmd_quit, false, "RFC 1939 4" },
 	{ "STLS", cmd_stls, false, "RFC 2595 4" },
 	{ "USER", cmd_user, false, "RFC 1939 7" },
+	{ "XCLIENT", cmd_xclient, false, "Dovecot's" },
 };
 
 bool login_is_secure(const struct login *l)
 {
-	return l->same_host || stream_tls(l->session.stream) != NULL;
+	return l->secured || stream_tls(l->session.stream) != NULL;
 }
 
 void login_reply(struct login *l, bool ok, const char *text)
 {
 	stream_printf(
 	    l->session.stream, "%s%s%s\r\n", ok ? "+OK" : "-ERR", text[0] != '\0' ? " " : "", text);
-}
-
-/* ---- log lines ---- */
-
-static const char *security(const struct login *l)
-{
-	if (l->state == LOGIN_HANDSHAKE)
-		return ", TLS handshaking";
-	if (l->session.stream != NULL && stream_tls(l->session.stream) != NULL)
-		return ", TLS";
-	return l->same_host ? ", secured" : "";
-}
-
-void login_log(const struct login *l, const char *what, const char *extra)
-{
-	char rip[NET_ADDR_TEXT], lip[NET_ADDR_TEXT];
-
-	log_info("%s: user=<%s>%s%s, rip=%s, lip=%s%s%s%s%s, session=<%s>", what,
-	    l->tried_user != NULL ? l->tried_user : "", l->mechanism[0] != '\0' ? ", method=" : "",
-	    l->mechanism, net_addr_text(&l->session.peer, rip),
-	    net_addr_text(&l->session.local, lip), extra, security(l),
-	    l->tls_error[0] != '\0' ? ": " : "", l->tls_error, l->session_id);
-}
-
-/* The words that fail2ban's filter knows. */
-static void log_end(const struct login *l)
-{
-	const char *end = l->end != NULL ? l->end : "Connection closed";
-	int64_t now = clock_ms(), since;
-	char what[256], detail[128];
-
-	since = (now - (l->attempts > 0 ? l->first_attempt : l->session.started)) / 1000;
-	if (l->in_exchange)
-		(void)snprintf(detail, sizeof(detail),
-		    "client didn't finish SASL auth, waited %lld secs", (long long)since);
-	else if (l->refused_plaintext && l->attempts == 0)
-		(void)snprintf(detail, sizeof(detail), "tried to use disallowed plaintext auth");
-	else if (l->attempts > 0)
-		(void)snprintf(detail, sizeof(detail), "auth failed, %u attempts in %lld secs",
-		    l->attempts, (long long)since);
-	else
-		(void)snprintf(
-		    detail, sizeof(detail), "no auth attempts in %lld secs", (long long)since);
-	(void)snprintf(what, sizeof(what), "Disconnected: %s (%s)", end, detail);
-	login_log(l, what, "");
 }
 
 /* Time, port and address of the client: 6 + 2 + 4 or 16 bytes, base64 without padding. */
@@ -110,6 +68,29 @@ static void make_session_id(struct login *l)
 	strbuf_release(&text);
 }
 
+/* ---- TLS ---- */
+
+static const struct tls_context *choose_tls(const char *name, void *arg)
+{
+	const struct login *l = arg;
+
+	return login_config_for(&l->session.local, &l->session.peer, name)->tls;
+}
+
+/* Who it says it is, where a good certificate may say so. */
+static void note_client(struct login *l, const struct tls_info *info)
+{
+	struct strbuf name = STRBUF_INIT(256);
+	struct tls_connection *c = stream_tls(l->session.stream);
+
+	l->client_cert = (int)info->client;
+	if (info->client == TLS_CLIENT_TRUSTED && l->config->set->auth_ssl_username_from_cert &&
+	    tls_client_field(c, l->config->set->ssl_cert_username_field, &name) &&
+	    !slice_has_nul(strbuf_slice(&name)) && !name.overflow)
+		l->cert_user = xstrndup(name.ptr, name.len);
+	strbuf_release(&name);
+}
+
 /*
  * Blocks this thread: a session that is parked for input would find the client's first record read
  * as plain text.
@@ -117,10 +98,18 @@ static void make_session_id(struct login *l)
 static bool handshake(struct login *l)
 {
 	struct stream *s = l->session.stream;
+	struct tls_info info;
 
 	stream_set_deadline(s, deadline_in(LOGIN_IDLE_MS));
-	if (tls_accept(s, login_process.tls)) {
+	if (tls_accept_choosing(s, l->config->tls, choose_tls, l)) {
 		l->state = LOGIN_COMMANDS;
+		tls_connection_info(stream_tls(s), &info);
+		if (info.server_name[0] != '\0')
+			l->local_name = xstrdup(info.server_name);
+		login_configure(l);
+		note_client(l, &info);
+		if (l->config->set->verbose_ssl)
+			log_info("SSL: %s with cipher %s", info.protocol, info.cipher);
 		return true;
 	}
 	(void)snprintf(l->tls_error, sizeof(l->tls_error), "%s%s",
@@ -151,10 +140,10 @@ static bool cmd_auth(struct login *l, struct slice args)
 	    l, slice_first(args, (size_t)blank), slice_from(args, (size_t)blank + 1));
 }
 
-static bool may_use_plaintext(const struct login *l)
+bool login_may_use_plaintext(const struct login *l)
 {
-	return login_is_secure(l) || (!login_process.settings->disable_plaintext_auth &&
-					 login_process.settings->ssl[0] != 'r');
+	return login_is_secure(l) ||
+	       (!l->config->set->disable_plaintext_auth && l->config->set->ssl[0] != 'r');
 }
 
 static bool cmd_capa(struct login *l, struct slice args)
@@ -164,9 +153,11 @@ static bool cmd_capa(struct login *l, struct slice args)
 	(void)args;
 	stream_puts(s, "+OK\r\nCAPA\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nPIPELINING\r\n"
 		       "AUTH-RESP-CODE\r\n");
-	if (login_process.tls != NULL && stream_tls(s) == NULL)
+	if (l->config->tls != NULL && stream_tls(s) == NULL)
 		stream_puts(s, "STLS\r\n");
-	if (may_use_plaintext(l) && login_has_mechanism(l, "PLAIN"))
+	/* As the peer: what ssl = required forbids is offered here. */
+	if ((login_is_secure(l) || !l->config->set->disable_plaintext_auth) &&
+	    login_has_mechanism(l, "PLAIN"))
 		stream_puts(s, "USER\r\n");
 	stream_puts(s, "SASL");
 	login_list_mechanisms(l, " ", "");
@@ -174,16 +165,20 @@ static bool cmd_capa(struct login *l, struct slice args)
 	return true;
 }
 
+static bool refuse_plaintext(struct login *l)
+{
+	login_note_attempt(l, "", LOGIN_REFUSED);
+	login_reply(l, false,
+	    "[AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.");
+	return true;
+}
+
 static bool cmd_user(struct login *l, struct slice args)
 {
-	if (!may_use_plaintext(l)) {
-		l->refused_plaintext = true;
-		(void)snprintf(l->mechanism, sizeof(l->mechanism), "PLAIN");
-		login_log(l, "Login failed: Plaintext authentication disabled", "");
-		login_reply(l, false,
-		    "[AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) "
-		    "connections.");
-		return true;
+	if (!login_may_use_plaintext(l)) {
+		free(l->tried_user);
+		l->tried_user = xstrndup(args.ptr != NULL ? args.ptr : "", args.len);
+		return refuse_plaintext(l);
 	}
 	free(l->user);
 	l->user = xstrndup(args.ptr != NULL ? args.ptr : "", args.len);
@@ -193,11 +188,24 @@ static bool cmd_user(struct login *l, struct slice args)
 
 static bool cmd_pass(struct login *l, struct slice args)
 {
+	if (!login_may_use_plaintext(l))
+		return refuse_plaintext(l);
 	if (l->user == NULL) {
 		login_reply(l, false, "No username given.");
 		return true;
 	}
 	return login_password(l, args);
+}
+
+static bool cmd_apop(struct login *l, struct slice args)
+{
+	return login_apop(l, args);
+}
+
+static bool cmd_xclient(struct login *l, struct slice args)
+{
+	login_xclient(l, args);
+	return true;
 }
 
 /* RFC 2595 4: what the client sent before TLS counts for nothing, neither bytes nor a USER. */
@@ -206,7 +214,7 @@ static bool cmd_stls(struct login *l, struct slice args)
 	struct stream *s = l->session.stream;
 
 	(void)args;
-	if (stream_tls(s) != NULL || login_process.tls == NULL) {
+	if (stream_tls(s) != NULL || l->config->tls == NULL) {
 		login_reply(l, false,
 		    stream_tls(s) != NULL ? "TLS is already active."
 					  : "TLS support isn't enabled.");
@@ -244,7 +252,7 @@ static bool bad_command(struct login *l)
 	if (++l->bad_commands < LOGIN_MAX_BAD)
 		return true;
 	login_reply(l, false, "Too many invalid bad commands.");
-	l->end = "Too many bad commands";
+	l->end = "Disconnected: Too many bad commands"; /* the peer's words, twice */
 	return false;
 }
 
@@ -259,6 +267,11 @@ bool login_read_line(struct login *l, struct slice *line)
 	case STREAM_READ_LINE:
 		return true;
 	case STREAM_READ_PARTIAL:
+		if (l->in_exchange) {
+			login_reply(l, false, "[AUTH] Authentication response too large");
+			l->end = "Authentication response too large";
+			return false;
+		}
 		login_reply(l, false, "Input buffer full, aborting");
 		l->end = "Input buffer full";
 		return false;
@@ -266,9 +279,11 @@ bool login_read_line(struct login *l, struct slice *line)
 		break;
 	}
 	if (stream_error(s) == STREAM_TIMEOUT) {
-		l->end = "Inactivity";
+		l->end = l->in_exchange ? "Inactivity during authentication" : "Inactivity";
 		if (stream_after_timeout(s, deadline_in(1000)))
-			login_reply(l, false, "Disconnected for inactivity.");
+			login_reply(l, false,
+			    l->in_exchange ? "Disconnected for inactivity during authentication."
+					   : "Disconnected for inactivity.");
 	}
 	return false;
 }
@@ -307,18 +322,71 @@ static enum session_next serve_commands(struct login *l)
 	return SESSION_INPUT;
 }
 
+static struct slice look_up_greeting(const char *name, void *arg)
+{
+	char *pid = arg;
+
+	if (strcmp(name, "hostname") == 0)
+		return slice_of(login_process.hostname);
+	if (strcmp(name, "service") == 0)
+		return SLICE_LIT("pop3");
+	if (strcmp(name, "pid") == 0) {
+		(void)snprintf(pid, 24, "%ld", (long)getpid());
+		return slice_of(pid);
+	}
+	return SLICE_NULL;
+}
+
+/* "[XCLIENT] " invites trusted proxies; APOP's challenge is the last word. */
+static void greet(struct login *l)
+{
+	struct strbuf text = STRBUF_INIT(4096);
+	char pid[24];
+
+	if (l->trusted)
+		strbuf_addstr(&text, "[XCLIENT] ");
+	(void)dovecot_var_expand(
+	    &text, l->config->set->login_greeting, look_up_greeting, pid, NULL);
+	login_make_challenge(l);
+	if (l->challenge[0] != '\0')
+		strbuf_addf(&text, " %s", l->challenge);
+	stream_set_deadline(l->session.stream, deadline_in(LOGIN_IDLE_MS));
+	login_reply(l, true, text.len > 0 ? text.ptr : "");
+	strbuf_release(&text);
+}
+
+void login_configure(struct login *l)
+{
+	l->config = login_config_for(&l->session.local, &l->session.peer, l->local_name);
+}
+
+static bool begin(struct login *l)
+{
+	bool proxied = strcmp(l->session.listener->kind, "haproxy") == 0;
+
+	l->real_peer = l->session.peer;
+	l->real_local = l->session.local;
+	login_configure(l);
+	if (proxied && !login_read_proxy(l))
+		return false;
+	if (proxied)
+		login_configure(l);
+	make_session_id(l);
+	l->trusted = login_config_contains(l->config->set->login_trusted_networks, &l->real_peer);
+	l->secured =
+	    l->trusted || (!proxied && net_addr_equal(&l->session.peer, &l->session.local));
+	l->state = LOGIN_COMMANDS;
+	if (!l->session.listener->ssl)
+		return true;
+	l->state = LOGIN_HANDSHAKE;
+	return l->config->tls != NULL && handshake(l);
+}
+
 static enum session_next opened(struct login *l)
 {
-	make_session_id(l);
-	l->same_host = net_addr_equal(&l->session.peer, &l->session.local);
-	l->state = LOGIN_COMMANDS;
-	if (l->session.listener->ssl) {
-		l->state = LOGIN_HANDSHAKE;
-		if (login_process.tls == NULL || !handshake(l))
-			return SESSION_CLOSE;
-	}
-	stream_set_deadline(l->session.stream, deadline_in(LOGIN_IDLE_MS));
-	login_reply(l, true, login_process.settings->login_greeting);
+	if (!begin(l))
+		return SESSION_CLOSE;
+	greet(l);
 	l->session.deadline = deadline_in(LOGIN_IDLE_MS);
 	return SESSION_INPUT;
 }
@@ -350,11 +418,13 @@ static void close_session(struct session *session)
 {
 	struct login *l = (struct login *)session;
 
-	if (!l->logged_in)
-		log_end(l);
+	if (!l->logged_in && !l->silent && l->config != NULL)
+		login_log_end(l);
 	login_proxy_end(l);
 	free(l->user);
 	free(l->tried_user);
+	free(l->local_name);
+	free(l->cert_user);
 }
 
 const struct session_class login_session_class = {

@@ -11,59 +11,17 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 import pop3_side  # noqa: E402
 import tap  # noqa: E402
 from instance import wait_until  # noqa: E402
-from pop3_side import LOGIN, OURS, PEER, TLS, Side, Talk, compare  # noqa: E402
+from pop3_side import LIST_V, LOGIN, OURS, TLS, Pair, Side, Talk  # noqa: E402
 
 pop3_side.need_peer()
 HEAD = "a: b\n\n"
 BOX = {"new/1.h": "X-UIDL: old-1\nSubject: a\n\n.dot\nbody\n", "new/2.h": "Subject: b\r\n\r\nx\r\n",
        "cur/3.h:2,S": "Subject: c\n\nno eol", "cur/4.h,S=14,W=17:2,": "Subject: d\n\ne\n",
        "cur/5.h,S=8:2,": HEAD + "x\n"}
-LIST_V = "3 V1700000000 N10 G9b0f910ffd6f006bd83f000083ecc375\n"
 TAKEN_OVER = LIST_V + (
     "1 O3 Pold-one :1.h\n2 Gabcdef0123456789abcdef0123456789 :2.h\n3 O1 :3.h\n"
     "4 W9 Pcourier :4.h\n5 O2 Pold-one :5.h\n6 :6.h\n")
 SIX = {f"cur/{i}.h:2,": HEAD + "x" * i + "\n" for i in range(1, 7)}
-
-
-class Pair:
-    """Both under one configuration."""
-
-    def __init__(self, name, extra=""):
-        self.name = name
-        self.sides = [Side(OURS, extra), Side(PEER, extra)]
-
-    def __enter__(self):
-        for side in self.sides:
-            side.__enter__()
-        return self
-
-    def __exit__(self, *exc):
-        for side in self.sides:
-            side.__exit__(*exc)
-
-    def put(self, files, uidlist=LIST_V):
-        for side in self.sides:
-            side.put("u0", files, uidlist)
-
-    def talk(self, what, steps, different=None, **how):
-        compare(f"{self.name}: {what}", *self.sides, steps, different, **how)
-
-    def same_files(self):
-        ours, theirs = (side.files("u0") for side in self.sides)
-        if "no_flag_updates" in self.name:
-            # Then the peer leaves some in new/, which tells nothing.
-            ours, theirs = (sorted(re.sub("^new/(.*)", r"cur/\1:2,", f) for f in files)
-                            for files in (ours, theirs))
-        tap.equal(ours, theirs, f"{self.name}: the files")
-
-    def same_lists(self):
-        def records(side):
-            with open(side.path("mail/u0/dovecot-uidlist"), encoding="latin-1") as f:
-                # The order of a record's fields has no meaning.
-                return [sorted(line.split(" :")[0].split()) + line.split(" :")[1:]
-                        for line in f.read().splitlines()[1:]]
-        ours, theirs = map(records, self.sides)
-        tap.equal(ours, theirs, f"{self.name}: the list of UIDs")
 
 
 def test_formats():

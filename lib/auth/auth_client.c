@@ -7,6 +7,7 @@
 #include "auth/auth_client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 #define IDLE_MAX       16
 #define CONNECT_TRIES  3
 #define HELLO_LINES    200
+#define NUMBERED_MS    5000
 #define STRAY_LINES    1000 /* lines of requests that were given up */
 #define COOKIE_MAX     64
 #define RESPONSE_LIMIT 12288 /* base64 of one SASL message */
@@ -34,6 +36,7 @@ struct connection {
 	struct stream *stream;
 	uint32_t last_id;
 	uint32_t pid;
+	uint32_t server_pid, number; /* SPID and CUID */
 	char cookie[COOKIE_MAX + 1];
 };
 
@@ -46,6 +49,7 @@ struct auth_client {
 	size_t idle_count;
 	size_t mechanism_count;
 	struct auth_mechanism mechanisms[AUTH_MECHANISMS_MAX];
+	bool has_apop;
 };
 
 struct auth_request {
@@ -118,7 +122,7 @@ void auth_client_free(struct auth_client *client)
 struct hello {
 	struct auth_mechanism mechanisms[AUTH_MECHANISMS_MAX];
 	size_t mechanism_count;
-	bool saw_version, done;
+	bool saw_version, done, has_apop;
 };
 
 static void add_mechanism(struct hello *hello, const struct auth_fields *fields)
@@ -126,6 +130,8 @@ static void add_mechanism(struct hello *hello, const struct auth_fields *fields)
 	struct auth_mechanism *m = &hello->mechanisms[hello->mechanism_count];
 	unsigned flags = auth_mechanism_flags(fields, 2);
 
+	if (auth_field_is(fields, 1, "APOP"))
+		hello->has_apop = true;
 	if (fields->count < 2 || (flags & AUTH_MECH_PRIVATE))
 		return;
 	if (hello->mechanism_count == AUTH_MECHANISMS_MAX)
@@ -160,6 +166,10 @@ static bool take_hello(struct connection *c, struct hello *hello, const struct a
 		add_mechanism(hello, fields);
 	else if (auth_field_is(fields, 0, "COOKIE"))
 		return take_cookie(c, fields);
+	else if (auth_field_is(fields, 0, "SPID"))
+		(void)auth_field_id(fields, 1, &c->server_pid);
+	else if (auth_field_is(fields, 0, "CUID"))
+		(void)auth_field_id(fields, 1, &c->number);
 	else if (auth_field_is(fields, 0, "DONE"))
 		hello->done = true;
 	return true;
@@ -216,6 +226,7 @@ static void remember_mechanisms(struct auth_client *client, const struct hello *
 	pthread_mutex_lock(&client->mutex);
 	memcpy(client->mechanisms, hello->mechanisms, sizeof(client->mechanisms));
 	client->mechanism_count = hello->mechanism_count;
+	client->has_apop = hello->has_apop;
 	pthread_mutex_unlock(&client->mutex);
 }
 
@@ -335,6 +346,60 @@ bool auth_client_mechanisms(struct auth_client *client, int64_t deadline,
 	*count = client->mechanism_count;
 	pthread_mutex_unlock(&client->mutex);
 	return true;
+}
+
+bool auth_client_apop(
+    struct auth_client *client, int64_t deadline, uint32_t *server_pid, uint32_t *connection)
+{
+	struct connection *c = take_idle(client);
+	struct reason why;
+	bool has_apop;
+
+	if (!c)
+		c = connect_new(client, deadline, &why);
+	if (!c)
+		return false;
+	*server_pid = c->server_pid;
+	*connection = c->number;
+	give_back(client, c);
+	pthread_mutex_lock(&client->mutex);
+	has_apop = client->has_apop;
+	pthread_mutex_unlock(&client->mutex);
+	return has_apop && *connection != 0;
+}
+
+static struct connection *take_numbered(struct auth_client *client, uint32_t number)
+{
+	struct connection *c, **at;
+
+	pthread_mutex_lock(&client->mutex);
+	for (at = &client->idle; *at && (*at)->number != number; at = &(*at)->next)
+		continue;
+	c = *at;
+	if (c) {
+		*at = c->next;
+		client->idle_count--;
+	}
+	pthread_mutex_unlock(&client->mutex);
+	return c;
+}
+
+/* Another request has it, or it is gone: some patience tells which. */
+static struct connection *await_numbered(
+    struct auth_client *client, uint32_t number, int64_t deadline, struct reason *why)
+{
+	struct connection *c = take_numbered(client, number);
+	int64_t until = deadline_in(NUMBERED_MS);
+
+	if (until > deadline)
+		until = deadline;
+	while (!c && deadline_left(until) > 0) {
+		(void)poll(NULL, 0, 20);
+		c = take_numbered(client, number);
+	}
+	if (!c)
+		say(why, "Reconnected to auth server, can't do APOP", "");
+	return c;
 }
 
 /* --- requests --- */
@@ -521,6 +586,11 @@ struct auth_request *auth_request_start(struct auth_client *client,
 	request->code = "";
 	if (params->initial.len && !is_base64(params->initial)) {
 		*status = refuse_base64(request, "initial");
+		return request;
+	}
+	if (params->connection != 0) {
+		c = await_numbered(client, params->connection, deadline, &request->why);
+		*status = c ? run_on(request, c, params, deadline) : AUTH_TEMPORARY;
 		return request;
 	}
 	c = take_idle(client);

@@ -41,6 +41,13 @@ struct auth_mechanism {
 bool auth_client_mechanisms(struct auth_client *client, int64_t deadline,
     struct auth_mechanism *list, size_t *count, struct reason *why);
 
+/*
+ * For POP3's APOP: does the server have that (private) mechanism?  Then what its challenge begins
+ * with, which a request must name as CONNECTION.
+ */
+bool auth_client_apop(
+    struct auth_client *client, int64_t deadline, uint32_t *server_pid, uint32_t *connection);
+
 struct auth_params {
 	const char *mechanism;
 	const char *service;			       /* "smtp", "pop3" */
@@ -60,6 +67,8 @@ struct auth_params {
 	bool debug;
 	/* The mechanism's last word comes with AUTH_OK, as a field "resp", not as a challenge. */
 	bool final_resp_ok;
+	/* Of auth_client_apop: only the connection that has told it will do; 0: any. */
+	uint32_t connection;
 	/* The initial response in base64; NULL pointer: none; of length 0: an empty one. */
 	struct slice initial;
 };

@@ -75,6 +75,15 @@ struct dovecot_settings {
 	struct dovecot_eval *eval;
 };
 
+/*
+ * Appends which filters of the file match, as a text: filters with the same text have the same
+ * settings, so that those need not be evaluated again.
+ */
+void dovecot_filter_key(const struct dovecot_source *source, const struct dovecot_filter *filter,
+    struct strbuf *out);
+/* The labels of all filters of KIND ("local", "local_name", "remote"), at most MAX of them. */
+size_t dovecot_filter_labels(
+    const struct dovecot_source *source, const char *kind, const char **labels, size_t max);
 /* Never NULL; findings go to ERRORS (which may be NULL when the source was checked before). */
 struct dovecot_settings *dovecot_settings_new(const struct dovecot_source *source,
     const struct dovecot_filter *filter, struct conf_errors *errors);

@@ -116,6 +116,48 @@ static void gather(const struct dovecot_block *parent, const struct dovecot_filt
 	}
 }
 
+static void add_key(
+    const struct dovecot_block *parent, const struct dovecot_filter *filter, struct strbuf *out)
+{
+	for (const struct dovecot_block *b = parent->children; b; b = b->next) {
+		struct specificity key = { 0, 0, 0, 0 };
+
+		if (!dovecot_kinds[b->kind].is_filter)
+			continue;
+		if (!match_filter(b, filter, &key)) {
+			strbuf_addch(out, '-');
+			continue;
+		}
+		strbuf_addch(out, (char)('0' + key.local_name));
+		add_key(b, filter, out);
+	}
+}
+
+void dovecot_filter_key(
+    const struct dovecot_source *source, const struct dovecot_filter *filter, struct strbuf *out)
+{
+	add_key(source->root, filter, out);
+}
+
+static size_t add_labels(const struct dovecot_block *parent, const char *kind, const char **labels,
+    size_t count, size_t max)
+{
+	for (const struct dovecot_block *b = parent->children; b; b = b->next) {
+		if (!dovecot_kinds[b->kind].is_filter)
+			continue;
+		if (count < max && strcmp(dovecot_kinds[b->kind].name, kind) == 0)
+			labels[count++] = b->label;
+		count = add_labels(b, kind, labels, count, max);
+	}
+	return count;
+}
+
+size_t dovecot_filter_labels(
+    const struct dovecot_source *source, const char *kind, const char **labels, size_t max)
+{
+	return add_labels(source->root, kind, labels, 0, max);
+}
+
 static int compare_specificity(const struct specificity *a, const struct specificity *b)
 {
 	if (a->local_name != b->local_name)

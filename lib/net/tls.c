@@ -191,7 +191,13 @@ static void remember_error(struct tls_connection *c)
 	unsigned long error = ERR_peek_error();
 	const char *reason = error ? ERR_reason_error_string(error) : NULL;
 
+	char whole[256];
+
 	free(c->text);
+	if (c->ctx->whole_errors && error) {
+		ERR_error_string_n(error, whole, sizeof(whole));
+		reason = whole;
+	}
 	c->text = xstrdup(reason ? reason : "unknown TLS failure");
 	/* In the handshake another line comes first. */
 	if (c->logs && !c->peer)
@@ -389,15 +395,26 @@ static bool handshake(struct stream *s, struct tls_connection *c)
 	return true;
 }
 
-bool tls_accept(struct stream *s, const struct tls_context *ctx)
+bool tls_accept_choosing(
+    struct stream *s, const struct tls_context *ctx, tls_choose *choose, void *arg)
 {
 	struct tls_connection *c = connection_new(ctx, stream_fd(s));
+	bool done;
 
 	if (!stream_begin_tls(s, &transport, c))
 		return false;
 	if (!c->ssl)
 		return stream_settle(s, TRANSPORT_TLS);
-	return handshake(s, c);
+	c->choose = choose;
+	c->choose_arg = arg;
+	done = handshake(s, c);
+	c->choose = NULL;
+	return done;
+}
+
+bool tls_accept(struct stream *s, const struct tls_context *ctx)
+{
+	return tls_accept_choosing(s, ctx, NULL, NULL);
 }
 
 static void log_failure(const struct stream *s, const struct tls_peer *peer)

@@ -44,6 +44,7 @@ struct tls_server_config {
 	const char *ca_file, *ca_path;
 	bool default_cas; /* also the system's */
 	bool ask_client_cert;
+	bool check_crls; /* of all issuers; CA_FILE has them */
 	int verify_depth;
 	bool trust_server_certs; /* certificates for servers are good for clients, too */
 	const char *digest;	 /* of fingerprints; NULL: SHA256 */
@@ -51,6 +52,7 @@ struct tls_server_config {
 	const char *min_protocol; /* "TLSv1.2" */
 	const char *protocols;	  /* Postfix's form: ">=TLSv1, !SSLv3"; used when not NULL */
 	const char *ciphers;	  /* OpenSSL cipher list for TLS <= 1.2 */
+	const char *suites;	  /* names of TLS 1.3's, with ':' */
 	bool prefer_server_ciphers;
 	bool old_security;	     /* OpenSSL's security level 0: CIPHERS alone decide */
 	const char *curves, *groups; /* of key exchange: names, unknown ones are skipped */
@@ -70,6 +72,8 @@ struct tls_server_config {
 	const char *const *kinds; /* of FILES: "RSA", ..., for messages */
 	/* Failures are logged here, in Postfix's words, with each error of the library. */
 	bool log_errors;
+	/* Texts of failures are the library's whole ones: "error:0A00010B:SSL routines::...". */
+	bool whole_errors;
 };
 
 /* NULL with *WHY (which names the file) on failure. */
@@ -89,6 +93,13 @@ bool tls_digest_is_known(const char *name);
  * STREAM_EOF or STREAM_TIMEOUT and stream_error_text tells more.
  */
 bool tls_accept(struct stream *s, const struct tls_context *ctx);
+/*
+ * The same; when the client asks for a name CHOOSE tells the context whose certificates, and ideas
+ * of the client's, it gets; NULL: CTX's.
+ */
+typedef const struct tls_context *tls_choose(const char *name, void *arg);
+bool tls_accept_choosing(
+    struct stream *s, const struct tls_context *ctx, tls_choose *choose, void *arg);
 /* The same with Postfix's log lines, all but the one that tells of success. */
 struct tls_peer {
 	const char *name; /* "NAME[ADDRESS]" */
@@ -118,6 +129,8 @@ struct tls_info {
 	const char *client_signature, *client_digest; /* TLS 1.3 and not resumed, else "" */
 	int client_signature_bits;
 };
+/* The subject's FIELD ("commonName") of the client's certificate; false when it has none. */
+bool tls_client_field(const struct tls_connection *c, const char *field, struct strbuf *out);
 /* Texts live as long as the connection. */
 void tls_connection_info(const struct tls_connection *c, struct tls_info *info);
 

@@ -60,6 +60,8 @@ static bool set_ciphers(
     struct tls_context *context, const struct tls_server_config *config, struct reason *why)
 {
 	ERR_clear_error();
+	if (config->suites && SSL_CTX_set_ciphersuites(context->ctx, config->suites) != 1)
+		return tls_refuse(why, "cannot use the TLS 1.3 cipher suites %s", config->suites);
 	if (!config->ciphers)
 		return true;
 	if (SSL_CTX_set_cipher_list(context->ctx, config->ciphers) != 1)
@@ -144,6 +146,15 @@ static int use_chain(SSL *ssl, struct tls_connection *c, const char *name, int *
 	return SSL_TLSEXT_ERR_OK;
 }
 
+static void use_context(SSL *ssl, const struct tls_context *chosen)
+{
+	SSL_set_SSL_CTX(ssl, chosen->ctx);
+	SSL_set_verify(
+	    ssl, SSL_CTX_get_verify_mode(chosen->ctx), SSL_CTX_get_verify_callback(chosen->ctx));
+	SSL_clear_options(ssl, SSL_get_options(ssl) & ~SSL_CTX_get_options(chosen->ctx));
+	SSL_set_options(ssl, SSL_CTX_get_options(chosen->ctx));
+}
+
 /* OpenSSL keeps the name that a client asks for only when somebody acknowledges it. */
 static int take_server_name(SSL *ssl, int *alert, void *arg)
 {
@@ -151,6 +162,14 @@ static int take_server_name(SSL *ssl, int *alert, void *arg)
 	struct tls_connection *c = SSL_get_app_data(ssl);
 
 	(void)arg;
+	if (c->choose && name && *name) {
+		const struct tls_context *chosen =
+		    is_host_name(name) ? c->choose(name, c->choose_arg) : NULL;
+
+		if (chosen)
+			use_context(ssl, chosen);
+		return SSL_TLSEXT_ERR_OK;
+	}
 	if (!c->ctx->find_chain)
 		return SSL_TLSEXT_ERR_OK;
 	if (!name || !*name)
@@ -185,7 +204,6 @@ static void set_habits(SSL_CTX *ctx, const struct tls_server_config *config)
 	    config->session_ids
 		? SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR
 		: SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_default_passwd_cb(ctx, no_password);
 	SSL_CTX_set_tlsext_servername_callback(ctx, take_server_name);
 	if (config->old_security)
 		SSL_CTX_set_security_level(ctx, 0);
@@ -198,6 +216,7 @@ static bool set_up(
 	SSL_CTX *ctx = context->ctx;
 
 	set_habits(ctx, config);
+	SSL_CTX_set_default_passwd_cb(ctx, no_password);
 	tls_set_options(ctx, config);
 	if (!tls_set_protocols(ctx, config, why) || !set_ciphers(context, config, why))
 		return false;
@@ -215,6 +234,7 @@ struct tls_context *tls_server_new(const struct tls_server_config *config, struc
 	ERR_clear_error();
 	context->find_chain = config->find_chain;
 	context->find_arg = config->find_arg;
+	context->whole_errors = config->whole_errors;
 	context->ctx = SSL_CTX_new(TLS_server_method());
 	if (context->ctx ? set_up(context, config, why)
 			 : tls_refuse(why, "cannot allocate server SSL_CTX")) {

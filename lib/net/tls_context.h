@@ -29,6 +29,7 @@ struct tls_context {
 	char digest[TLS_DIGEST_NAME];
 	tls_find_chain *find_chain; /* NULL: all names get the same certificates */
 	void *find_arg;
+	bool whole_errors;
 	char *cipher_list; /* what was set for TLS 1.2 and before; NULL: the library's */
 };
 
@@ -66,6 +67,8 @@ struct tls_connection {
 	char *verify_issuer;
 	/* During the handshake, else NULL. */
 	const struct tls_peer *peer;
+	tls_choose *choose; /* or NULL */
+	void *choose_arg;
 	bool logs; /* as Postfix does */
 };
 

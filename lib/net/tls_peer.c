@@ -64,6 +64,9 @@ bool tls_set_clients(
 	context->trust_server_certs = config->trust_server_certs;
 	if (config->ask_client_cert)
 		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE, tls_verify);
+	if (config->check_crls)
+		X509_STORE_set_flags(
+		    SSL_CTX_get_cert_store(ctx), X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 	if (context->verify_depth >= 0)
 		SSL_CTX_set_verify_depth(ctx, context->verify_depth + 1);
 	if (!config->ca_file || !*config->ca_file || !config->ask_client_cert)
@@ -348,4 +351,27 @@ void tls_client_free(struct tls_client_cert *client)
 	free(client->fingerprint);
 	free(client->key_fingerprint);
 	free(client);
+}
+
+bool tls_client_field(const struct tls_connection *c, const char *field, struct strbuf *out)
+{
+	X509 *cert = SSL_get0_peer_certificate(c->ssl);
+	int nid = OBJ_txt2nid(field), at;
+	unsigned char *text = NULL;
+	X509_NAME *subject;
+	int len;
+
+	if (!cert || nid == NID_undef)
+		return false;
+	subject = X509_get_subject_name(cert);
+	at = X509_NAME_get_index_by_NID(subject, nid, -1);
+	if (at < 0)
+		return false;
+	len =
+	    ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+	if (len > 0)
+		strbuf_add(out, text, (size_t)len);
+	OPENSSL_free(text);
+	ERR_clear_error();
+	return len > 0;
 }

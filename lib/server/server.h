@@ -35,8 +35,9 @@ struct server_listener {
 		       "pop3s" */
 	enum { LISTENER_INET, LISTENER_UNIX, LISTENER_DGRAM } type;
 	bool ssl;   /* Dovecot: inet_listener { ssl = yes } */
-	char *kind; /* Dovecot: what the socket speaks, "auth", "login", "master", "userdb"; else ""
-		     */
+	/* Dovecot: what the socket speaks, "auth", "login", "master", "userdb"; "haproxy": a
+	 * proxy's header comes first; else "" */
+	char *kind;
 };
 
 struct shared; /* the segment that master makes; see server/shared.h */
