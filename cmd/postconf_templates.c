@@ -112,7 +112,8 @@ int postconf_list_templates(const struct postconf *pc, bool raw, char **files)
 	if (!source)
 		fatal("open %s/main.cf: %s", pc->dir, strerror(errno));
 	struct postconf own = { .params = postfix_params_new(source, NULL, NULL) };
-	const char *path = files[0] ? files[0] : own.params->bounce_template_file;
+	const char *path =
+	    files[0] ? files[0] : postfix_param_lookup(own.params, "bounce_template_file");
 	if (path[0] != '\0' && file_read(AT_FDCWD, path, &text) < 0)
 		fatal("open %s: %s", path, strerror(errno));
 	notice_template_parse(&file, strbuf_slice(&text), warn_of_file, (void *)(uintptr_t)path);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/strbuf.h"
 #include "cmd/command_log.h"
 #include "cmd/control.h"
 #include "cmd/programs.h"
@@ -17,7 +18,9 @@
 #include "table/table_build.h"
 
 #define LOG_NAME      "postfix/postfix-script"
+#define LOG_NAME_SIZE 200
 #define STOP_GRACE_MS 10000
+#define WRAPPER_WORDS 20
 
 static void open_configuration(struct postfix_command *pf)
 {
@@ -30,10 +33,11 @@ static void open_configuration(struct postfix_command *pf)
 
 static void open_log(const struct postfix_command *pf)
 {
-	const struct command_log to = {
-		.tag = LOG_NAME, .stderr_name = LOG_NAME, .to_stderr = true
-	};
+	/* One of several instances logs under its own name. */
+	static char tag[LOG_NAME_SIZE];
+	const struct command_log to = { .tag = tag, .stderr_name = tag, .to_stderr = true };
 
+	snprintf(tag, sizeof(tag), "%s/postfix-script", pf->params->syslog_name);
 	(void)command_log_open(pf->params, &to);
 }
 
@@ -246,6 +250,38 @@ static int run_verb(struct postfix_command *pf, const char *verb)
 	fatal("usage: postfix start (or stop, reload, abort, flush, check, status, start-fg)");
 }
 
+/*
+ * With several instances the command acts on all of them, unless it is told which one: the wrapper,
+ * usually postmulti, runs it again for each.  Does not return when there is one.
+ */
+static void run_wrapper(const struct postfix_command *pf, char **args)
+{
+	struct postfix_source *source = postfix_source_read(pf->dir, NULL);
+	struct postfix_params *params = source ? postfix_params_new(source, NULL, NULL) : NULL;
+	const char *rest = params ? params->multi_instance_wrapper : "";
+	struct strbuf word = STRBUF_INIT(4096);
+	char **argv;
+	size_t count = 0, arg_count = 0;
+
+	while (args[arg_count] != NULL)
+		arg_count++;
+	argv = xcalloc(WRAPPER_WORDS + arg_count + 1, sizeof(*argv));
+
+	while (count < WRAPPER_WORDS && postfix_list_next(&rest, &word))
+		argv[count++] = xstrdup(word.ptr);
+	if (rest[0] != '\0')
+		fatal("multi_instance_wrapper: more than %d words", WRAPPER_WORDS);
+	strbuf_release(&word);
+	postfix_params_free(params);
+	postfix_source_free(source);
+	if (count == 0) {
+		free(argv);
+		return;
+	}
+	memcpy(argv + count, args, arg_count * sizeof(*argv));
+	programs_exec(argv[0], argv);
+}
+
 int main(int argc, char **argv)
 {
 	struct postfix_command pf = { .errors = CONF_ERRORS_INIT };
@@ -273,5 +309,7 @@ int main(int argc, char **argv)
 		usage();
 	pf.dir = postfix_conf_dir(dir);
 	pf.rest = argv + optind + 1;
+	if (dir == NULL && getenv("MAIL_CONFIG") == NULL)
+		run_wrapper(&pf, argv + optind);
 	return run_verb(&pf, argv[optind]);
 }
