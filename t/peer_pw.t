@@ -5,14 +5,16 @@
 import os
 import pty
 import re
+import select
 import shutil
 import subprocess
 import sys
+import termios
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "lib"))
 import tap  # pylint: disable=wrong-import-position
-from instance import stage  # pylint: disable=wrong-import-position
+from instance import stage, wait_until  # pylint: disable=wrong-import-position
 
 OURS = os.path.join(stage(), "sbin/doveadm")
 THEIRS = shutil.which("doveadm", path="/usr/bin:/usr/sbin")
@@ -192,6 +194,12 @@ def test_rounds():
                   f"{scheme} with {rounds} rounds")
 
 
+def read_some(fd):
+    if not select.select([fd], [], [], 60)[0]:
+        raise RuntimeError("the program says nothing more")
+    return os.read(fd, 4096)
+
+
 def on_terminal(program, args, typed):
     """Each line is typed when its prompt is there."""
     pid, fd = pty.fork()
@@ -201,14 +209,17 @@ def on_terminal(program, args, typed):
     try:
         for line in typed:
             while not out.endswith(b": "):
-                out += os.read(fd, 4096)
+                out += read_some(fd)
+            # What is typed before echoing is off is thrown away, or shown.
+            wait_until(lambda: not termios.tcgetattr(fd)[3] & termios.ECHO, "a silent terminal")
             os.write(fd, line)
-            out += os.read(fd, 4096)
+            out += read_some(fd)
         while True:
-            out += os.read(fd, 4096)
+            out += read_some(fd)
     except OSError:
         pass
-    os.close(fd)
+    finally:
+        os.close(fd)
     return out, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
