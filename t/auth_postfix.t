@@ -78,6 +78,29 @@ def log_in(port, mechanism, user, password):
         return f"{code} {text.decode()}"
 
 
+def abort(port, mechanism, steps, how):
+    """The replies after STEPS good responses and then HOW; and whether a login works after that."""
+    client = sasl_client.make(mechanism, USER, PASSWORD)
+    with smtplib.SMTP("127.0.0.1", port, timeout=60) as smtp:
+        smtp.ehlo()
+        replies = [smtp.docmd("AUTH", mechanism)]
+        if client.first is not None and steps and replies[-1][0] == 334:
+            replies.append(smtp.docmd(base64.b64encode(client.first).decode()))
+            steps -= 1
+        while steps and replies[-1][0] == 334:
+            answer = client.step(base64.b64decode(replies[-1][1]))
+            replies.append(smtp.docmd(base64.b64encode(answer).decode()))
+            steps -= 1
+        if replies[-1][0] == 334:
+            replies.append(smtp.docmd(how))
+        codes = [code for code, _ in replies]
+        text = replies[-1][1].decode()
+        if codes[-1] != 235:
+            again = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
+            codes.append(smtp.docmd("AUTH", "PLAIN " + again)[0])
+        return codes, text
+
+
 def curl(port, mechanism, password):
     return subprocess.run(
         ["curl", "-sS", "--max-time", "60", f"smtp://127.0.0.1:{port}", "--user", f"{USER}:{password}",
@@ -147,6 +170,14 @@ def test_offers(ports):
         tap.equal(offered(ours), offered(theirs), "smtpd -o " + options)
 
 
+def test_aborts(theirs, ours):
+    for mechanism in MECHANISMS:
+        for steps in range(4):
+            for how in ("*", "#", "", "AAAA", "x" * 5000):
+                tap.equal(abort(ours, mechanism, steps, how), abort(theirs, mechanism, steps, how),
+                          f"{mechanism}, {how[:9]!r} after {steps} steps")
+
+
 def services(ports, port):
     """For master.cf: what is asked of both, on ports of their own."""
     return "".join(f"127.0.0.1:{p} inet n - n - - smtpd\n  -o {option}\n"
@@ -173,6 +204,7 @@ def run_all():
             for name, side in (("Postfix", theirs), ("smtpd", ours)):
                 test_logins(name, side.smtp_port)
                 test_clients(name, side.smtp_port)
+            test_aborts(theirs.smtp_port, ours.smtp_port)
             test_offers(list(zip([*OPTIONS, "smtpd_sasl_path=inet:..."], other, mine)))
             tap.equal(log_in(mine[-1], "SCRAM-SHA-256", USER, PASSWORD),
                       "235 2.7.0 Authentication successful", "a login by TCP")
