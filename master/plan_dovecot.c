@@ -54,6 +54,16 @@ static bool find_user(struct plan *plan, const char *name, const char *setting, 
 	return false;
 }
 
+/* Where in service S the name NAME of nobody stands; LISTENER NULL: in the service itself. */
+static void report_in(struct plan *plan, const struct service *s, const char *listener,
+    const char *setting, const char *what, const char *name)
+{
+	conf_report(plan->errors, CONF_ERROR, master.config, 0,
+	    "service(%s) %s doesn't exist: %s (See service %s {%s%s%s %s %s} setting)", s->name,
+	    what, name, s->name, listener ? " unix_listener " : "", listener ? listener : "",
+	    listener ? " {" : "", setting, listener ? "} " : "");
+}
+
 static void check_accounts(struct plan *plan)
 {
 	const struct dovecot_settings *set = plan->g->settings;
@@ -85,7 +95,7 @@ static void add_extra_groups(struct plan *plan, struct service *s, const char *l
 		if (priv_find_group(name, &s->extra[s->extra_count]))
 			s->extra_count++;
 		else
-			report(plan, "group", name, "extra_groups");
+			report_in(plan, s, NULL, "extra_groups", "Group", name);
 		free(name);
 	}
 }
@@ -108,12 +118,14 @@ static void set_user(struct plan *plan, struct service *s, const struct dovecot_
 	/* The mailbox halves have no user: their front is as unprivileged as what asks it. */
 	if ((name[0] == '\0' || strcmp(name, "root") == 0) && !may_be_root(s))
 		name = plan->g->settings->default_internal_user;
-	if (!find_user(plan, name[0] ? name : "root", "user", &user))
+	if (!priv_find_user(name[0] ? name : "root", &user)) {
+		report_in(plan, s, NULL, "user", "User", name);
 		return;
+	}
 	s->uid = user.uid;
 	s->gid = user.gid;
 	if (group[0] != '\0' && !priv_find_group(group, &s->gid))
-		report(plan, "group", group, "group");
+		report_in(plan, s, NULL, "group", "Group", group);
 	add_extra_groups(plan, s, get(block, "extra_groups"));
 }
 
@@ -146,24 +158,31 @@ static void set_limits(
 }
 
 /* -1: as it is.  Only root can give a socket away. */
-static uid_t listener_uid(struct plan *plan, const char *name)
+static uid_t listener_uid(
+    struct plan *plan, const struct service *s, const struct dovecot_block *listener)
 {
+	const char *name = get(listener, "user");
 	struct priv_user user;
 
 	if (!master.as_root || name[0] == '\0')
 		return (uid_t)-1;
-	return find_user(plan, name, "user", &user) ? user.uid : (uid_t)-1;
+	if (priv_find_user(name, &user))
+		return user.uid;
+	report_in(plan, s, dovecot_block_label(listener), "user", "User", name);
+	return (uid_t)-1;
 }
 
-static gid_t listener_gid(struct plan *plan, const char *name)
+static gid_t listener_gid(
+    struct plan *plan, const struct service *s, const struct dovecot_block *listener)
 {
+	const char *name = get(listener, "group");
 	gid_t gid;
 
 	if (!master.as_root || name[0] == '\0')
 		return (gid_t)-1;
 	if (priv_find_group(name, &gid))
 		return gid;
-	report(plan, "group", name, "group");
+	report_in(plan, s, dovecot_block_label(listener), "group", "Group", name);
 	return (gid_t)-1;
 }
 
@@ -184,8 +203,8 @@ static void add_unix(struct plan *plan, struct service *s, const struct dovecot_
 		return;
 	path = label[0] == '/' ? xstrdup(label) : xasprintf("%s/%s", plan->g->directory, label);
 	service_add_socket(s,
-	    held_unix(HELD_UNIX, path, (mode_t)mode & 0777, listener_uid(plan, get(block, "user")),
-		listener_gid(plan, get(block, "group"))),
+	    held_unix(HELD_UNIX, path, (mode_t)mode & 0777, listener_uid(plan, s, block),
+		listener_gid(plan, s, block)),
 	    label, kind_of(s, label), false);
 	free(path);
 }

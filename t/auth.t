@@ -653,6 +653,27 @@ def test_listeners():
     shutil.rmtree(outside)
 
 
+def test_wrong_owners():
+    """Names of nobody are errors that say where they stand."""
+    if not IS_ROOT:
+        tap.skip("only root gives sockets away", "names of nobody")
+        return
+    directory = tempfile.mkdtemp(prefix="postcote-owners-")
+    path = directory + "/dovecot.conf"
+    for where, text in (("user", "User doesn't exist: nosuch"), ("group", "Group doesn't exist: nosuch")):
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(f"base_dir = {directory}/run\nlog_path = {directory}/log\nprotocols =\nssl = no\n"
+                    "passdb {\n  driver = static\n}\nservice auth {\n  " + where + " = nosuch\n"
+                    f"  unix_listener {directory}/auth {{\n    {where} = nosuch\n  }}\n}}\n")
+        result = subprocess.run([os.path.join(stage(), "libexec/postcote/master"), "-i", "-D", path],
+                                capture_output=True, text=True, timeout=60, check=False)
+        tap.ok(result.returncode != 0, where + ": not started")
+        for block in (f"{where}", f"unix_listener {directory}/auth {{ {where} }}"):
+            tap.ok(f"service(auth) {text} (See service auth {{ {block} }} setting)" in result.stderr,
+                   f"{where}: {block.replace(directory, '')}", result.stderr)
+    shutil.rmtree(directory)
+
+
 def test_absent_driver():
     """A database that is not there yet is one that is down."""
     databases = "passdb {{\ndriver = ldap\n}}\npassdb {{\ndriver = passwd-file\n" \
@@ -679,4 +700,4 @@ def test_shared():
                 tap.ok(False, f"{test.__name__} ended with an exception", repr(error))
 
 
-tap.run(test_shared, test_delay, test_penalty, test_delay_until, test_debug, test_listeners, test_absent_driver)
+tap.run(test_shared, test_delay, test_penalty, test_delay_until, test_debug, test_listeners, test_wrong_owners, test_absent_driver)
