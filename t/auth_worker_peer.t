@@ -106,7 +106,8 @@ def run_side(which, case):
             outputs.append((command, done.returncode,
                             [line for line in done.stdout.splitlines() if line.strip()
                              and "Error: " not in line and line != "field\tvalue"]))
-        return answers, outputs, settle(server.database_lines())
+    # The peer's lines are there when its process for them has ended.
+    return answers, outputs, settle(server.database_lines())
 
 
 def test_case(case):
