@@ -5,6 +5,7 @@
  * Requests of one connection are worked on one after the other, in the session's own thread, so a
  * slow hash holds up the other requests of this connection and nothing else.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,9 +51,23 @@ bool authd_read_line(struct stream *stream, const char *name, bool *has_version,
 
 /* --- commands --- */
 
-static bool refuse_line(const struct client_session *client, const char *what)
+/* The peer's words; what goes wrong here is another program's mistake, not a user's. */
+__attribute__((format(printf, 2, 3))) static bool refuse_line(
+    const struct client_session *client, const char *format, ...)
 {
-	log_error("BUG: Authentication client %u %s", client->login.pid, what);
+	char text[200];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	log_error("BUG: Authentication client %u %s", client->login.pid, text);
+	return false;
+}
+
+static bool refuse_broken(const char *what)
+{
+	log_error("BUG: Authentication client sent broken %s", what);
 	return false;
 }
 
@@ -66,9 +81,10 @@ static bool handle_auth(struct client_session *client, const struct auth_fields 
 		return refuse_line(client, "sent broken AUTH request");
 	mechanism = sasl_mechanism_find(fields->list[2]);
 	if (!mechanism)
-		return refuse_line(client, "requested unsupported authentication mechanism");
+		return refuse_line(client, "requested unsupported authentication mechanism %.*s",
+		    SLICE_ARG(slice_first(fields->list[2], COMMAND_SHOWN)));
 	if (auth_request_find(client, id))
-		return refuse_line(client, "sent a duplicate ID");
+		return refuse_line(client, "sent a duplicate ID %u", id);
 	if (client->request_count >= REQUESTS_MAX)
 		return refuse_line(client, "has too many requests at a time");
 	for (size_t i = 3; i + 1 < fields->count; i++)
@@ -88,7 +104,7 @@ static bool handle_cont(struct client_session *client, const struct auth_fields 
 	uint64_t id;
 
 	if (fields->count < 2 || !slice_uint(fields->list[1], UINT32_MAX, &id))
-		return refuse_line(client, "sent broken CONT request");
+		return refuse_broken("CONT request");
 	request = auth_request_find(client, (uint32_t)id);
 	if (request)
 		auth_request_continue(request, fields->count > 2 ? fields->list[2] : SLICE_LIT(""));
@@ -103,7 +119,7 @@ static bool handle_cancel(struct client_session *client, const struct auth_field
 	uint32_t id;
 
 	if (!auth_field_id(fields, 1, &id))
-		return refuse_line(client, "sent broken CANCEL");
+		return refuse_broken("CANCEL");
 	request = auth_request_find(client, id);
 	if (request)
 		auth_request_free(request);
@@ -115,10 +131,11 @@ static bool handle_cpid(struct client_session *client, const struct auth_fields 
 	uint32_t pid;
 
 	if (!auth_field_id(fields, 1, &pid))
-		return refuse_line(client, "said it's PID 0");
+		return refuse_line(client, "said its PID is %.*s",
+		    SLICE_ARG(fields->count > 1 ? slice_first(fields->list[1], COMMAND_SHOWN)
+						: SLICE_LIT("nothing")));
 	if (client->is_login && !login_client_add(&client->login, pid))
-		return refuse_line(client, "gave a PID of existing connection");
-	client->login.pid = pid;
+		return refuse_line(client, "gave a PID %u of existing connection", pid);
 	client->has_cpid = true;
 	return true;
 }
@@ -300,6 +317,21 @@ static enum session_next serve(struct session *session, enum session_wake why)
 	return SESSION_INPUT;
 }
 
+/* Requests whose answer is not merely held back. */
+static void log_pending(const struct client_session *client)
+{
+	unsigned count = 0;
+
+	list_for_each(pos, &client->requests)
+		count += list_entry(pos, struct auth_request, node)->state != AUTH_REQUEST_FAILED;
+	if (count && stream_error(client->session.stream) != STREAM_OK)
+		log_error("auth client %u disconnected with %u pending requests: %s",
+		    client->login.pid, count,
+		    stream_error(client->session.stream) == STREAM_EOF
+			? "EOF"
+			: stream_error_text(client->session.stream));
+}
+
 static void close_session(struct session *session)
 {
 	struct client_session *client = (struct client_session *)session;
@@ -307,6 +339,7 @@ static void close_session(struct session *session)
 	/* A session that was never served has no lists. */
 	if (!client->requests.next)
 		return;
+	log_pending(client);
 	while (!list_is_empty(&client->requests))
 		auth_request_free(list_entry(client->requests.next, struct auth_request, node));
 	if (client->is_login)
