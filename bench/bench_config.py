@@ -312,6 +312,7 @@ service {protocol} {{
 def dovecot_conf(at, protocols, mode):
     text = f"""\
 base_dir = {at.run}
+state_dir = {at.run}
 log_path = {at.log}/dovecot.log
 protocols = {' '.join(protocols)}
 listen = 127.0.0.1

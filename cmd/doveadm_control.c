@@ -16,15 +16,6 @@
 
 #define STOP_MS (10 * 1000)
 
-static char *pid_path(void)
-{
-	struct dovecot_settings *settings = doveadm_settings(NULL);
-	char *path = xasprintf("%s/master.pid", settings->base_dir);
-
-	dovecot_settings_free(settings);
-	return path;
-}
-
 /* The pid of the master that runs. */
 static pid_t running_master(const char *path)
 {
@@ -47,16 +38,27 @@ static void send_signal(pid_t pid, int signo)
 		    (long)pid, strerror(errno));
 }
 
+static char *pid_path(const struct dovecot_settings *settings)
+{
+	return xasprintf("%s/master.pid", settings->base_dir);
+}
+
+void doveadm_signal_master(const struct dovecot_settings *settings, int signo)
+{
+	char *path = pid_path(settings);
+
+	send_signal(running_master(path), signo);
+	free(path);
+}
+
 int doveadm_reload(int argc, char **argv)
 {
-	char *path;
+	struct dovecot_settings *settings;
 
-	(void)argv;
-	if (argc != 1)
-		doveadm_usage("reload");
-	path = pid_path();
-	send_signal(running_master(path), SIGHUP);
-	free(path);
+	doveadm_no_arguments(argc, argv);
+	settings = doveadm_settings(NULL);
+	doveadm_signal_master(settings, SIGHUP);
+	dovecot_settings_free(settings);
 	return 0;
 }
 
@@ -65,13 +67,13 @@ int doveadm_stop(int argc, char **argv)
 {
 	const struct timespec pause = { 0, 20 * 1000 * 1000 };
 	int64_t deadline = deadline_in(STOP_MS);
+	struct dovecot_settings *settings;
 	char *path;
 	pid_t pid;
 
-	(void)argv;
-	if (argc != 1)
-		doveadm_usage("stop");
-	path = pid_path();
+	doveadm_no_arguments(argc, argv);
+	settings = doveadm_settings(NULL);
+	path = pid_path(settings);
 	pid = running_master(path);
 	send_signal(pid, SIGTERM);
 	/* Its pid lives on while nobody has waited for it; the file goes with it. */
@@ -81,5 +83,6 @@ int doveadm_stop(int argc, char **argv)
 		nanosleep(&pause, NULL);
 	}
 	free(path);
+	dovecot_settings_free(settings);
 	return 0;
 }

@@ -105,6 +105,9 @@ void generation_free(struct generation *g)
 	dovecot_source_free(g->dovecot);
 	free(g->directory);
 	free(g->log_path);
+	free(g->info_log_path);
+	free(g->debug_log_path);
+	free(g->log_timestamp);
 	free(g->facility);
 	free(g->protocols);
 	free(g->absent);

@@ -23,7 +23,8 @@
 #include "server/shared.h"
 #include "sys/file.h"
 
-struct master master = { .log_fd = -1,
+struct master master = { .log_fds = { -1, -1, -1 },
+	.errors_fd = -1,
 	.ready_fd = -1,
 	.shared_fd = -1,
 	.suspects_fd = -1,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * master opens the log file and hands its descriptor on, so that a daemon needs no right to the
- * file.  A new file takes the old one's descriptor number: whoever has that number writes on.
+ * master opens the log files and hands their descriptors on, so that a daemon needs no right to the
+ * files.  A new file takes the old one's descriptor number: whoever has that number writes on.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,10 +33,37 @@ static int open_file(const char *path, mode_t mode)
 	return fd;
 }
 
+/* Of the Ith destination; NULL: syslog. */
+static const char *path_of(const struct generation *g, int i)
+{
+	const char *const paths[CONTRACT_LOG_FILES] = { g->log_path, g->info_log_path,
+		g->debug_log_path };
+
+	return master.language == MASTER_POSTFIX ? g->log_path : paths[i];
+}
+
+unsigned master_log_files(void)
+{
+	unsigned files = 0;
+
+	for (int i = 0; i < CONTRACT_LOG_FILES; i++)
+		if (master.log_fds[i] >= 0)
+			files |= 1u << i;
+	return files;
+}
+
+/* Where there is no file, any one holds its place in the message. */
 static void tell_processes(void)
 {
+	int fds[CONTRACT_LOG_FILES], any = -1;
 	struct msg_out m = { { 0 } };
 
+	for (int i = 0; i < CONTRACT_LOG_FILES; i++)
+		any = any >= 0 ? any : master.log_fds[i];
+	for (int i = 0; i < CONTRACT_LOG_FILES; i++)
+		fds[i] = master.log_fds[i] >= 0 ? master.log_fds[i] : any;
+	if (any < 0)
+		return;
 	msg_begin(&m, CONTRACT_LOG_TO);
 	list_for_each(gl, &master.generations) {
 		struct generation *g = list_entry(gl, struct generation, link);
@@ -45,14 +72,43 @@ static void tell_processes(void)
 			struct service *s = list_entry(sl, struct service, link);
 
 			list_for_each(pl, &s->processes)
-				process_send(
-				    list_entry(pl, struct process, link), &m, master.log_fd);
+				process_send_many(list_entry(pl, struct process, link), &m, fds,
+				    CONTRACT_LOG_FILES);
 		}
 	}
 	msg_release(&m);
 }
 
-bool master_log_open(const struct generation *g, bool to_stderr, bool debug)
+/* Closes what was opened of FDS. */
+static void close_all(int fds[CONTRACT_LOG_FILES])
+{
+	int saved = errno;
+
+	for (int i = 0; i < CONTRACT_LOG_FILES; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	errno = saved;
+}
+
+/* False with errno, and the path that failed. */
+static bool open_all(const struct generation *g, int fds[CONTRACT_LOG_FILES], const char **failed)
+{
+	for (int i = 0; i < CONTRACT_LOG_FILES; i++)
+		fds[i] = -1;
+	for (int i = 0; i < CONTRACT_LOG_FILES; i++) {
+		*failed = path_of(g, i);
+		if (*failed == NULL)
+			continue;
+		fds[i] = open_file(*failed, g->log_mode);
+		if (fds[i] < 0) {
+			close_all(fds);
+			return false;
+		}
+	}
+	return true;
+}
+
+bool master_log_open(const struct generation *g, bool to_stderr, bool debug, const char **failed)
 {
 	struct log_config config = {
 		.style = master.language == MASTER_POSTFIX ? LOG_STYLE_POSTFIX : LOG_STYLE_DOVECOT,
@@ -60,36 +116,35 @@ bool master_log_open(const struct generation *g, bool to_stderr, bool debug)
 		.facility = g->facility,
 		.to_stderr = to_stderr,
 		.debug = debug,
+		.is_split = true,
+		.timestamp = g->log_timestamp,
 	};
-	int fd = -1;
+	int fds[CONTRACT_LOG_FILES];
 
-	if (g->log_path != NULL) {
-		fd = open_file(g->log_path, g->log_mode);
-		if (fd < 0)
-			return false;
-	}
-	if (master.log_fd >= 0)
-		close(master.log_fd);
-	master.log_fd = config.fd = fd;
+	if (!open_all(g, fds, failed))
+		return false;
+	close_all(master.log_fds);
+	memcpy(master.log_fds, fds, sizeof(fds));
+	config.fd = fds[0];
+	config.info_fd = fds[1];
+	config.debug_fd = fds[2];
 	log_open(&config);
-	if (fd >= 0)
-		tell_processes();
+	tell_processes();
 	return true;
 }
 
 void master_log_reopen(void)
 {
-	const char *path = master.current->log_path;
-	int fd;
+	int fds[CONTRACT_LOG_FILES];
+	const char *failed;
 
-	if (path == NULL || master.log_fd < 0)
-		return;
-	fd = open_file(path, master.current->log_mode);
-	if (fd < 0) {
-		log_warning("open logfile %s: %s", path, strerror(errno));
+	if (!open_all(master.current, fds, &failed)) {
+		log_warning("open logfile %s: %s", failed, strerror(errno));
 		return;
 	}
-	(void)dup3(fd, master.log_fd, O_CLOEXEC);
-	close(fd);
+	for (int i = 0; i < CONTRACT_LOG_FILES; i++)
+		if (fds[i] >= 0 && master.log_fds[i] >= 0)
+			(void)dup3(fds[i], master.log_fds[i], O_CLOEXEC);
+	close_all(fds);
 	tell_processes();
 }

@@ -316,6 +316,23 @@ static void sort_protocols(struct plan *plan)
 			plan->absent.ptr);
 }
 
+static char *log_file(const char *path)
+{
+	return strcmp(path, "syslog") == 0 ? NULL : xstrdup(path);
+}
+
+/* Information goes with the errors unless it has a place of its own, debugging with information. */
+static void set_log(struct generation *g)
+{
+	const struct dovecot_settings *set = g->settings;
+	const char *info = *set->info_log_path ? set->info_log_path : set->log_path;
+
+	g->log_path = log_file(set->log_path);
+	g->info_log_path = log_file(info);
+	g->debug_log_path = log_file(*set->debug_log_path ? set->debug_log_path : info);
+	g->log_timestamp = xstrdup(set->log_timestamp);
+}
+
 static void fill_in(struct plan *plan)
 {
 	static const struct dovecot_filter no_filter;
@@ -328,8 +345,7 @@ static void fill_in(struct plan *plan)
 	g->quarantine_ms = QUARANTINE_MS;
 	g->environment = environment_new(g->settings->import_environment);
 	g->facility = xstrdup(g->settings->syslog_facility);
-	if (strcmp(g->settings->log_path, "syslog") != 0)
-		g->log_path = xstrdup(g->settings->log_path);
+	set_log(g);
 	g->log_mode = 0600;
 	check_accounts(plan);
 	add_services(plan);

@@ -54,9 +54,14 @@ struct process *process_new(struct service *s, unsigned number)
 
 void process_send(struct process *p, struct msg_out *m, int fd)
 {
+	process_send_many(p, m, &fd, fd >= 0 ? 1 : 0);
+}
+
+void process_send_many(struct process *p, struct msg_out *m, const int *fds, size_t count)
+{
 	if (p->control == NULL)
 		return;
-	if (channel_send(p->control, m, &fd, fd >= 0 ? 1 : 0, deadline_in(SEND_TIMEOUT_MS)) < 0)
+	if (channel_send(p->control, m, fds, count, deadline_in(SEND_TIMEOUT_MS)) < 0)
 		log_warning("process %s pid %d does not listen to master: %s", p->service->path,
 		    (int)p->pid, strerror(errno));
 }
@@ -145,6 +150,7 @@ static void spawn(struct process *p)
 		process_event(p, EVENT_EXIT_BAD);
 		return;
 	}
+	p->service->started++;
 	p->watch =
 	    (struct loop_watch){ .fd = channel_fd(p->control), .ready = control_ready, .arg = p };
 	if (loop_watch(master.loop, &p->watch, EPOLLIN) < 0)

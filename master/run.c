@@ -23,6 +23,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "log/log.h"
+#include "log/log_ring.h"
 #include "master/supervisor.h"
 #include "server/pid_file.h"
 
@@ -105,9 +106,18 @@ static bool can_take_over(const struct generation *g)
 	return false;
 }
 
+static bool same_log(const struct generation *a, const struct generation *b)
+{
+	return same_text(a->log_path, b->log_path) &&
+	       same_text(a->info_log_path, b->info_log_path) &&
+	       same_text(a->debug_log_path, b->debug_log_path) &&
+	       same_text(a->log_timestamp, b->log_timestamp) && same_text(a->facility, b->facility);
+}
+
 static void on_reload(int signo, void *arg)
 {
 	struct generation *g;
+	const char *failed;
 
 	(void)signo;
 	(void)arg;
@@ -124,10 +134,9 @@ static void on_reload(int signo, void *arg)
 		log_error("reload: the configuration has errors, the old one stays in force");
 		return;
 	}
-	if (!same_text(g->log_path, master.current->log_path) ||
-	    !same_text(g->facility, master.current->facility)) {
-		if (!master_log_open(g, false, debug))
-			log_error("open logfile %s: %s", g->log_path, strerror(errno));
+	if (!same_log(g, master.current)) {
+		if (!master_log_open(g, false, debug, &failed))
+			log_error("open logfile %s: %s", failed, strerror(errno));
 	} else {
 		master_log_reopen();
 	}
@@ -211,9 +220,18 @@ static void wait_for_orphans(void)
 	}
 }
 
+/* Nobody serves less because "doveadm log errors" has nothing to show. */
+static void keep_errors(void)
+{
+	master.errors_fd = log_ring_create();
+	master.errors = master.errors_fd < 0 ? NULL : log_ring_attach(master.errors_fd);
+	log_keep(master.errors);
+}
+
 static void start(const struct run_options *options)
 {
 	struct generation *g = make_plan();
+	const char *failed;
 
 	if (g == NULL)
 		fatal("the configuration has errors, not started");
@@ -228,17 +246,22 @@ static void start(const struct run_options *options)
 	if (chdir(g->directory) < 0)
 		fatal("change directory to %s: %s", g->directory, strerror(errno));
 	(void)prctl(PR_SET_CHILD_SUBREAPER, 1);
-	if (!master_log_open(g, options->wait, debug))
-		fatal("open logfile %s: %s", g->log_path, strerror(errno));
+	if (!master_log_open(g, options->wait, debug, &failed))
+		fatal(is_postfix() ? "open logfile %s: %s" : "Can't open log file %s: %s", failed,
+		    strerror(errno));
+	if (!is_postfix())
+		keep_errors();
 	master.loop = loop_new();
 	take_signals();
 	if (!generation_open_sockets(g))
 		fatal("not started");
 	daemon_output_open();
+	if (!is_postfix())
+		status_open(g);
 	if (g->absent != NULL)
 		log_warning("%s", g->absent);
 	/* From here on the terminal hears what does not start, and nothing else. */
-	(void)master_log_open(g, false, debug);
+	(void)master_log_open(g, false, debug, &failed);
 	log_started(g, "daemon started");
 	log_user();
 	generation_install(g);
@@ -251,6 +274,7 @@ int run(const struct run_options *options)
 	loop_run(master.loop);
 	wait_for_orphans();
 	held_close_all();
+	status_close();
 	if (!is_postfix())
 		base_dir_leave(master.current);
 	return 0;

@@ -19,6 +19,10 @@ int run(const struct run_options *options);
 /* daemon_output.c: what daemons write to standard output and error becomes log lines. */
 void daemon_output_open(void);
 int daemon_output_fd(void);
+/* status.c: base_dir/master-status, for doveadm. */
+struct generation;
+void status_open(const struct generation *g);
+void status_close(void);
 /* background.c: goes on in a child; the caller's process exits when that is ready, or not. */
 void background_begin(void);
 /* Standard descriptors are let go. */

@@ -87,7 +87,10 @@ static void write_start(struct msg_out *m, const struct process *p)
 	for (size_t i = 0; i < s->extra_count; i++)
 		msg_add_u64(m, "extra_gid", s->extra[i]);
 	msg_add(m, "secret", slice_mem(secret_of(s), SERVER_SECRET_SIZE));
-	msg_add_u64(m, "log_file", master.log_fd >= 0);
+	msg_add_u64(m, "log_files", master_log_files());
+	msg_add_str(m, "log_timestamp",
+	    s->generation->log_timestamp ? s->generation->log_timestamp : "%b %d %H:%M:%S ");
+	msg_add_u64(m, "log_errors", master.errors_fd >= 0);
 	msg_add_u64(m, "log_stderr", 0);
 	msg_add_str(m, "facility", s->generation->facility);
 	msg_add_u64(m, "debug", s->debug);
@@ -103,7 +106,9 @@ static bool place_descriptors(const struct process *p, int control)
 	from[CONTRACT_CONTROL] = control;
 	from[CONTRACT_CONFIG] = generation_config(s);
 	from[CONTRACT_SHARED] = master.shared_fd;
-	from[CONTRACT_LOG] = master.log_fd;
+	for (int i = 0; i < CONTRACT_LOG_FILES; i++)
+		from[CONTRACT_LOG + i] = master.log_fds[i];
+	from[CONTRACT_ERRORS] = master.errors_fd;
 	from[CONTRACT_RUNNING] = p->running_fd;
 	from[CONTRACT_SUSPECTS] = master.suspects_fd;
 	for (size_t i = 0; i < s->socket_count; i++)

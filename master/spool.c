@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -17,6 +18,7 @@
 #include "server/pid_file.h"
 #include "server/spool_layout.h"
 #include "sys/file.h"
+#include "sys/instances.h"
 #include "sys/priv.h"
 
 /* True when it was missing. */
@@ -109,6 +111,19 @@ static gid_t login_group(const struct dovecot_settings *set)
 	return priv_find_user(set->default_login_user, &user) ? user.gid : getegid();
 }
 
+/* For "doveadm instance list"; a server runs as well without. */
+static void note_instance(const struct generation *g)
+{
+	char *path = xasprintf("%s/instances", g->settings->state_dir);
+
+	(void)mkdir(g->settings->state_dir, 0755);
+	if (instances_note(path, g->settings->instance_name, g->directory,
+		dovecot_source_path(g->dovecot), time(NULL)) < 0 &&
+	    master.as_root)
+		log_warning("cannot write %s: %s", path, strerror(errno));
+	free(path);
+}
+
 void base_dir_prepare(const struct generation *g)
 {
 	char *login = xasprintf("%s/login", g->directory);
@@ -121,6 +136,7 @@ void base_dir_prepare(const struct generation *g)
 	(void)unlink(link_name);
 	if (symlink(dovecot_source_path(g->dovecot), link_name) < 0)
 		log_warning("symlink %s: %s", link_name, strerror(errno));
+	note_instance(g);
 	free(login);
 	free(pid_file);
 	free(link_name);

@@ -22,6 +22,7 @@
 #include "ipc/channel.h"
 #include "master/process_matrix.h"
 #include "net/addr.h"
+#include "server/contract.h"
 #include "server/loop.h"
 #include "server/server.h"
 
@@ -98,6 +99,7 @@ struct service {
 
 	struct list processes;
 	unsigned process_count; /* wanted; 1 until the first one said more */
+	unsigned long started;	/* processes, ever */
 	unsigned busy_count;	/* wanted once one of them has said that it is busy; 0: as many */
 	unsigned start_next, start_end; /* numbers of those that are to start: start_order.c */
 	unsigned owed;			/* replacements that wait for a process to be gone */
@@ -117,7 +119,10 @@ struct generation {
 	char *directory;    /* in which daemons work: queue_directory, base_dir */
 	char **environment; /* of daemons */
 	char *log_path;	    /* NULL: syslog */
-	mode_t log_mode;    /* of a log file that is made */
+	/* For information and for debugging; Postfix has the one for all. */
+	char *info_log_path, *debug_log_path;
+	char *log_timestamp; /* of lines in files; NULL: the default */
+	mode_t log_mode;     /* of a log file that is made */
 	char *facility;
 	char *protocols; /* Dovecot: "pop3", for the log */
 	char *absent;	 /* one line about what is not served; NULL: nothing */
@@ -159,6 +164,7 @@ void process_event(struct process *p, enum process_event event);
 void process_reap(void);
 /* A record with one descriptor, or none (-1), to a process that runs. */
 void process_send(struct process *p, struct msg_out *m, int fd);
+void process_send_many(struct process *p, struct msg_out *m, const int *fds, size_t count);
 /* Tells it to serve what it has and go. */
 void process_send_drain(struct process *p, bool reload);
 
@@ -192,8 +198,10 @@ struct master {
 	struct shared *shared; /* server/shared.h */
 	int shared_fd;
 	struct suspects *suspects;
-	int suspects_fd;	 /* the list for daemons */
-	int log_fd;		 /* -1: syslog */
+	int suspects_fd;		 /* the list for daemons */
+	int log_fds[CONTRACT_LOG_FILES]; /* errors, information, debugging; -1: syslog */
+	int errors_fd;			 /* log/log_ring.h; -1: none */
+	struct log_ring *errors;
 	int ready_fd;		 /* where who waits for the start hears of it; -1: nobody */
 	void (*started)(void);	 /* called after that */
 	int64_t stop_timeout_ms; /* while it stops */
@@ -225,9 +233,11 @@ struct bind_list {
 bool bind_add(struct bind_list *list, const char *host, unsigned port, char why[256]);
 bool bind_port(const char *text, unsigned *port); /* "smtp", "25" */
 
-/* master_log.c: opens what G wants; false with errno, and nothing has changed. */
-bool master_log_open(const struct generation *g, bool to_stderr, bool debug);
-/* The same file by its name again; tells the processes. */
+/* master_log.c: opens what G wants; false with errno and the path, and nothing has changed. */
+bool master_log_open(const struct generation *g, bool to_stderr, bool debug, const char **failed);
+/* Which files there are, as in START. */
+unsigned master_log_files(void);
+/* The same files by their names again; tells the processes. */
 void master_log_reopen(void);
 
 #endif

@@ -27,6 +27,7 @@ GROUP = grp.getgrgid(USER.pw_gid).gr_name
 
 CONFIG = """
 base_dir = {dir}/run
+state_dir = {dir}/state
 protocols =
 log_path = {dir}/log
 default_internal_user = {user}

@@ -96,7 +96,7 @@ def configure(directory, version):
     text = (NEW_FIRST if is_new else "") + SETTINGS + (NEW if is_new else OLD)
     with open(here + "/dovecot.conf", "w", encoding="utf-8") as f:
         f.write(text.format(dir=directory, version=".".join(version.split(".")[:3]),
-                            state="" if is_new else f"state_dir = {directory}/state",
+                            state=f"state_dir = {directory}/state",
                             user="dovecot", group="dovecot",
                             mechanisms=" ".join(MECHANISMS).lower()))
     with open(here + "/users", "w", encoding="utf-8") as f:

@@ -98,6 +98,7 @@ cleanup unix n - n - 0 cleanup
     def dovecot_conf(self, more=""):
         self.write("etc/dovecot/dovecot.conf", f"""
 base_dir = {self.dir}/run
+state_dir = {self.dir}/state
 protocols = pop3 imap lmtp
 listen = 127.0.0.1
 log_path = {self.dir}/dovecot.log

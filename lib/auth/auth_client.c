@@ -650,6 +650,14 @@ bool auth_request_field(const struct auth_request *request, const char *name, st
 	return request->finished && auth_field_get(&request->fields, 2, name, value);
 }
 
+bool auth_request_nth(const struct auth_request *request, size_t i, struct slice *text)
+{
+	if (!request->finished || i + 2 >= request->fields.count)
+		return false;
+	*text = request->fields.list[i + 2];
+	return true;
+}
+
 const char *auth_request_reason(const struct auth_request *request)
 {
 	return request->why.text;

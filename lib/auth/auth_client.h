@@ -98,6 +98,8 @@ struct slice auth_request_challenge(const struct auth_request *request);
 const char *auth_request_user(const struct auth_request *request);
 /* A field of the OK or FAIL line; false when it is not there. */
 bool auth_request_field(const struct auth_request *request, const char *name, struct slice *value);
+/* The Ith parameter of the OK or FAIL line ("user=x"); false at the end. */
+bool auth_request_nth(const struct auth_request *request, size_t i, struct slice *text);
 /* The server's text for the client, or "". After AUTH_TEMPORARY: what went wrong, for the log. */
 const char *auth_request_reason(const struct auth_request *request);
 /* "temp_fail", "authz_fail", "user_disabled", "pass_expired", "invalid_base64", or "". */

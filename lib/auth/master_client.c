@@ -110,6 +110,8 @@ static enum auth_user_result ask(const char *path, const struct strbuf *line, in
 		goto close;
 	if (auth_field_is(&user->fields, 0, "USER"))
 		result = take_user(user, why) ? AUTH_USER_FOUND : AUTH_USER_FAILED;
+	else if (auth_field_is(&user->fields, 0, "PASS"))
+		result = AUTH_USER_FOUND;
 	else if (auth_field_is(&user->fields, 0, "NOTFOUND"))
 		result = AUTH_USER_UNKNOWN;
 	else if (auth_field_is(&user->fields, 0, "FAIL"))
@@ -136,6 +138,63 @@ enum auth_user_result auth_master_user(const char *path, const char *name, const
 	result = ask(path, &line, deadline, user, why);
 	strbuf_release(&line);
 	return result;
+}
+
+enum auth_user_result auth_master_ask(const char *path, const char *verb, const char *name,
+    const char *const params[], int64_t deadline, struct auth_user *user, struct reason *why)
+{
+	struct strbuf line = STRBUF_INIT(1023);
+	enum auth_user_result result;
+
+	memset(user, 0, sizeof(*user));
+	strbuf_addf(&line, "%s\t%d\t", verb, REQUEST_ID);
+	auth_escape(&line, slice_of(name));
+	for (; *params; params++) {
+		strbuf_addch(&line, '\t');
+		auth_escape(&line, slice_of(*params));
+	}
+	strbuf_addch(&line, '\n');
+	result = ask(path, &line, deadline, user, why);
+	user->name = user->name ? user->name : arena_strdup(&user->arena, name);
+	strbuf_release(&line);
+	return result;
+}
+
+bool auth_master_flush(
+    const char *path, char *const users[], int64_t deadline, uint32_t *flushed, struct reason *why)
+{
+	struct stream *s = open_connection(path, deadline, why);
+	struct strbuf line = STRBUF_INIT(1023);
+	struct arena arena = ARENA_INIT;
+	struct auth_fields fields;
+	uint64_t count = 0;
+	bool good = false;
+
+	if (!s)
+		return false;
+	strbuf_addf(&line, "CACHE-FLUSH\t%d", REQUEST_ID);
+	for (; *users; users++) {
+		strbuf_addch(&line, '\t');
+		auth_escape(&line, slice_of(*users));
+	}
+	strbuf_addch(&line, '\n');
+	if (line.overflow) {
+		say(why, "too many users", "");
+		goto close;
+	}
+	stream_write(s, strbuf_slice(&line));
+	if (!await_answer(s, &fields, &arena, why))
+		goto close;
+	good = auth_field_is(&fields, 0, "OK") && fields.count > 2 &&
+	       slice_uint(fields.list[2], UINT32_MAX, &count);
+	if (!good)
+		say(why, "auth server sent an unknown answer", "");
+	*flushed = (uint32_t)count;
+close:
+	strbuf_release(&line);
+	arena_release(&arena);
+	stream_free(s);
+	return good;
 }
 
 enum auth_user_result auth_master_request(const char *path, uint32_t client_pid, uint32_t auth_id,

@@ -31,6 +31,15 @@ const char *auth_user_field(struct auth_user *user, const char *name);
 /* USER is initialised by the calls and must be released whatever they return. */
 enum auth_user_result auth_master_user(const char *path, const char *name, const char *service,
     int64_t deadline, struct auth_user *user, struct reason *why);
+/*
+ * The same for administrators: with PARAMS, "name=value" texts that end with NULL, instead of a
+ * service; or what the passdb has to say of the user without a password (PASS).
+ */
+enum auth_user_result auth_master_ask(const char *path, const char *verb, const char *name,
+    const char *const params[], int64_t deadline, struct auth_user *user, struct reason *why);
+/* Forgets what is cached of USERS (ends with NULL; none: everybody).  False with WHY. */
+bool auth_master_flush(
+    const char *path, char *const users[], int64_t deadline, uint32_t *flushed, struct reason *why);
 /* The arguments after PATH come from the pre-login half, that is, from nobody we trust. */
 enum auth_user_result auth_master_request(const char *path, uint32_t client_pid, uint32_t auth_id,
     struct slice cookie, int64_t deadline, struct auth_user *user, struct reason *why);

@@ -30,8 +30,7 @@ static bool check_words(const char *name, const char *value, char why[160])
 	static const struct {
 		const char *name, *words;
 	} lists[] = {
-		{ "imap_client_workarounds",
-		    "delay-newmail tb-extra-mailbox-sep tb-lsub-flags" },
+		{ "imap_client_workarounds", "delay-newmail tb-extra-mailbox-sep tb-lsub-flags" },
 		{ "lmtp_client_workarounds", "whitespace-before-path mailbox-for-path" },
 		{ "pop3_client_workarounds", "outlook-no-nuls oe-ns-eoh" },
 		{ "submission_client_workarounds",

@@ -32,7 +32,7 @@ struct match_list {
 	size_t count, alloc;
 };
 
-static bool net_contains(const struct dovecot_net *net, const char *address)
+bool dovecot_net_contains(const struct dovecot_net *net, const char *address)
 {
 	unsigned char bytes[16];
 	unsigned whole = net->prefix / 8, bits = net->prefix % 8;
@@ -48,7 +48,7 @@ static bool match_net(const char *label, const char *address, unsigned *bits)
 {
 	struct dovecot_net net;
 
-	if (!dovecot_net_parse(label, &net) || !net_contains(&net, address))
+	if (!dovecot_net_parse(label, &net) || !dovecot_net_contains(&net, address))
 		return false;
 	*bits = net.prefix + 1;
 	return true;

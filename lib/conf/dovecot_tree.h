@@ -137,5 +137,7 @@ struct dovecot_net {
 	unsigned prefix;
 };
 bool dovecot_net_parse(const char *text, struct dovecot_net *net);
+/* ADDRESS is a literal, or NULL. */
+bool dovecot_net_contains(const struct dovecot_net *net, const char *address);
 
 #endif

@@ -23,6 +23,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/codec.h"
+#include "log/log_ring.h"
 #include "sys/socket.h"
 
 #define LINE_MAX_BYTES 2000
@@ -31,11 +32,18 @@
 static struct {
 	enum log_style style;
 	bool opened, to_stderr, debug, file_is_socket;
-	int file, syslog; /* -1: none */
-	int facility;	  /* shifted */
+	int file, info_file, debug_file, syslog; /* -1: none */
+	int facility;				 /* shifted */
+	struct log_ring *ring;			 /* NULL: none */
+	char timestamp[64];			 /* of Dovecot's files */
 	char name[128], stderr_name[64], host[HOST_NAME_MAX + 1];
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-} conf = { .to_stderr = true, .file = -1, .syslog = -1, .path = "/dev/log" };
+} conf = { .to_stderr = true,
+	.file = -1,
+	.info_file = -1,
+	.debug_file = -1,
+	.syslog = -1,
+	.path = "/dev/log" };
 
 /* getpid(2) is a call for each line otherwise; 0: not known. */
 static atomic_int own_pid;
@@ -133,7 +141,7 @@ void log_command(const char *program)
 	conf.style = LOG_STYLE_POSTFIX;
 	conf.opened = false;
 	conf.to_stderr = true;
-	conf.file = -1;
+	conf.file = conf.info_file = conf.debug_file = -1;
 	set_name(program);
 	conf.stderr_name[0] = '\0';
 }
@@ -151,6 +159,10 @@ void log_open(const struct log_config *config)
 	conf.to_stderr = config->to_stderr;
 	conf.debug = config->debug;
 	conf.file = config->fd;
+	conf.info_file = config->is_split ? config->info_fd : config->fd;
+	conf.debug_file = config->is_split ? config->debug_fd : config->fd;
+	snprintf(conf.timestamp, sizeof(conf.timestamp), "%s",
+	    config->timestamp ? config->timestamp : "%b %d %H:%M:%S ");
 	conf.file_is_socket = config->fd_is_socket;
 	conf.facility = facility_of(config->facility);
 	set_host(config->hostname);
@@ -159,9 +171,14 @@ void log_open(const struct log_config *config)
 	    config->stderr_name ? config->stderr_name : "");
 	/* localtime_r reads the zone's file only here, before the jail. */
 	tzset();
-	if (conf.file == -1)
+	if (conf.file == -1 || conf.info_file == -1 || conf.debug_file == -1)
 		open_syslog();
 	conf.opened = true;
+}
+
+void log_keep(struct log_ring *ring)
+{
+	conf.ring = ring;
 }
 
 void log_syslog_path(const char *path)
@@ -247,25 +264,36 @@ static void line_add(struct line *line, const char *text)
 	line->text[line->len] = '\0';
 }
 
+/* The administrator's format is none of printf's: it can do no harm. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+static void format_time(char *text, size_t size, const char *format, const struct tm *local)
+{
+	if (strftime(text, size, format, local) == 0)
+		text[0] = '\0';
+}
+#pragma GCC diagnostic pop
+
 /* The text of a second is made once in each thread. */
-static void line_add_time(struct line *line)
+static void line_add_time(struct line *line, bool file)
 {
 	static _Thread_local struct {
 		time_t second;
-		enum log_style style;
-		char text[32];
+		const char *format;
+		char text[128];
 	} last;
+	const char *format = "%b %e %H:%M:%S ";
 	time_t now = time(NULL);
 	struct tm local;
 
-	if (now != last.second || conf.style != last.style) {
+	/* Postfix pads the day with a blank, Dovecot with a zero. */
+	if (conf.style == LOG_STYLE_DOVECOT)
+		format = file ? conf.timestamp : "%b %d %H:%M:%S ";
+	if (now != last.second || format != last.format) {
 		localtime_r(&now, &local);
-		/* Postfix pads the day with a blank, Dovecot with a zero. */
-		strftime(last.text, sizeof(last.text),
-		    conf.style == LOG_STYLE_POSTFIX ? "%b %e %H:%M:%S " : "%b %d %H:%M:%S ",
-		    &local);
+		format_time(last.text, sizeof(last.text), format, &local);
 		last.second = now;
-		last.style = conf.style;
+		last.format = format;
 	}
 	line_add(line, last.text);
 }
@@ -333,19 +361,19 @@ static void write_line(int fd, struct line *line)
 	while (n == -1 && errno == EINTR);
 }
 
-static void __attribute__((format(printf, 3, 0)))
-to_file(const char *name, enum log_level level, const char *format, va_list args)
+static void __attribute__((format(printf, 4, 0)))
+to_file(int fd, const char *name, enum log_level level, const char *format, va_list args)
 {
 	struct line line = { .len = 0 };
 
-	line_add_time(&line);
+	line_add_time(&line, true);
 	line_add_origin(&line, name, level, true);
 	line_vaddf(&line, format, args);
 	line_clean(&line);
 	if (conf.file_is_socket)
 		(void)send_line(conf.file, &line);
 	else
-		write_line(conf.file, &line);
+		write_line(fd, &line);
 }
 
 static void __attribute__((format(printf, 3, 0)))
@@ -391,7 +419,7 @@ to_syslog(const char *name, enum log_level level, const char *format, va_list ar
 	struct line line = { .len = 0 };
 
 	line_addf(&line, "<%d>", conf.facility | levels[level].severity);
-	line_add_time(&line);
+	line_add_time(&line, false);
 	line_add_origin(&line, name, level, false);
 	line_vaddf(&line, format, args);
 	line_clean(&line);
@@ -417,7 +445,7 @@ static void forward_to_syslog(const struct line *from)
 	struct line line = { .len = 0 };
 
 	line_addf(&line, "<%d>", conf.facility | levels[LOG_LEVEL_INFO].severity);
-	line_add_time(&line);
+	line_add_time(&line, false);
 	line_add(&line, without_origin(from->text));
 	send_syslog(&line);
 }
@@ -435,6 +463,24 @@ void log_forward(const char *text, size_t len)
 		forward_to_syslog(&line);
 }
 
+static int file_of(enum log_level level)
+{
+	if (level == LOG_LEVEL_DEBUG)
+		return conf.debug_file;
+	return level == LOG_LEVEL_INFO ? conf.info_file : conf.file;
+}
+
+static void __attribute__((format(printf, 3, 0)))
+to_ring(const char *name, enum log_level level, const char *format, va_list args)
+{
+	struct line line = { .len = 0 };
+
+	line_vaddf(&line, format, args);
+	line_clean(&line);
+	line.text[line.len] = '\0';
+	log_ring_put(conf.ring, time(NULL), (int)level, name, line.text);
+}
+
 static const char *own_name(void)
 {
 	return conf.name[0] ? conf.name : program_invocation_short_name;
@@ -443,7 +489,7 @@ static const char *own_name(void)
 void log_vas(const char *name, enum log_level level, const char *format, va_list args)
 {
 	va_list again;
-	int saved = errno;
+	int saved = errno, fd;
 
 	if (level == LOG_LEVEL_DEBUG && !conf.debug)
 		return;
@@ -457,8 +503,14 @@ void log_vas(const char *name, enum log_level level, const char *format, va_list
 	}
 	if (!name)
 		name = own_name();
-	if (conf.opened && conf.file != -1)
-		to_file(name, level, format, args);
+	if (conf.ring && level >= LOG_LEVEL_WARNING) {
+		va_copy(again, args);
+		to_ring(name, level, format, again);
+		va_end(again);
+	}
+	fd = file_of(level);
+	if (conf.opened && fd != -1)
+		to_file(fd, name, level, format, args);
 	else if (conf.opened && conf.syslog != -1)
 		to_syslog(name, level, format, args);
 	errno = saved;

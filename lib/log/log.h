@@ -33,8 +33,11 @@ struct log_config {
 	const char *name;     /* "postfix/smtpd"; Dovecot: "pop3-login" */
 	const char *facility; /* "mail", "local0", ...; NULL: mail */
 	int fd;		      /* a file opened for appending (borrowed), or -1: syslog */
-	bool fd_is_socket;    /* FD is a socket of datagrams: postlogd's, see log_forward */
-	bool to_stderr;	      /* also (or, without a file and a syslog, only) to standard error */
+	bool is_split;	      /* the next two are for lines of these levels; else FD is for all */
+	int info_fd, debug_fd;
+	const char *timestamp; /* Dovecot's files: for strftime; NULL: its default */
+	bool fd_is_socket;     /* FD is a socket of datagrams: postlogd's, see log_forward */
+	bool to_stderr;	       /* also (or, without a file and a syslog, only) to standard error */
 	const char *stderr_name; /* what it is called there ("postsuper"); NULL: as in the log */
 	const char *hostname;	 /* first label is written in file lines; NULL: gethostname */
 	bool debug;		 /* debug lines are written */
@@ -46,6 +49,9 @@ void log_command(const char *program);
 void log_command_dovecot(const char *program);
 /* Opens syslog's socket now, so that it works in a jail.  Copies what it is given. */
 void log_open(const struct log_config *config);
+struct log_ring;
+/* Warnings and worse are kept in RING, too (log/log_ring.h; borrowed); NULL ends that. */
+void log_keep(struct log_ring *ring);
 /* For tests, before log_open: syslog's socket is PATH instead of /dev/log. */
 void log_syslog_path(const char *path);
 

@@ -8,10 +8,11 @@
  *	3	control: an ipc/channel.h to master
  *	4	the configuration, sealed (postfix_source_seal, dovecot_source_seal)
  *	5	the shared segment
- *	6	the log file, or nothing: syslog
- *	7	who runs in the process (server/running.h)
- *	8	who is in quarantine (server/suspects.h)
- *	9...	listening sockets, in the order of START's "listener" attributes
+ *	6, 7, 8	the log file for errors, for information and for debugging; nothing: syslog
+ *	9	who runs in the process (server/running.h)
+ *	10	who is in quarantine (server/suspects.h)
+ *	11	the latest errors (log/log_ring.h), or nothing
+ *	12...	listening sockets, in the order of START's "listener" attributes
  *
  * master to daemon:
  *
@@ -19,7 +20,7 @@
  *	DRAIN	reload=1: serve what is there to its natural end and exit; reload=0: stop, and be
  *		gone after stop_timeout_ms.  Also after a DRAIN of the other kind.
  *	RELOAD	only for a daemon that said in_place=1: one descriptor, the new configuration
- *	LOG	one descriptor that takes the place of number 6
+ *	LOG	three descriptors that take the places of numbers 6 to 8
  *	LISTEN	one descriptor and its "listener": a socket that could not be made before
  *	SESSION	only in quarantine: one descriptor, a connection that was accepted from the
  *		listener named "listener"
@@ -55,7 +56,9 @@
  *	as_root		1: master is root, so users and walls are real
  *	uid, gid, extra_gid (repeated): what the daemon drops to, when as_root
  *	secret		SERVER_SECRET_SIZE bytes
- *	log_file	1: descriptor 6 is there
+ *	log_files	which of descriptors 6 (1), 7 (2) and 8 (4) are there: a sum
+ *	log_timestamp	how lines in them begin, for strftime
+ *	log_errors	1: descriptor 11 is there
  *	facility, debug
  *	log_stderr	1: log lines go to standard error as well
  *	listener (repeated): "TYPE SSL KIND NAME", TYPE as in master.cf (inet, unix,
@@ -72,10 +75,15 @@ enum contract_fd {
 	CONTRACT_CONFIG,
 	CONTRACT_SHARED,
 	CONTRACT_LOG,
+	CONTRACT_LOG_INFO,
+	CONTRACT_LOG_DEBUG,
 	CONTRACT_RUNNING,
 	CONTRACT_SUSPECTS,
+	CONTRACT_ERRORS,
 	CONTRACT_LISTEN
 };
+
+#define CONTRACT_LOG_FILES 3 /* descriptors of the log */
 
 #define CONTRACT_START	    "START"
 #define CONTRACT_DRAIN	    "DRAIN"

@@ -132,12 +132,17 @@ static void reload_in_place(struct msg_in *in)
 }
 
 /* Without a log file the number is something else by now. */
+void server_log_to(const struct msg_in *in)
+{
+	for (size_t i = 0; i < in->fd_count && i < CONTRACT_LOG_FILES; i++)
+		if (server_process.log_files & (1u << i))
+			(void)dup3(in->fds[i], CONTRACT_LOG + (int)i, O_CLOEXEC);
+}
+
 static void log_to(struct msg_in *in)
 {
-	if (in->fd_count == 0 || !server_process.log_file)
-		return;
-	(void)dup3(in->fds[0], CONTRACT_LOG, O_CLOEXEC);
-	uid_workers_log_to(in->fds[0]);
+	server_log_to(in);
+	uid_workers_log_to(in->fds, in->fd_count);
 }
 
 static void listen_too(struct msg_in *in)

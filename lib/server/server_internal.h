@@ -21,8 +21,9 @@ struct server_process {
 
 	const char *program;
 	const char *type; /* of the entry in master.cf */
-	const char *facility;
-	bool log_file, log_stderr, debug;
+	const char *facility, *log_timestamp;
+	uint64_t log_files; /* bits, as in START */
+	bool log_stderr, log_errors, debug;
 	size_t service_limit;	   /* of sessions, over all processes; 0: none */
 	size_t session_limit;	   /* this process's share of it */
 	size_t max_processes;	   /* 0: no limit */

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "log/log_ring.h"
 #include "server/contract.h"
 #include "server/running.h"
 #include "server/server_internal.h"
@@ -149,7 +150,9 @@ static void take_start(struct server_process *p, const struct msg *m)
 	p->serve_count = need_u64(m, "serve_count");
 	p->quarantine_ms = (int64_t)need_u64(m, "quarantine_ms");
 	p->quarantine = need_bool(m, "quarantine");
-	p->log_file = need_bool(m, "log_file");
+	p->log_files = need_u64(m, "log_files");
+	p->log_timestamp = need_str(p, m, "log_timestamp");
+	p->log_errors = need_bool(m, "log_errors");
 	p->log_stderr = need_bool(m, "log_stderr");
 	p->debug = need_bool(m, "debug");
 	p->facility = need_str(p, m, "facility");
@@ -179,13 +182,22 @@ void takeover_log(const struct server_process *p, const char *name)
 		    p->server->language == SERVER_POSTFIX ? LOG_STYLE_POSTFIX : LOG_STYLE_DOVECOT,
 		.name = name,
 		.facility = p->facility,
-		.fd = p->log_file ? CONTRACT_LOG : -1,
+		.fd = p->log_files & 1 ? CONTRACT_LOG : -1,
+		.is_split = true,
+		.info_fd = p->log_files & 2 ? CONTRACT_LOG_INFO : -1,
+		.debug_fd = p->log_files & 4 ? CONTRACT_LOG_DEBUG : -1,
+		.timestamp = p->log_timestamp,
 		.to_stderr = p->log_stderr,
 		.debug = p->debug,
 	};
 
-	if (p->log_file)
-		(void)socket_cloexec(CONTRACT_LOG, true);
+	for (int i = 0; i < CONTRACT_LOG_FILES; i++)
+		if (p->log_files & (1u << i))
+			(void)socket_cloexec(CONTRACT_LOG + i, true);
+	if (p->log_errors) {
+		log_keep(log_ring_attach(CONTRACT_ERRORS));
+		close(CONTRACT_ERRORS);
+	}
 	log_open(&config);
 }
 

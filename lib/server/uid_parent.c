@@ -384,12 +384,12 @@ static void log_to(const struct msg_in *in)
 
 	if (in->fd_count == 0)
 		return;
-	(void)dup3(in->fds[0], CONTRACT_LOG, O_CLOEXEC);
+	server_log_to(in);
 	msg_begin(&m, UID_LOG_TO);
 	list_for_each(l, &parent.workers) {
 		struct worker *w = list_entry(l, struct worker, link);
 
-		if (channel_send(w->channel, &m, in->fds, 1, deadline_in(1000)) == 0)
+		if (channel_send(w->channel, &m, in->fds, in->fd_count, deadline_in(1000)) == 0)
 			w->sent++;
 	}
 	msg_release(&m);

@@ -70,8 +70,7 @@ static void take_record(struct msg_in *in)
 
 	worker.received++;
 	if (msg_is(&in->msg, UID_LOG_TO)) {
-		if (in->fd_count > 0)
-			(void)dup3(in->fds[0], CONTRACT_LOG, O_CLOEXEC);
+		server_log_to(in);
 		msg_in_release(in);
 		return;
 	}

@@ -171,14 +171,14 @@ void uid_workers_front_start(struct server_process *p)
 		fatal("cannot watch the parent: %s", strerror(errno));
 }
 
-void uid_workers_log_to(int fd)
+void uid_workers_log_to(const int *fds, size_t count)
 {
 	struct msg_out m = { { 0 } };
 
-	if (front.parent == NULL)
+	if (front.parent == NULL || count == 0)
 		return;
 	msg_begin(&m, UID_LOG_TO);
-	(void)channel_send(front.parent, &m, &fd, 1, deadline_in(1000));
+	(void)channel_send(front.parent, &m, fds, count, deadline_in(1000));
 	msg_release(&m);
 }
 

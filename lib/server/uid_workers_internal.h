@@ -11,7 +11,9 @@ void uid_workers_fork_parent(struct server_process *p);
 /* In the front, after the rights are gone: begins to take the parent's answers. */
 void uid_workers_front_start(struct server_process *p);
 /* In the front: parent and workers log to FD from now on.  No-op without workers. */
-void uid_workers_log_to(int fd);
+void uid_workers_log_to(const int *fds, size_t count);
+/* server.c: the descriptors of a LOG take their places. */
+void server_log_to(const struct msg_in *in);
 /*
  * In the front, drained itself: true when nothing is left with the workers.  Else they have been
  * asked to end with their sessions, and server_check_drained() is called when they have.

@@ -215,7 +215,7 @@ class Side:
         with open(self.config, "w", encoding="utf-8") as f:
             f.write(CONFIG.format(
                 dir=self.dir, port=self.port, ssl_port=self.ssl_port,
-                state=f"state_dir = {self.dir}/state" if kind == PEER else "",
+                state=f"state_dir = {self.dir}/state",
                 chroot="chroot =" if kind == PEER else ""))
             f.write(PEER_ONLY if kind == PEER else "")
             f.write(extra.replace("{dir}", self.dir))
