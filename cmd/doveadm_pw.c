@@ -143,7 +143,7 @@ static void take_option(struct request *request, int option)
 		break;
 	case 'r':
 		if (!slice_uint(slice_of(optarg), UINT32_MAX, &request->rounds))
-			doveadm_usage(doveadm_pw_usage);
+			doveadm_usage();
 		break;
 	case 's':
 		request->scheme = optarg;

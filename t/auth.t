@@ -504,7 +504,8 @@ def test_doveadm(auth):
     tap.equal(r.returncode, 64, "usage")
     r = auth.doveadm("auth", "test", "alice@a.test", "alice")
     tap.equal((r.stdout, r.returncode),
-              ("passdb: alice@a.test auth succeeded\nextra fields:\n  user=alice@a.test\n", 0),
+              ("passdb: alice@a.test auth succeeded\nextra fields:\n  user=alice@a.test\n"
+               "  allow=x\n", 0),
               "auth test")
     r = auth.doveadm("auth", "test", "alice@a.test", "x")
     tap.equal((r.stdout, r.returncode),

@@ -20,25 +20,35 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Descriptors from FIRST on are closed, but for the two. */
-static void close_all_but(unsigned first, unsigned a, unsigned b)
+/* Descriptors from FIRST on are closed, but for those in KEEP, which is sorted here. */
+static void close_all_but(unsigned first, unsigned *keep, size_t count)
 {
-	const unsigned low = a < b ? a : b, high = a < b ? b : a;
+	for (size_t i = 1; i < count; i++)
+		for (size_t at = i; at > 0 && keep[at] < keep[at - 1]; at--) {
+			unsigned other = keep[at];
 
-	if (low > first)
-		(void)close_range(first, low - 1, 0);
-	if (high > low + 1)
-		(void)close_range(low + 1, high - 1, 0);
-	(void)close_range(high + 1, ~0U, 0);
+			keep[at] = keep[at - 1];
+			keep[at - 1] = other;
+		}
+	for (size_t i = 0; i < count; i++) {
+		if (keep[i] > first)
+			(void)close_range(first, keep[i] - 1, 0);
+		first = keep[i] + 1;
+	}
+	(void)close_range(first, ~0U, 0);
 }
 
 void server_become_child(int fd, const char *name)
 {
 	struct server_process *p = &server_process;
+	unsigned keep[1 + CONTRACT_LOG_FILES] = { (unsigned)fd };
+	size_t count = 1;
 
 	reset_signals();
-	close_all_but(
-	    STDERR_FILENO + 1, (unsigned)fd, p->log_file ? (unsigned)CONTRACT_LOG : (unsigned)fd);
+	for (unsigned i = 0; i < CONTRACT_LOG_FILES; i++)
+		if (p->log_files & (1u << i))
+			keep[count++] = CONTRACT_LOG + i;
+	close_all_but(STDERR_FILENO + 1, keep, count);
 	p->ctx.proc_fd = -1;
 	/* An arena's memory: const for daemons only. */
 	explicit_bzero((void *)(uintptr_t)p->ctx.secret, SERVER_SECRET_SIZE);
@@ -47,5 +57,5 @@ void server_become_child(int fd, const char *name)
 
 int server_log_fd(void)
 {
-	return server_process.log_file ? CONTRACT_LOG : -1;
+	return server_process.log_files & 1 ? CONTRACT_LOG : -1;
 }

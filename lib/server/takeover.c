@@ -194,10 +194,6 @@ void takeover_log(const struct server_process *p, const char *name)
 	for (int i = 0; i < CONTRACT_LOG_FILES; i++)
 		if (p->log_files & (1u << i))
 			(void)socket_cloexec(CONTRACT_LOG + i, true);
-	if (p->log_errors) {
-		log_keep(log_ring_attach(CONTRACT_ERRORS));
-		close(CONTRACT_ERRORS);
-	}
 	log_open(&config);
 }
 
@@ -257,6 +253,10 @@ void takeover(struct server_process *p)
 	receive_start(p);
 	(void)socket_cloexec(CONTRACT_CONTROL, true);
 	takeover_log(p, p->ctx.log_name);
+	if (p->log_errors) {
+		log_keep(log_ring_attach(CONTRACT_ERRORS));
+		close(CONTRACT_ERRORS);
+	}
 	if (!takeover_config(p, CONTRACT_CONFIG))
 		fatal("the configuration from master cannot be read");
 	take_shared(p);
