@@ -223,6 +223,9 @@ static void add_service(struct plan *plan, const struct postfix_service *entry)
 	s->debug = has_argument(entry, "-v");
 	s->uid = plan->owner.uid;
 	s->gid = plan->owner.gid;
+	/* The socket of saslauthd and sasldb are for a group of their own. */
+	if (master.as_root)
+		s->extra_count = priv_extra_groups(&plan->owner, s->extra, ARRAY_LEN(s->extra));
 	s->wakeup_ms = (int64_t)entry->wakeup_s * 1000;
 	set_limits(plan, s, entry);
 	if (strcmp(entry->type, "inet") == 0)

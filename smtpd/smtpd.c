@@ -39,24 +39,49 @@ static int bare_newline_mode(const char *value)
 	return BARE_NEWLINE_NORMALIZE;
 }
 
-static void open_sasl(const struct postfix_params *p)
+/* A UNIX socket's name may be relative to the queue directory. */
+static char *sasl_socket(const struct postfix_params *p)
 {
+	const char *path = p->smtpd_sasl_path;
+
+	if (slice_starts(slice_of(path), "inet:"))
+		return xstrdup(path);
+	if (slice_starts(slice_of(path), "unix:"))
+		path += strlen("unix:");
+	return path[0] == '/' ? xstrdup(path) : xasprintf("%s/%s", p->queue_directory, path);
+}
+
+/* Where Cyrus SASL looks, on 64-bit Red Hat, too; Debian's Postfix in its own directory first. */
+#define CYRUS_CONFIG_PATH "/usr/lib/sasl2:/usr/lib64/sasl2:/etc/sasl2"
+
+static void open_sasl(const struct server_context *ctx)
+{
+	const struct postfix_params *p = ctx->params;
+	bool is_cyrus = strcmp(p->smtpd_sasl_type, "cyrus") == 0;
+	struct reason why;
+
 	if (!p->smtpd_sasl_auth_enable)
 		return;
-	if (strcmp(p->smtpd_sasl_type, "dovecot") != 0)
-		fatal("smtpd_sasl_type = %s is not supported yet: use dovecot", p->smtpd_sasl_type);
-	const char *given = p->smtpd_sasl_path;
-	bool is_path = !slice_starts(slice_of(given), "inet:");
+	char *path = is_cyrus ? xstrdup(p->smtpd_sasl_path) : sasl_socket(p);
+	char *config_path =
+	    p->cyrus_sasl_config_path[0] != '\0'
+		? xstrdup(p->cyrus_sasl_config_path)
+		: xasprintf("%s/sasl:" CYRUS_CONFIG_PATH, postfix_source_dir(ctx->postfix));
 
-	if (slice_starts(slice_of(given), "unix:"))
-		given += strlen("unix:");
-	char *where = !is_path || given[0] == '/' ? xstrdup(given)
-						  : xasprintf("%s/%s", p->queue_directory, given);
-
-	smtpd_server.auth = auth_client_new(where);
-	if (!smtpd_server.auth)
-		fatal("smtpd_sasl_path = %s: bad address", p->smtpd_sasl_path);
-	free(where);
+	smtpd_server.auth = auth_service_new(
+	    &(struct auth_service_config){
+		.type = p->smtpd_sasl_type,
+		.path = path,
+		.config_path = config_path,
+		.service = p->smtpd_sasl_service,
+		.host = p->myhostname,
+		.realm = p->smtpd_sasl_local_domain,
+	    },
+	    &why);
+	if (smtpd_server.auth == NULL)
+		fatal("%s", why.text);
+	free(config_path);
+	free(path);
 }
 
 static void open_intake(const struct server_context *ctx)
@@ -122,7 +147,7 @@ static void prepare(struct server_context *ctx)
 	    tables_open("smtpd_command_filter", p->smtpd_command_filter, 0);
 	smtpd_server.noop_commands = list(p, "smtpd_noop_commands");
 	smtpd_server.fast_flush_domains = list(p, "fast_flush_domains");
-	open_sasl(p);
+	open_sasl(ctx);
 	open_intake(ctx);
 }
 
@@ -149,6 +174,10 @@ static void walls(const struct server_context *ctx, struct sandbox *walls)
 	if (ctx->params->smtpd_tls_CApath[0] != '\0')
 		paths[n++] = (struct sandbox_path){ ctx->params->smtpd_tls_CApath, SANDBOX_READ };
 	for (size_t i = 0; (dir = table_directory(i)) != NULL && n < ARRAY_LEN(paths) - 1; i++)
+		paths[n++] = (struct sandbox_path){ dir, SANDBOX_READ };
+	for (size_t i = 0; smtpd_server.auth != NULL && n < ARRAY_LEN(paths) - 1 &&
+			   (dir = auth_service_reads(smtpd_server.auth, i)) != NULL;
+	     i++)
 		paths[n++] = (struct sandbox_path){ dir, SANDBOX_READ };
 	paths[n] = (struct sandbox_path){ NULL, SANDBOX_READ };
 	walls->paths = paths;

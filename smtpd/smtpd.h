@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "auth/auth_client.h"
+#include "auth/auth_service.h"
 #include "base/arena.h"
 #include "base/reason.h"
 #include "base/strbuf.h"
@@ -57,8 +57,8 @@ struct smtpd_server {
 	struct rewriter *rewriter;
 	struct restrictions *restrictions;
 	struct intake_service *intake;
-	struct tls_context *tls;  /* NULL: no TLS here */
-	struct auth_client *auth; /* NULL: no SASL here */
+	struct tls_context *tls;   /* NULL: no TLS here */
+	struct auth_service *auth; /* NULL: no SASL here */
 	struct match_list *forbidden_commands;
 	struct match_list *bare_newline_exclusions;
 	struct match_list *xclient_hosts, *xforward_hosts, *debug_peers, *verp_clients;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * AUTH (RFC 4954): the exchange is between the client and the auth server, smtpd carries the
+ * AUTH (RFC 4954): the exchange is between the client and the auth service, smtpd carries the
  * base64 lines.  What the server could not decide is 454, never 535 and never a success.
  */
 #include <stdlib.h>
@@ -57,24 +57,14 @@ bool smtpd_auth_allowed(const struct smtpd *s)
 		   &s->session.peer) == MATCH_NO;
 }
 
-static bool list_mechanisms(
-    struct auth_mechanism list[AUTH_MECHANISMS_MAX], size_t *count, struct reason *why)
-{
-	if (auth_client_mechanisms(
-		smtpd_server.auth, deadline_in(AUTH_SERVER_TIMEOUT_MS), list, count, why))
-		return true;
-	log_warning(
-	    "SASL: Connect to %s failed: %s", smtpd_server.params->smtpd_sasl_path, why->text);
-	return false;
-}
-
 void smtpd_auth_mechanisms(const struct smtpd *s, struct strbuf *out)
 {
 	struct auth_mechanism list[AUTH_MECHANISMS_MAX];
 	struct reason why;
 	size_t count;
 
-	if (!list_mechanisms(list, &count, &why))
+	if (!auth_service_mechanisms(
+		smtpd_server.auth, deadline_in(AUTH_SERVER_TIMEOUT_MS), list, &count, &why))
 		return;
 	for (size_t i = 0; i < count; i++)
 		if (is_permitted(s, &list[i]))
@@ -86,14 +76,13 @@ static bool is_offered(const struct smtpd *s, const char *name, struct reason *w
 	struct auth_mechanism list[AUTH_MECHANISMS_MAX];
 	size_t count;
 
-	if (!list_mechanisms(list, &count, why)) {
-		reason_set(why, "4.7.0", "Connection lost to authentication server");
+	if (!auth_service_mechanisms(
+		smtpd_server.auth, deadline_in(AUTH_SERVER_TIMEOUT_MS), list, &count, why))
 		return false;
-	}
 	for (size_t i = 0; i < count; i++)
 		if (strcasecmp(list[i].name, name) == 0 && is_permitted(s, &list[i]))
 			return true;
-	reason_set(why, "5.7.8", "Invalid authentication mechanism: '%s'", name);
+	auth_service_refusal(smtpd_server.auth, name, why);
 	return false;
 }
 
@@ -140,8 +129,8 @@ static bool read_response(struct smtpd *s, const char *mechanism, struct strbuf 
 }
 
 /* Challenges and responses until the server has decided; false when the client is done with. */
-static bool converse(
-    struct smtpd *s, const char *mechanism, struct auth_request *request, enum auth_status *status)
+static bool converse(struct smtpd *s, const char *mechanism, struct auth_exchange *exchange,
+    enum auth_status *status)
 {
 	struct strbuf response = STRBUF_INIT(65536);
 	bool alive = true;
@@ -149,13 +138,13 @@ static bool converse(
 	while (alive && *status == AUTH_CONTINUE) {
 		struct strbuf challenge = STRBUF_INIT(65536);
 
-		strbuf_addf(&challenge, "334 %.*s\r\n", SLICE_ARG(auth_request_challenge(request)));
+		strbuf_addf(&challenge, "334 %.*s\r\n", SLICE_ARG(exchange->challenge));
 		stream_write(s->session.stream, strbuf_slice(&challenge));
 		strbuf_release(&challenge);
 		alive = read_response(s, mechanism, &response);
 		if (alive)
-			*status = auth_request_continue(
-			    request, strbuf_slice(&response), deadline_in(AUTH_SERVER_TIMEOUT_MS));
+			*status = auth_exchange_continue(
+			    exchange, strbuf_slice(&response), deadline_in(AUTH_SERVER_TIMEOUT_MS));
 	}
 	strbuf_release(&response);
 	return alive;
@@ -173,29 +162,23 @@ static void authenticate(struct smtpd *s, const char *mechanism, struct slice in
 		.initial = initial,
 	};
 	enum auth_status status;
-	struct auth_request *request = auth_request_start(
+	struct auth_exchange *exchange = auth_service_start(
 	    smtpd_server.auth, &params, deadline_in(AUTH_SERVER_TIMEOUT_MS), &status);
 
-	if (!converse(s, mechanism, request, &status)) {
+	if (!converse(s, mechanism, exchange, &status)) {
 		/* said already */
 	} else if (status == AUTH_OK) {
 		s->sasl_method = arena_strdup(&s->arena, mechanism);
-		char *user = arena_strdup(&s->arena, auth_request_user(request));
+		char *user = arena_strdup(&s->arena, exchange->user);
 		smtpd_neuter(user, "");
 		s->sasl_username = user;
 		s->session.user = user;
 		smtpd_reply(s, 235, "2.7.0", "Authentication successful");
-	} else if (status == AUTH_TEMPORARY) {
-		log_warning("SASL: %s", auth_request_reason(request));
-		say_failed(s, mechanism, true, "Connection lost to authentication server",
-		    auth_request_user(request));
 	} else {
-		bool temporary = strcmp(auth_request_code(request), "temp_fail") == 0;
-
-		say_failed(s, mechanism, temporary, auth_request_reason(request),
-		    auth_request_user(request));
+		say_failed(
+		    s, mechanism, status == AUTH_TEMPORARY, exchange->reason, exchange->user);
 	}
-	auth_request_free(request);
+	auth_exchange_free(exchange);
 }
 
 /* A mechanism, and an initial response or nothing. */

@@ -114,6 +114,21 @@ static bool no_way_back(uid_t uid, gid_t gid)
 	return uid == 0 || gid == 0 || (setgid(0) == -1 && setegid(0) == -1);
 }
 
+size_t priv_extra_groups(const struct priv_user *user, gid_t *groups, size_t max)
+{
+	gid_t all[64];
+	int count = (int)(sizeof(all) / sizeof(all[0]));
+	size_t n = 0;
+
+	/* With more groups than that, the first ones. */
+	if (getgrouplist(user->name, user->gid, all, &count) < 0)
+		count = (int)(sizeof(all) / sizeof(all[0]));
+	for (int i = 0; i < count && n < max; i++)
+		if (all[i] != user->gid)
+			groups[n++] = all[i];
+	return n;
+}
+
 int priv_drop(uid_t uid, gid_t gid, const gid_t *extra, size_t extra_count)
 {
 	/* An ordinary user has no right to drop groups, and no way to have gained any. */

@@ -4,6 +4,7 @@
 #define PC_SYS_PRIV_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 struct priv_user {
@@ -15,6 +16,8 @@ struct priv_user {
 /* By name or number; false when there is no such account. */
 bool priv_find_user(const char *name, struct priv_user *user);
 bool priv_find_group(const char *name, gid_t *gid);
+/* The groups of USER beside its own, as login(1) gives them; how many, at most MAX. */
+size_t priv_extra_groups(const struct priv_user *user, gid_t *groups, size_t max);
 /*
  * Drops to UID and GID (and EXTRA groups) for good: real, effective, saved; supplementary groups
  * gone; verifies that there is no way back.  0, or -1 with errno.  As an ordinary user it
