@@ -13,7 +13,7 @@
 
 struct auth_service_config {
 	const char *type;
-	/* dovecot: the socket.  cyrus: the name of its configuration, "smtpd" for smtpd.conf. */
+	/* dovecot: as auth_client_new takes it.  cyrus: "smtpd" for smtpd.conf. */
 	const char *path;
 	const char *config_path; /* cyrus: directories with ':' between them, in which that is */
 	const char *service;	 /* "smtp" */
