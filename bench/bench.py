@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 
+import bench_auth
 import bench_host
 import bench_imap
 import bench_mailbox
@@ -43,6 +44,7 @@ BENCHES = {
     "drain": bench_queue.drain,
     "deferred": bench_queue.deferred,
     "auth": bench_host.auth,
+    "auth-flood": bench_auth.flood,
     "table": bench_host.table,
     "startup": bench_host.startup,
 }

@@ -15,7 +15,8 @@ import time
 USERS = 1000
 DOMAIN = "bench.test"
 MAIL_UID = 5000
-SCHEMES = {"plain": "PLAIN", "s512": "SHA512-CRYPT", "bcrypt": "BLF-CRYPT", "argon": "ARGON2ID"}
+SCHEMES = {"plain": ["PLAIN"], "s512": ["SHA512-CRYPT"], "bcrypt": ["BLF-CRYPT"],
+           "bcrypt10": ["BLF-CRYPT", "-r", "10"], "argon": ["ARGON2ID"]}
 USERS_PER_SCHEME = 100
 
 # What is added to the base port.
@@ -103,7 +104,7 @@ class Layout:
         lines = [f"{name}:{{PLAIN}}secret::::::" for name in names]
         self.users.write_text("".join(f"{name}:secret\n" for name in names), encoding="ascii")
         for key, scheme in SCHEMES.items():
-            digest = run("doveadm", "pw", "-s", scheme, "-p", "secret").strip()
+            digest = run("doveadm", "pw", "-p", "secret", "-s", *scheme).strip()
             names = [f"{key}{i}@{DOMAIN}" for i in range(1, USERS_PER_SCHEME + 1)]
             lines += [f"{name}:{digest}::::::" for name in names]
             self.scheme_users(key).write_text("".join(f"{name}:secret\n" for name in names),

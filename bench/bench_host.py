@@ -51,7 +51,7 @@ def limits(run):
     shutil.rmtree(directory)
 
 
-AUTH_SESSIONS = {"plain": 1000, "s512": 300, "bcrypt": 200, "argon": 60}
+AUTH_SESSIONS = {"plain": 1000, "s512": 300, "bcrypt": 200, "bcrypt10": 60, "argon": 60}
 
 
 def auth(run):
