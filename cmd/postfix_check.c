@@ -17,6 +17,8 @@
 #include "sys/priv.h"
 #include "sys/sandbox.h"
 
+#define TREE_DEPTH 8
+
 struct check {
 	struct postfix_command *pf;
 	unsigned errors;
@@ -36,32 +38,34 @@ static void print_finding(enum conf_severity severity, const char *line, void *a
 	check->errors++;
 }
 
-/* Configuration that somebody else can write is somebody else's mail system. */
-static void look_at_config_file(const char *path)
+static void look_at_file(const char *path, const struct stat *st, uid_t uid, const char *owner)
 {
-	struct stat st;
-
-	if (lstat(path, &st) < 0 || S_ISLNK(st.st_mode))
-		return;
-	if (st.st_uid != 0)
-		log_warning("not owned by root: %s", path);
-	if (st.st_mode & (S_IWGRP | S_IWOTH))
+	if (st->st_uid != uid)
+		log_warning("not owned by %s: %s", owner, path);
+	if (!S_ISLNK(st->st_mode) && (st->st_mode & (S_IWGRP | S_IWOTH)))
 		log_warning("group or other writable: %s", path);
 }
 
-static void look_at_config_dir(const char *dir)
+/* DIR and all below it: who can write there has the mail system. */
+static void look_at_tree(const char *dir, uid_t uid, const char *owner, unsigned depth)
 {
 	const struct dirent *entry;
-	DIR *list = opendir(dir);
+	struct stat st;
+	DIR *list;
 
-	look_at_config_file(dir);
+	if (lstat(dir, &st) < 0)
+		return;
+	look_at_file(dir, &st, uid, owner);
+	if (!S_ISDIR(st.st_mode) || depth == TREE_DEPTH)
+		return;
+	list = opendir(dir);
 	while (list != NULL && (entry = readdir(list)) != NULL) {
 		char *path;
 
-		if (entry->d_name[0] == '.')
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
 		path = xasprintf("%s/%s", dir, entry->d_name);
-		look_at_config_file(path);
+		look_at_tree(path, uid, owner, depth + 1);
 		free(path);
 	}
 	if (list != NULL)
@@ -111,12 +115,64 @@ static void look_at_spool_dir(const struct check *check, const struct spool_dire
 	free(path);
 }
 
+/* Users come into maildrop and public by these alone. */
+static void look_at_set_gid(const struct check *check, const char *name)
+{
+	const struct postfix_params *params = check->pf->params;
+	char *path = xasprintf("%s/%s", params->command_directory, name);
+	struct stat st;
+
+	if (lstat(path, &st) == 0 && S_ISREG(st.st_mode)) {
+		if (st.st_gid != check->drop)
+			log_warning("not owned by group %s: %s", params->setgid_group, path);
+		if ((st.st_mode & 02111) != 02111)
+			log_warning("not set-gid or not owner+group+world executable: %s", path);
+	}
+	free(path);
+}
+
+/* What the daemons have put aside. */
+static void look_for_damaged(const char *queue_directory)
+{
+	char *path = xasprintf("%s/corrupt", queue_directory);
+	const struct dirent *entry;
+	DIR *list = opendir(path);
+
+	while (list != NULL && (entry = readdir(list)) != NULL)
+		if (entry->d_name[0] != '.')
+			log_warning("damaged message: %s/%s", path, entry->d_name);
+	if (list != NULL)
+		closedir(list);
+	free(path);
+}
+
+static void look_at_queue_directory(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return;
+	if (!S_ISDIR(st.st_mode))
+		log_warning("not a directory: %s", path);
+	look_at_file(path, &st, 0, "root");
+}
+
 static void look_at_files(struct check *check)
 {
+	const struct postfix_params *params = check->pf->params;
+	static const char *const set_gid[] = { "postqueue", "postdrop", "postlog" };
+
 	find_accounts(check);
-	look_at_config_dir(check->pf->dir);
+	look_at_tree(check->pf->dir, 0, "root", 0);
+	look_at_queue_directory(params->queue_directory);
 	for (const struct spool_directory *d = spool_directories; d->name != NULL; d++)
 		look_at_spool_dir(check, d);
+	if (check->errors == 0) {
+		look_at_tree(params->data_directory, check->owner.uid, params->mail_owner, 0);
+		for (size_t i = 0; i < ARRAY_LEN(set_gid); i++)
+			look_at_set_gid(check, set_gid[i]);
+	}
+	look_for_damaged(params->queue_directory);
 }
 
 /* In a child, since walls do not come down again. */

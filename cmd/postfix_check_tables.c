@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -76,6 +77,29 @@ static void try_table(struct tables_check *c, const struct place *at, struct sli
 	c->open[c->count++] = table;
 }
 
+/* A start or reload makes it anew; until then what is in the text does not count. */
+static void look_at_age(
+    struct tables_check *c, const struct place *at, struct slice type, struct slice name)
+{
+	struct stat text, made;
+	char *source, *table;
+
+	if (!slice_eq_str(type, "hash") && !slice_eq_str(type, "btree") &&
+	    !slice_eq_str(type, "lmdb"))
+		return;
+	source = xstrndup(name.ptr, name.len);
+	table = xasprintf("%s.lmdb", source);
+	if (stat(source, &text) == 0 && stat(table, &made) == 0 &&
+	    (text.st_mtim.tv_sec > made.st_mtim.tv_sec ||
+		(text.st_mtim.tv_sec == made.st_mtim.tv_sec &&
+		    text.st_mtim.tv_nsec > made.st_mtim.tv_nsec)))
+		conf_report(&c->pf->errors, CONF_WARNING, at->file, at->line,
+		    "%s: database %s is older than source file %s (run postmap, or reload)",
+		    at->name, table, source);
+	free(source);
+	free(table);
+}
+
 static void look_at_word(struct tables_check *c, const struct place *at, struct slice word);
 
 /* "{hash:/a, pcre:/b}" of a pipemap or unionmap. */
@@ -103,6 +127,7 @@ static void look_at_word(struct tables_check *c, const struct place *at, struct 
 		return;
 	type = slice_first(word, (size_t)colon);
 	name = slice_from(word, (size_t)colon + 1);
+	look_at_age(c, at, type, name);
 	if (slice_eq_str(type, "pipemap") || slice_eq_str(type, "unionmap"))
 		look_inside(c, at, name);
 	else if (is_foreign_type(type) || (table_type_is_known(type) && !is_socket(type, name) &&

@@ -801,9 +801,9 @@ def check():
             tap.like(s.postfix("check").stderr, "warning: mode 0777 instead of 0700: .*private",
                      "an open directory is told")
         tap.equal(s.postfix("nosuch").returncode, 1, "an unknown command")
-        result = s.postfix("set-permissions")
+        result = s.postfix("tls")
         tap.equal(result.returncode, 1, "one that the peer knows")
-        tap.like(result.stderr, "set-permissions: not supported yet", "is told as such")
+        tap.like(result.stderr, "tls: not supported yet", "is told as such")
 
 
 if len(sys.argv) > 1:

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/strbuf.h"
+#include "conf/nearest.h"
 #include "conf/postfix_param_list.h"
 #include "conf/postfix_programs.h"
 #include "conf/postfix_restrictions.h"
@@ -186,10 +187,12 @@ static void check_service_values(struct check *c, const struct postfix_service *
 static void check_program(struct check *c, const struct postfix_service *service)
 {
 	const struct postfix_program *program = postfix_program_find(service->program);
+	const char *nearest = program ? NULL : postfix_program_nearest(service->program);
 	if (!program)
 		conf_report(c->errors, CONF_WARNING, c->source->master_path, service->line,
-		    "service %s: program %s is unknown, the service is not started", service->name,
-		    service->program);
+		    "service %s: program %s is unknown%s%s%s, the service is not started",
+		    service->name, service->program, nearest ? " (did you mean " : "",
+		    nearest ? nearest : "", nearest ? "?)" : "");
 	else if (program->kind == PROGRAM_ABSENT && strcmp(service->type, "inet") == 0)
 		conf_report(c->errors, CONF_WARNING, c->source->master_path, service->line,
 		    "service %s: program %s is not supported yet: %s", service->name,
@@ -213,6 +216,21 @@ static bool is_done_by_qmgr(struct slice name)
 	return slice_eq_str(name, "error") || slice_eq_str(name, "retry");
 }
 
+static void report_no_service(struct check *c, const char *param, unsigned line, struct slice name)
+{
+	char *text = xstrndup(name.ptr, name.len);
+	struct nearest nearest;
+	nearest_init(&nearest, text);
+	for (size_t i = 0; i < c->source->service_count; i++)
+		if (strcmp(c->source->services[i].type, "unix") == 0)
+			nearest_try(&nearest, c->source->services[i].name);
+	conf_report(c->errors, CONF_WARNING, c->source->main_path, line,
+	    "%s: there is no service %s in master.cf%s%s%s: mail for it is deferred", param, text,
+	    nearest.found ? " (did you mean " : "", nearest.found ? nearest.found : "",
+	    nearest.found ? "?)" : "");
+	free(text);
+}
+
 static void check_transport(
     struct check *c, const char *param, unsigned line, const char *transport)
 {
@@ -232,9 +250,7 @@ static void check_transport(
 		return;
 	}
 	if (name.len > 0 && !is_done_by_qmgr(name))
-		conf_report(c->errors, CONF_WARNING, c->source->main_path, line,
-		    "%s: there is no service %.*s in master.cf: mail for it is deferred", param,
-		    SLICE_ARG(name));
+		report_no_service(c, param, line, name);
 }
 
 static void check_transports(struct check *c, const struct postfix_params *params)

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/cursor.h"
 #include "conf/conf_lines.h"
+#include "conf/nearest.h"
 #include "conf/postfix_source.h"
 #include "conf/postfix_value.h"
 
@@ -174,13 +175,18 @@ static void parse_columns(struct entry *e, bool chroot_default)
 {
 	static const char *const types[] = { "inet", "unix", "unix-dgram", "fifo", "pass" };
 	struct postfix_service *s = &e->service;
+	struct nearest nearest;
 	bool known = false;
-	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+	nearest_init(&nearest, s->columns[1]);
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		known |= strcmp(s->columns[1], types[i]) == 0;
+		nearest_try(&nearest, types[i]);
+	}
 	if (!known)
 		COMPLAIN(e,
-		    "service type \"%s\" is unknown (want inet, unix, unix-dgram, fifo or pass)",
-		    s->columns[1]);
+		    "service type \"%s\" is unknown (want inet, unix, unix-dgram, fifo or pass%s%s%s)",
+		    s->columns[1], nearest.found ? "; did you mean " : "",
+		    nearest.found ? nearest.found : "", nearest.found ? "?" : "");
 	s->name = xstrdup(s->columns[0]);
 	s->type = xstrdup(s->columns[1]);
 	s->is_private = parse_flag(e, "private", s->columns[2], true);

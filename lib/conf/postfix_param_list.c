@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "conf/nearest.h"
 #include "conf/postfix_param_list.h"
 
 #define WORKS_YES true, false
@@ -103,44 +104,12 @@ const char *postfix_transport_fallback(const char *name, struct slice *transport
 	return NULL;
 }
 
-#define NEAR_LENGTH 80
-
-/* Levenshtein's distance, or LIMIT when it is that or more. */
-static unsigned distance(const char *a, const char *b, unsigned limit)
-{
-	unsigned row[NEAR_LENGTH + 1];
-	size_t la = strlen(a), lb = strlen(b);
-	if (la > NEAR_LENGTH || lb > NEAR_LENGTH || (la > lb ? la - lb : lb - la) >= limit)
-		return limit;
-	for (size_t j = 0; j <= lb; j++)
-		row[j] = (unsigned)j;
-	for (size_t i = 1; i <= la; i++) {
-		unsigned diagonal = row[0];
-		row[0] = (unsigned)i;
-		for (size_t j = 1; j <= lb; j++) {
-			unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return row[lb] < limit ? row[lb] : limit;
-}
-
 const char *postfix_param_nearest(const char *name)
 {
-	const char *nearest = NULL;
-	/* A typing error or two; in a short name two would make anything near to anything. */
-	unsigned limit = strlen(name) < 6 ? 2 : strlen(name) < 16 ? 3 : 5;
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		unsigned d = rows[i].is_old ? limit : distance(name, rows[i].name, limit);
-		if (d < limit) {
-			limit = d;
-			nearest = rows[i].name;
-		}
-	}
-	return nearest;
+	struct nearest nearest;
+	nearest_init(&nearest, name);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (!rows[i].is_old)
+			nearest_try(&nearest, rows[i].name);
+	return nearest.found;
 }

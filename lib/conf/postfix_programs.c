@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "conf/nearest.h"
 
 static const struct postfix_program programs[] = {
 	{ "anvil", PROGRAM_FOLDED, "smtpd", "" },
@@ -42,6 +43,15 @@ const struct postfix_program *postfix_program_find(const char *name)
 		if (strcmp(programs[i].name, name) == 0)
 			return &programs[i];
 	return NULL;
+}
+
+const char *postfix_program_nearest(const char *name)
+{
+	struct nearest nearest;
+	nearest_init(&nearest, name);
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++)
+		nearest_try(&nearest, programs[i].name);
+	return nearest.found;
 }
 
 bool postfix_is_transport(const struct postfix_service *service)

@@ -21,6 +21,8 @@ struct postfix_program {
 
 /* NULL for a program that the peer does not have either. */
 const struct postfix_program *postfix_program_find(const char *name);
+/* The program that NAME is most likely meant to be, or NULL. */
+const char *postfix_program_nearest(const char *name);
 /* The entry is a delivery agent, whose name defines parameters. */
 bool postfix_is_transport(const struct postfix_service *service);
 

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/strbuf.h"
+#include "conf/nearest.h"
 
 static const struct postfix_restriction restrictions[] = {
 	{ "check_address_map", true, true },
@@ -123,10 +124,52 @@ bool postfix_is_restriction_list(const struct postfix_params *params, const char
 	return postfix_is_restriction_class(params, slice_of(name));
 }
 
+static void report_unknown(const struct postfix_params *params, const char *name, const char *word,
+    const char *file, unsigned line, struct conf_errors *errors)
+{
+	const char *list = params->smtpd_restriction_classes;
+	struct strbuf class = STRBUF_INIT(1000);
+	struct nearest nearest;
+	nearest_init(&nearest, word);
+	for (size_t i = 0; i < ARRAY_LEN(restrictions); i++)
+		nearest_try(&nearest, restrictions[i].name);
+	const char *found = nearest.found;
+	while (!found && postfix_list_next(&list, &class)) {
+		nearest_try(&nearest, class.ptr);
+		found = nearest.found;
+	}
+	conf_report(errors, CONF_WARNING, file, line,
+	    "%s: unknown restriction \"%s\"%s%s%s: who gets there is answered with 451", name, word,
+	    found ? " (did you mean " : "", found ? found : "", found ? "?)" : "");
+	strbuf_release(&class);
+}
+
+/* Behind these nothing is looked at any more. */
+static bool ends_list(const struct postfix_restriction *restriction)
+{
+	static const char *const ends[] = { "defer", "permit", "reject" };
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+		if (strcmp(restriction->name, ends[i]) == 0)
+			return true;
+	return false;
+}
+
+/* REST is what stands behind the restriction END. */
+static void report_unreached(const char *name, const char *end, const char *rest, const char *file,
+    unsigned line, struct conf_errors *errors)
+{
+	struct strbuf word = STRBUF_INIT(POSTFIX_FILE_LIMIT);
+	if (postfix_list_next(&rest, &word))
+		conf_report(errors, CONF_WARNING, file, line,
+		    "%s: \"%s\" is never reached, it stands behind \"%s\"", name, word.ptr, end);
+	strbuf_release(&word);
+}
+
 void postfix_restrictions_check(const struct postfix_params *params, const char *name,
     const char *value, const char *file, unsigned line, struct conf_errors *errors)
 {
 	struct strbuf word = STRBUF_INIT(POSTFIX_FILE_LIMIT);
+	bool only_warns = false, ended = false;
 	while (postfix_list_next(&value, &word)) {
 		struct slice text = strbuf_slice(&word);
 		const struct postfix_restriction *found = postfix_restriction_find(text);
@@ -134,15 +177,20 @@ void postfix_restrictions_check(const struct postfix_params *params, const char 
 		    (slice_find(text, ':') > 0 || postfix_is_restriction_class(params, text)))
 			continue;
 		if (!found)
-			conf_report(errors, CONF_WARNING, file, line,
-			    "%s: unknown restriction \"%s\": who gets there is answered with 451",
-			    name, word.ptr);
+			report_unknown(params, name, word.ptr, file, line, errors);
 		else if (!found->works)
 			conf_report(errors, CONF_WARNING, file, line,
 			    "%s: %s is not supported yet: who gets there is answered with 451",
 			    name, found->name);
-		if (found && found->has_argument)
-			postfix_list_next(&value, &word);
+		if (found && !only_warns && !ended && ends_list(found)) {
+			report_unreached(name, found->name, value, file, line, errors);
+			ended = true;
+		}
+		only_warns = found && strcmp(found->name, "warn_if_reject") == 0;
+		if (found && found->has_argument && !postfix_list_next(&value, &word))
+			conf_report(errors, CONF_WARNING, file, line,
+			    "%s: %s lacks its argument: who gets there is answered with 451", name,
+			    found->name);
 	}
 	strbuf_release(&word);
 }

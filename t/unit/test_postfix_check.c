@@ -146,13 +146,35 @@ static void test_restrictions(void **state)
 		    NO_SERVICE,
 		    "W /x/main.cf: line 1: smtpd_recipient_restrictions: reject_rbl_client is not "
 		    "supported yet: who gets there is answered with 451\n"
+		    "W /x/main.cf: line 1: smtpd_recipient_restrictions: \"check_policy_service\" is "
+		    "never reached, it stands behind \"permit\"\n"
 		    "W /x/main.cf: line 1: smtpd_recipient_restrictions: check_policy_service is "
 		    "not supported yet: who gets there is answered with 451\n"
 		    "W /x/main.cf: line 1: smtpd_recipient_restrictions: permit_mx_backup is not "
 		    "supported yet: who gets there is answered with 451\n" },
 		{ "unknown", "smtpd_helo_restrictions = rejct\n", NO_SERVICE,
-		    "W /x/main.cf: line 1: smtpd_helo_restrictions: unknown restriction \"rejct\": "
+		    "W /x/main.cf: line 1: smtpd_helo_restrictions: unknown restriction \"rejct\" "
+		    "(did you mean reject?): who gets there is answered with 451\n" },
+		{ "a class, nearly",
+		    "smtpd_restriction_classes = own_class\nown_class = reject\n"
+		    "smtpd_data_restrictions = own_clas\n",
+		    NO_SERVICE,
+		    "W /x/main.cf: line 3: smtpd_data_restrictions: unknown restriction "
+		    "\"own_clas\" (did you mean own_class?): who gets there is answered with "
+		    "451\n" },
+		{ "like nothing", "smtpd_data_restrictions = xyz\n", NO_SERVICE,
+		    "W /x/main.cf: line 1: smtpd_data_restrictions: unknown restriction \"xyz\": "
 		    "who gets there is answered with 451\n" },
+		{ "no argument",
+		    "smtpd_data_restrictions = permit_mynetworks, check_sender_access\n",
+		    NO_SERVICE,
+		    "W /x/main.cf: line 1: smtpd_data_restrictions: check_sender_access lacks its "
+		    "argument: who gets there is answered with 451\n" },
+		{ "never reached",
+		    "smtpd_data_restrictions = warn_if_reject reject, permit, reject, permit\n",
+		    NO_SERVICE,
+		    "W /x/main.cf: line 1: smtpd_data_restrictions: \"reject\" is never reached, it "
+		    "stands behind \"permit\"\n" },
 		{ "in a class",
 		    "smtpd_restriction_classes = c\nc = reject_unverified_sender\n"
 		    "smtpd_data_restrictions = c\n",
