@@ -20,7 +20,6 @@ enum db_result {
 	DB_FAILED,	   /* temporary */
 	DB_NO_CREDENTIALS, /* of lookups: no block tells a password of the wanted kind */
 };
-#define DB_RESULTS (DB_NO_CREDENTIALS + 1)
 
 /* What a block's result means for the chain. */
 enum db_rule {
@@ -80,8 +79,8 @@ struct db_driver {
 	    const struct database *db, struct subject *subject, struct db_entry *entry);
 	/*
 	 * Whether PASSWORD is the user's: DB_OK, or any other result.
-	 * The driver logs why not.  Fields for the client go to ENTRY.  NULL where find_password is
-	 * there.
+	 * The driver logs why not.  Fields for the client go to ENTRY.  It is preferred to
+	 * find_password where the client gave a password.  Or NULL.
 	 */
 	enum db_result (*verify)(const struct database *db, struct subject *subject,
 	    struct slice password, struct db_entry *entry);

@@ -131,12 +131,13 @@ static enum db_result tell_password(const struct attempt *a, struct credentials 
 	return DB_OK;
 }
 
-/* For who only asks whether there is the user, a password must be there and make sense. */
+/* For who only asks whether there is the user, a password must be there and make sense,
+ * unless the driver keeps it to itself. */
 static enum db_result check_user(const struct attempt *a)
 {
 	struct credentials found = { NULL, NULL, NULL };
 
-	if (a->nopassword || a->db->deny || !a->db->driver->find_password)
+	if (a->nopassword || a->db->deny || a->db->driver->verify)
 		return DB_OK;
 	if (!a->password) {
 		tell(a, "No password returned (and no nopassword)");
@@ -150,19 +151,27 @@ static enum db_result check_user(const struct attempt *a)
 	return DB_NO_CREDENTIALS;
 }
 
+/* To be on a list of the denied no password is needed. */
+static bool asks_to_verify(const struct chain *chain, const struct attempt *a)
+{
+	const struct db_driver *driver = a->db->driver;
+
+	return driver->verify && chain->password && !chain->verified &&
+	       !(a->db->deny && driver->find_password);
+}
+
 /* The driver's part. */
 static enum db_result ask_driver(const struct chain *chain, struct attempt *a)
 {
 	const struct db_driver *driver = a->db->driver;
 
+	if (asks_to_verify(chain, a))
+		return driver->verify(a->db, a->subject, *chain->password, &a->entry);
 	if (driver->find_password)
 		return driver->find_password(a->db, a->subject, &a->entry);
-	if (!chain->password || chain->verified) {
-		subject_log(a->subject, LOG_LEVEL_DEBUG, a->db->driver_name,
-		    "passdb doesn't support credential lookups");
-		return DB_NO_CREDENTIALS;
-	}
-	return driver->verify(a->db, a->subject, *chain->password, &a->entry);
+	subject_log(a->subject, LOG_LEVEL_DEBUG, a->db->driver_name,
+	    "passdb doesn't support credential lookups");
+	return DB_NO_CREDENTIALS;
 }
 
 /* The driver's no, and what PAM, say, has for the client. */
@@ -172,7 +181,7 @@ static void note_refusal(const struct chain *chain, const struct attempt *a, enu
 
 	if (reason && reason->value)
 		a->subject->fail_reason = reason->value;
-	if (result == DB_UNKNOWN && !a->db->deny && a->db->driver->find_password)
+	if (result == DB_UNKNOWN && !a->db->deny && !a->db->driver->verify)
 		mismatch_log(a->subject, a->db, chain->password ? *chain->password : SLICE_NULL,
 		    "unknown user");
 }
@@ -186,7 +195,7 @@ static enum db_result judge(const struct chain *chain, const struct attempt *a)
 		return tell_password(a, chain->wanted);
 	if (!chain->password)
 		return check_user(a);
-	if (chain->verified || a->db->deny || !a->db->driver->find_password)
+	if (chain->verified || a->db->deny || asks_to_verify(chain, a))
 		return DB_OK;
 	return check_password(a, *chain->password);
 }

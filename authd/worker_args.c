@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "authd/database_list.h"
 #include "base/check.h"
 #include "log/log.h"
 
@@ -50,6 +51,12 @@ static bool is_known(struct slice word, const char *const *names, size_t count)
 	return false;
 }
 
+static void check_count(void)
+{
+	if (database_settings->auth_worker_max_count == 0)
+		fatal("auth_worker_max_count must be above zero");
+}
+
 void worker_parse_pam(struct database *db, struct arena *arena)
 {
 	static const char *const options[] = { "session=", "setcred=", "cache_key=",
@@ -57,6 +64,7 @@ void worker_parse_pam(struct database *db, struct arena *arena)
 	struct slice rest = slice_of(db->args), word;
 	uint64_t unused;
 
+	check_count();
 	pairs_set(&db->fields, arena, "service", PAM_SERVICE);
 	pairs_set(&db->fields, arena, "max_requests", PAM_MAX_REQUESTS);
 	while (slice_token(&rest, " \t", &word)) {
@@ -93,6 +101,7 @@ void worker_parse_passwd(struct database *db, struct arena *arena)
 {
 	struct slice rest = slice_of(db->args), word;
 
+	check_count();
 	db->cache_key = "%u";
 	if (!db->is_userdb) {
 		parse_blocking(db);
@@ -112,12 +121,14 @@ void worker_parse_passwd(struct database *db, struct arena *arena)
 void worker_parse_shadow(struct database *db, struct arena *arena)
 {
 	(void)arena;
+	check_count();
 	parse_blocking(db);
 }
 
 void worker_parse_checkpassword(struct database *db, struct arena *arena)
 {
 	(void)arena;
+	check_count();
 	if (*db->args != '/')
 		fatal("%s checkpassword: args must begin with the absolute path of a program: %s",
 		    kind_of(db), db->args);

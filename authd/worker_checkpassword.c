@@ -35,6 +35,7 @@ struct run {
 	struct subject *subject;
 	struct slice password;
 	bool is_lookup; /* of a user, without a password */
+	bool is_credentials_lookup;
 	char *argv[WORDS_MAX + 2], *env[ENV_MAX + 1];
 	size_t env_count;
 	struct strbuf answer;
@@ -184,6 +185,8 @@ static void set_environment(struct run *r)
 	set_env(r, "MASTER_USER", s->master_user);
 	if (r->is_lookup)
 		set_env(r, "AUTHORIZED", "1");
+	if (r->is_credentials_lookup)
+		set_env(r, "CREDENTIALS_LOOKUP", "1");
 	add_variables(r);
 	add_extra_fields(r);
 	r->env[r->env_count] = NULL;
@@ -309,6 +312,20 @@ static enum db_result checkpassword_verify(const struct database *db, struct sub
 	return run_program(&r, &entry->fields);
 }
 
+static enum db_result checkpassword_find_password(
+    const struct database *db, struct subject *subject, struct db_entry *entry)
+{
+	struct run r = {
+		.db = db, .subject = subject, .is_lookup = true, .is_credentials_lookup = true
+	};
+	enum db_result result = run_program(&r, &entry->fields);
+	const struct pair *password = pairs_find(&entry->fields, "password");
+
+	if (password && password->value)
+		entry->password = password->value;
+	return result;
+}
+
 static enum db_result checkpassword_find_user(
     const struct database *db, struct subject *subject, bool logged_in)
 {
@@ -330,6 +347,7 @@ static enum db_result checkpassword_find_user(
 
 const struct db_driver checkpassword_driver = {
 	.name = "checkpassword",
+	.find_password = checkpassword_find_password,
 	.verify = checkpassword_verify,
 	.find_user = checkpassword_find_user,
 	.parse = worker_parse_checkpassword,

@@ -451,6 +451,7 @@ const struct db_driver shadow_driver = {
 /* Without a password the program is asked to vouch for the user. */
 const struct db_driver checkpassword_driver = {
 	.name = "checkpassword",
+	.find_password = ask_for_password,
 	.verify = ask_to_verify,
 	.find_user = ask_for_user,
 	.parse = worker_parse_checkpassword,

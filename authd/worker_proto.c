@@ -243,7 +243,7 @@ bool worker_answer_read(const struct msg *m, struct arena *arena, struct worker_
 
 	memset(answer, 0, sizeof(*answer));
 	if (!msg_is(m, WORKER_ANSWER) || !has_size(m) || !msg_get_u64(m, "id", &answer->id) ||
-	    !take_number(m, "result", DB_RESULTS, &result) ||
+	    !take_number(m, "result", DB_FAILED + 1, &result) ||
 	    !take_bool(m, "last", &answer->last) || !take_text(m, "user", arena, &answer->user) ||
 	    !take_text(m, "password", arena, &answer->password) ||
 	    !take_text(m, "scheme", arena, &answer->scheme))

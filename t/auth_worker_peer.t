@@ -65,9 +65,11 @@ CASES = [
     ("pam, the protocol's service", pam("*"), SERVICES, []),
     ("pam, two requests for a process", pam("max_requests=2 %Ls"), SERVICES[:1] * 5, []),
     ("passwd", passdb("passwd"), USERS, [["user", "inpasswd"]]),
-    ("shadow", passdb("shadow"), USERS, [["user", "alice"]]),
+    ("shadow", passdb("shadow"), USERS,
+     [["user", "alice"], ["PASS", "alice"], ["PASS", "locked"], ["PASS", "nosuch"]]),
     ("checkpassword", CHECK, CHECKS,
-     [["user", "alice"]] + [("alice", "exit" + n) for n in "0123"]),
+     [["user", "alice"]] + [("alice", "exit" + n) for n in "0123"] +
+     [["PASS", "alice"]] + [["PASS", "alice", "exit" + n] for n in "0123"]),
 ]
 
 
@@ -101,6 +103,9 @@ def run_side(which, case):
         for command in commands:
             if isinstance(command, tuple):
                 outputs.append((command, 0, server.user(*command)))
+                continue
+            if command[0] == "PASS":
+                outputs.append((command, 0, server.user(*command[1:], word="PASS", path="auth-master")))
                 continue
             done = server.doveadm(*command)
             outputs.append((command, done.returncode,

@@ -166,14 +166,14 @@ class Server:
             lines.flush()
             return lines.readline().decode().rstrip("\n").rstrip("\t")
 
-    def user(self, name, service="imap"):
+    def user(self, name, service="imap", word="USER", path="auth-userdb"):
         """The answer of the master protocol."""
         sock = socket.socket(socket.AF_UNIX)
         with sock:
             sock.settimeout(100)
-            sock.connect(self.path("run/auth-userdb"))
+            sock.connect(self.path("run/" + path))
             lines = sock.makefile("rwb")
-            lines.write(f"VERSION\t1\t0\nUSER\t1\t{name}\tservice={service}\n".encode())
+            lines.write(f"VERSION\t1\t0\n{word}\t1\t{name}\tservice={service}\n".encode())
             lines.flush()
             while True:
                 line = lines.readline().decode()
