@@ -87,6 +87,7 @@ static void write_login(
 	msg_add_u64(m, POP3_AUTH_ID, auth_request_id(r));
 	msg_add_str(m, POP3_COOKIE, auth_request_cookie(r));
 	msg_add_str(m, POP3_SESSION, l->session_id);
+	msg_add_str(m, POP3_USER, auth_request_user(r));
 	msg_add_str(m, POP3_RIP, net_addr_text(&l->session.peer, address));
 	msg_add_str(m, POP3_LIP, net_addr_text(&l->session.local, address));
 	if (input.len > 0)
@@ -102,7 +103,7 @@ static uint64_t ask_mailbox_half(
 	struct msg_out m = { { 0 } };
 	struct msg_in in;
 	const char *text = "no answer";
-	uint64_t pid = 0;
+	uint64_t pid = 0, limit;
 
 	if (ch == NULL) {
 		log_error("connect(" POP3_SOCKET "): %m");
@@ -115,7 +116,10 @@ static uint64_t ask_mailbox_half(
 	} else {
 		if (!msg_is(&in.msg, POP3_LOGGED_IN) || !msg_get_u64(&in.msg, POP3_PID, &pid)) {
 			(void)msg_get_str(&in.msg, POP3_TEXT, &in.arena, &text);
-			log_error("login refused by the mailbox process: %s", text);
+			if (!msg_get_u64(&in.msg, POP3_LIMIT, &limit) || limit == 0)
+				log_error("login refused by the mailbox process: %s", text);
+			else
+				(void)snprintf(l->end_text, sizeof(l->end_text), "%s", text);
 			pid = 0;
 		}
 		msg_in_release(&in);
@@ -127,6 +131,15 @@ static uint64_t ask_mailbox_half(
 
 static bool internal_failure(struct login *l)
 {
+	char text[200];
+
+	if (l->end_text[0] != '\0') {
+		(void)snprintf(text, sizeof(text), "[IN-USE] %s", l->end_text);
+		login_reply(l, false, text);
+		l->end = l->end_text;
+		l->end_is_all = true;
+		return false;
+	}
 	login_reply(l, false,
 	    "[SYS/TEMP] Internal login failure. Refer to server log for more information.");
 	l->end = "Internal login failure";
@@ -288,8 +301,10 @@ static bool say_result(
 		log_error("auth: %s", auth_request_reason(r));
 		return temporary_failure(l);
 	}
-	if (continued && strcmp(auth_request_code(r), "invalid_base64") == 0)
+	if (continued && strcmp(auth_request_code(r), "invalid_base64") == 0) {
+		l->aborted = true; /* for the log, as with the peer */
 		return say_failure(l, auth_request_code(r), "Invalid base64 in response");
+	}
 	return say_failure(l, auth_request_code(r), auth_request_reason(r));
 }
 
@@ -337,6 +352,7 @@ static bool run_request(
 		.secured = login_is_secure(l),
 		.valid_client_cert = l->client_cert == TLS_CLIENT_TRUSTED,
 		.cert_username = l->cert_user,
+		.no_penalty = l->trusted,
 		.connection = connection,
 		/* RFC 5034 4: "=" is a response of no bytes. */
 		.initial = slice_eq_str(initial, "=") ? SLICE_LIT("") : initial };

@@ -14,10 +14,10 @@
 #define PLACES_MAX 20000 /* combinations of blocks for which certificates are looked for */
 
 /* What makes one TLS context another one. */
-static const char *const tls_settings[] = { "ssl", "ssl_cert", "ssl_key",
-	"ssl_alt_cert", "ssl_alt_key", "ssl_ca", "ssl_dh", "ssl_require_crl",
-	"ssl_verify_client_cert", "auth_ssl_require_client_cert", "auth_ssl_username_from_cert",
-	"ssl_min_protocol", "ssl_cipher_list", "ssl_cipher_suites", "ssl_curve_list", "ssl_options",
+static const char *const tls_settings[] = { "ssl", "ssl_cert", "ssl_key", "ssl_alt_cert",
+	"ssl_alt_key", "ssl_ca", "ssl_dh", "ssl_require_crl", "ssl_verify_client_cert",
+	"auth_ssl_require_client_cert", "auth_ssl_username_from_cert", "ssl_min_protocol",
+	"ssl_cipher_list", "ssl_cipher_suites", "ssl_curve_list", "ssl_options",
 	"ssl_prefer_server_ciphers" };
 
 static struct {

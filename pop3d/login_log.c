@@ -278,7 +278,8 @@ static void describe(const struct login *l, char *out, size_t size)
 		(void)snprintf(
 		    out, size, "auth failed, %u attempts in %lld secs", l->attempts, secs);
 	for (size_t i = 0; i < ARRAY_LEN(failures); i++)
-		if (l->attempts > 0 && !l->in_exchange && failures[i].failure == l->failure)
+		if (l->attempts > 0 && !l->in_exchange && !l->aborted &&
+		    failures[i].failure == l->failure)
 			(void)snprintf(out, size, "%s", failures[i].text);
 }
 

@@ -43,6 +43,17 @@ static bool take(int fd, char *to, size_t size)
 	return size == 0 || recv(fd, to, size, MSG_DONTWAIT) == (ssize_t)size;
 }
 
+/* Version 1's word for a proxy that does not know, which is to be believed. */
+static enum haproxy_result parse(struct slice all, struct haproxy_header *header)
+{
+	ptrdiff_t end = slice_find(all, '\n');
+
+	if (end < 0 || !slice_starts(all, "PROXY UNKNOWN"))
+		return haproxy_parse(all, header);
+	*header = (struct haproxy_header){ .length = (size_t)end + 1, .local = true };
+	return HAPROXY_DONE;
+}
+
 static bool read_header(struct login *l, int64_t deadline, struct haproxy_header *header)
 {
 	int fd = stream_fd(l->session.stream);
@@ -57,7 +68,7 @@ static bool read_header(struct login *l, int64_t deadline, struct haproxy_header
 		if (got <= 0)
 			return refuse_proxy(l, LOG_LEVEL_INFO, "disconnected",
 			    got < 0 ? strerrordesc_np(errno) : "");
-		switch (haproxy_parse(slice_mem(bytes, have + (size_t)got), header)) {
+		switch (parse(slice_mem(bytes, have + (size_t)got), header)) {
 		case HAPROXY_MORE:
 			if (!take(fd, bytes + have, (size_t)got))
 				return refuse_proxy(l, LOG_LEVEL_INFO, "disconnected", "");

@@ -14,7 +14,7 @@
 #define POP3_IDLE_MS (600 * INT64_C(1000))
 #define POP3_MAX_BAD 20
 
-/* From the worker to the front, over a pipe. */
+/* From the worker to the front, over the session's control socket. */
 struct pop3_answer {
 	uint32_t ok; /* 1: the client is the worker's now */
 	int32_t pid;
@@ -58,6 +58,8 @@ struct pop3 {
 	size_t deleted_count;
 	uint64_t bytes_in, bytes_out;
 	bool quit, expunged, listed_uidls;
+	bool kicked; /* set by the loop's thread before it wakes the session */
+	struct pop3_control *control;
 	const char *end; /* for the log */
 };
 
@@ -84,6 +86,10 @@ void pop3_mark_seen(struct pop3 *p);
 /* pop3_message.c: sends a message, its header and LINES lines of its body (UINT64_MAX: all).  The
  * bytes sent, without the final dot; 0 when it could not be opened (the client was told). */
 uint64_t pop3_send_message(struct pop3 *p, size_t number, uint64_t lines, const char *reply);
+
+/* pop3_control.c: the worker's end of the session's control socket; FD is taken. */
+void pop3_control_begin(struct pop3 *p, int fd);
+void pop3_control_end(struct pop3 *p);
 
 /* pop3_uidl.c: false when there is none, which is logged. */
 bool pop3_uidl(struct pop3 *p, size_t number, struct strbuf *out);

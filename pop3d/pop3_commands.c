@@ -285,16 +285,11 @@ static const struct command *find_command(struct slice verb)
 
 static bool take_message(struct pop3 *p, struct slice *args, struct call *call, char error[160])
 {
-	if (!pop3_take_message(args, p->count, &call->number, error))
-		return false;
-	call->has_number = true;
-	if (!p->messages[call->number].deleted)
-		return true;
-	(void)snprintf(error, 160, "Message is deleted.");
-	return false;
+	call->has_number = pop3_take_message(args, p->count, &call->number, error);
+	return call->has_number;
 }
 
-static bool parse_arguments(
+static bool parse_words(
     struct pop3 *p, enum argument argument, struct slice args, struct call *call, char error[160])
 {
 	switch (argument) {
@@ -317,6 +312,17 @@ static bool parse_arguments(
 		return pop3_take_size(&args, &call->lines, error) &&
 		       pop3_no_more(args, "size", error);
 	}
+	return false;
+}
+
+static bool parse_arguments(
+    struct pop3 *p, enum argument argument, struct slice args, struct call *call, char error[160])
+{
+	if (!parse_words(p, argument, args, call, error))
+		return false;
+	if (!call->has_number || !p->messages[call->number].deleted)
+		return true;
+	(void)snprintf(error, 160, "Message is deleted.");
 	return false;
 }
 

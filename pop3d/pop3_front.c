@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,11 +11,14 @@
 #include "ipc/channel.h"
 #include "log/log.h"
 #include "pop3d/pop3.h"
+#include "pop3d/pop3_registry.h"
 #include "pop3d/pop3_wire.h"
 #include "sys/socket.h"
 
 #define REQUEST_MS 10000
 #define ASK_MS	   60000
+/* A login waits for a place on the list; then it still has the time to open the mailbox. */
+#define ROOM_MS 20000
 
 /* Who the client is the parent finds out: from these, and authd. */
 static void forward(struct msg_out *m, struct msg_in *in)
@@ -44,21 +48,21 @@ static bool wait_for_worker(int fd, struct pop3_answer *answer)
 	return true;
 }
 
-static bool log_in(struct msg_in *in, struct pop3_answer *answer, struct reason *why)
+/* Passes the login on; *FD is our end of the session's control socket. */
+static bool log_in(struct msg_in *in, struct pop3_answer *answer, int *fd, struct reason *why)
 {
 	struct msg_out m = { { 0 } };
-	int pipe_fds[2];
+	int pair[2];
 	bool ok;
 
-	if (pipe2(pipe_fds, O_CLOEXEC) < 0) {
-		reason_set(why, "4.3.0", "cannot make a pipe: %s", strerror(errno));
+	if (socket_pair(pair) < 0) {
+		reason_set(why, "4.3.0", "cannot make a pair of sockets: %s", strerror(errno));
 		return false;
 	}
 	forward(&m, in);
-	ok = uid_workers_request(
-	    &m, (int[]){ in->fds[0], pipe_fds[1] }, 2, deadline_in(ASK_MS), why);
-	close(pipe_fds[1]);
-	if (ok && !wait_for_worker(pipe_fds[0], answer)) {
+	ok = uid_workers_request(&m, (int[]){ in->fds[0], pair[1] }, 2, deadline_in(ASK_MS), why);
+	close(pair[1]);
+	if (ok && !wait_for_worker(pair[0], answer)) {
 		reason_set(why, "4.3.0", "the mailbox process ended, or took too long");
 		ok = false;
 	}
@@ -66,15 +70,48 @@ static bool log_in(struct msg_in *in, struct pop3_answer *answer, struct reason 
 		reason_set(why, "4.3.0", "%s", answer->text);
 		ok = false;
 	}
-	close(pipe_fds[0]);
 	msg_release(&m);
+	if (ok)
+		*fd = pair[0];
+	else
+		close(pair[0]);
 	return ok;
+}
+
+static void copy_text(struct msg_in *in, const char *name, char *out, size_t size)
+{
+	const char *text;
+
+	if (msg_get_str(&in->msg, name, &in->arena, &text))
+		(void)snprintf(out, size, "%s", text);
+}
+
+/* With a place on the list of sessions. */
+static bool admit(struct msg_in *in, struct pop3_answer *answer, bool *limit, struct reason *why)
+{
+	struct pop3_who who = { "", "", "" };
+	struct pop3_entry *entry;
+	int fd;
+
+	copy_text(in, POP3_USER, who.user, sizeof(who.user));
+	copy_text(in, POP3_RIP, who.rip, sizeof(who.rip));
+	copy_text(in, POP3_SESSION, who.session, sizeof(who.session));
+	entry = pop3_registry_add(&who, deadline_in(ROOM_MS), limit, why);
+	if (entry == NULL)
+		return false;
+	if (!log_in(in, answer, &fd, why)) {
+		pop3_registry_remove(entry);
+		return false;
+	}
+	pop3_registry_started(entry, fd, answer->pid);
+	return true;
 }
 
 static void serve_login(struct channel *ch)
 {
 	struct msg_out m = { { 0 } };
 	struct pop3_answer answer;
+	bool limit = false;
 	struct reason why;
 	struct msg_in in;
 
@@ -82,13 +119,14 @@ static void serve_login(struct channel *ch)
 		return;
 	if (!msg_is(&in.msg, POP3_LOGIN) || in.fd_count != 1) {
 		log_error("a malformed request on " POP3_SOCKET);
-	} else if (log_in(&in, &answer, &why)) {
+	} else if (admit(&in, &answer, &limit, &why)) {
 		msg_begin(&m, POP3_LOGGED_IN);
 		msg_add_i64(&m, POP3_PID, answer.pid);
 		(void)channel_send(ch, &m, NULL, 0, deadline_in(REQUEST_MS));
 	} else {
 		msg_begin(&m, POP3_REFUSED);
 		msg_add_str(&m, POP3_TEXT, why.text);
+		msg_add_u64(&m, POP3_LIMIT, limit);
 		(void)channel_send(ch, &m, NULL, 0, deadline_in(REQUEST_MS));
 	}
 	msg_release(&m);

@@ -2,6 +2,10 @@
 /* pop3: what a POP3 client talks to after it has logged in. */
 #include "pop3d/pop3.h"
 
+#include <string.h>
+
+#include "pop3d/pop3_registry.h"
+
 const struct dovecot_settings *pop3_settings;
 
 static void prepare(struct server_context *ctx)
@@ -11,6 +15,7 @@ static void prepare(struct server_context *ctx)
 
 		pop3_settings = dovecot_settings_new(ctx->dovecot, &filter, NULL);
 	}
+	pop3_registry_open(ctx);
 }
 
 static void walls(const struct server_context *ctx, struct sandbox *walls)
@@ -23,7 +28,9 @@ static void walls(const struct server_context *ctx, struct sandbox *walls)
 
 static const struct session_class *session_class_of(const struct server_listener *listener)
 {
-	return listener->type == LISTENER_UNIX ? &pop3_front_class : NULL;
+	if (listener->type != LISTENER_UNIX)
+		return NULL;
+	return strcmp(listener->name, "who-pop3") == 0 ? &pop3_who_class : &pop3_front_class;
 }
 
 static const struct server pop3_server = { .program = "pop3",

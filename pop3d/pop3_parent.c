@@ -260,6 +260,8 @@ static void worker_serve(struct msg_in *in)
 	mail = text_of(in, POP3_MAIL, &p->arena);
 	/* From here on it is for this session to tell the client what is wrong. */
 	answer(in->fds[1], true, "");
+	pop3_control_begin(p, in->fds[1]);
+	in->fds[1] = -1;
 	if (!pop3_location(&location, p->user, home, mail, &why)) {
 		log_as(p->log_name, LOG_LEVEL_ERROR, "%s", why.text);
 		stream_set_deadline(p->session.stream, deadline_in(10000));

@@ -103,6 +103,15 @@ static enum session_next expired(struct pop3 *p)
 	return finish(p);
 }
 
+/* Also whom an administrator kicks: the peer's process is sent the same signal. */
+static enum session_next shut_down(struct pop3 *p)
+{
+	p->end = "Server shutting down.";
+	stream_set_deadline(p->session.stream, deadline_in(1000));
+	stream_puts(p->session.stream, "-ERR [SYS/TEMP] Server shutting down.\r\n");
+	return finish(p);
+}
+
 static enum session_next serve(struct session *session, enum session_wake why)
 {
 	struct pop3 *p = (struct pop3 *)session;
@@ -118,12 +127,12 @@ static enum session_next serve(struct session *session, enum session_wake why)
 	case SESSION_EXPIRED:
 		return expired(p);
 	case SESSION_DRAINING:
-		p->end = "Server shutting down.";
-		stream_set_deadline(session->stream, deadline_in(1000));
-		stream_puts(session->stream, "-ERR [SYS/TEMP] Server shutting down.\r\n");
-		return finish(p);
-	case SESSION_HAS_INPUT:
+		return shut_down(p);
 	case SESSION_WOKEN:
+		if (p->kicked)
+			return shut_down(p);
+		break;
+	case SESSION_HAS_INPUT:
 		break;
 	}
 	return serve_lines(p);
@@ -146,6 +155,7 @@ static void close_session(struct session *session)
 	struct pop3 *p = (struct pop3 *)session;
 
 	pop3_mark_seen(p);
+	pop3_control_end(p);
 	log_end(p);
 	store_close(p->box);
 	free(p->messages);

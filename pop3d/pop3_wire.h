@@ -29,7 +29,8 @@
 #define POP3_INPUT	"input" /* bytes that the client sent already */
 #define POP3_PID	"pid"
 #define POP3_TEXT	"text"
-/* The parent's to the worker. */
+#define POP3_LIMIT	"limit" /* of REFUSED, 1: the text is for the client, too */
+/* LOGIN's, for limits alone; and the parent's to the worker, who believes that. */
 #define POP3_USER "user"
 #define POP3_HOME "home"
 #define POP3_MAIL "mail"

@@ -134,7 +134,9 @@ local 127.0.0.1 {
             tap.equal(ours, theirs, f"the certificate for {name}")
         time.sleep(0.5)
         pair.talk("here", ["CAPA"] + LOGIN + ["QUIT"])
-        pair.talk("remote", ["CAPA"] + LOGIN + ["QUIT"], **AWAY)
+        replies, _ = pair.sides[0].talk(["CAPA", "USER u0", "QUIT"], **AWAY)
+        tap.equal(replies[0], "+OK a remote one", "settings of a remote block")
+        tap.like(replies[2], "^-ERR .AUTH. Plaintext authentication disallowed", "and more of them")
 
 
 def raw(side, data):
@@ -226,5 +228,76 @@ def test_apop():
             talk.close()
 
 
-tap.run(test_ends, test_plaintext, test_trusted, test_formats, test_filters, test_haproxy, test_apop, test_pairs,
+def log_in(side, user="u0", **how):
+    talk = pop3_side.Talk(side, **how)
+    talk.line()
+    talk.ask(f"USER {user}")
+    return talk, talk.ask("PASS pw")
+
+
+def test_userip():
+    with Pair("mail_max_userip_connections", "protocol pop3 {\n  mail_max_userip_connections = 2\n}\n") as pair:
+        pair.put(BOX)
+        open_ones = [log_in(side) for side in pair.sides for _ in range(2)]
+        tap.equal([reply for _, reply in open_ones], ["+OK Logged in."] * 4, "two sessions")
+        time.sleep(0.5)
+        pair.talk("a third one", LOGIN + ["QUIT"])
+        pair.talk("from elsewhere", LOGIN + ["QUIT"], **AWAY)
+        pair.talk("another user", ["USER u1", "PASS pw", "QUIT"])
+        for talk, _ in open_ones:
+            talk.ask("QUIT")
+            talk.close()
+        time.sleep(0.5)
+        pair.talk("after they have gone", LOGIN + ["QUIT"])
+
+
+def ask_who(side, *lines):
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(20)
+        sock.connect(side.path("run/who-pop3"))
+        sock.sendall(("VERSION\t1\t0\n" + "".join(line + "\n" for line in lines)).encode())
+        got = b""
+        while not re.search(rb"^(DONE|OK\t\d+)\n", got, re.M):
+            piece = sock.recv(65536)
+            if not piece:
+                break
+            got += piece
+        return [line.split("\t") for line in got.decode().splitlines()]
+
+
+def test_who():
+    with pop3_side.Side(pop3_side.OURS, "service pop3 {\n  process_limit = 3\n}\n") as side:
+        side.put("u0", BOX)
+        first, second, third = log_in(side)[0], log_in(side, "u1", **AWAY)[0], log_in(side)[0]
+        answer = ask_who(side, "WHO")
+        tap.equal(answer[0], ["VERSION", "1", "0"], "the greeting")
+        sessions = sorted(line[:3] + line[4:5] for line in answer if line[0] == "SESSION")
+        tap.equal(sessions, [["SESSION", "u0", "pop3", "127.0.0.1"]] * 2 + [["SESSION", "u1", "pop3", "127.0.0.2"]],
+                  "who is logged in")
+        waits = pop3_side.Talk(side)
+        waits.line()
+        waits.ask("USER u0")
+        waits.say("PASS pw")
+        pop3_side.wait_until(lambda: "service(pop3): process_limit (3) reached, client connections are being dropped"
+                             in side.log(), "the warning")
+        ids = {line[1]: line[5] for line in answer if line[0] == "SESSION"}
+        tap.equal(ask_who(side, f"KICK\t{ids['u1']}")[-1], ["OK", "1"], "one is kicked")
+        tap.equal(second.line(), "-ERR [SYS/TEMP] Server shutting down.", "which it is told")
+        tap.equal(second.line(), "(end)", "and that is the end of it")
+        tap.equal(waits.line(), "+OK Logged in.", "who waited for room gets in")
+        tap.equal(ask_who(side, "KICK\tnobody")[-1], ["OK", "0"], "a session that is not there")
+        tap.equal(first.ask("NOOP"), "+OK", "the others go on")
+        tap.equal(ask_who(side, "NONSENSE")[1:], [], "nonsense ends the connection")
+        mode = os.stat(side.path("run/who-pop3"))
+        tap.equal((mode.st_mode & 0o777, mode.st_uid), (0o600, 0), "who may ask")
+        for talk in (first, second, third, waits):
+            talk.close()
+        pop3_side.wait_until(lambda: len(ask_who(side, "WHO")) == 2, "all are gone")
+        tap.like(side.log(), r"pop3\(u1\)<\d+><\S+>: Info: Disconnected: Server shutting down\. top=0/0", "the log")
+
+
+only = sys.argv[1:]
+if only:
+    tap.run(*(globals()[name] for name in only))
+tap.run(test_ends, test_plaintext, test_trusted, test_formats, test_filters, test_haproxy, test_apop, test_userip, test_who, test_pairs,
         test_pairs_after_login)

@@ -63,7 +63,7 @@ static bool match_protocol(const char *label, const char *protocol)
 	return !strcmp(label, protocol);
 }
 
-/* Names separated by blanks; "*.x" stands for one or more labels before x. */
+/* Names separated by blanks; "*.x" stands for one label before x. */
 static unsigned match_local_name(const char *label, const char *name)
 {
 	struct slice rest = slice_of(label), word, whole = slice_of(name);
@@ -72,6 +72,7 @@ static unsigned match_local_name(const char *label, const char *name)
 		if (slice_caseeq(word, whole))
 			return 2;
 		if (slice_starts(word, "*.") && whole.len > word.len - 1 &&
+		    slice_find(whole, '.') == (ptrdiff_t)(whole.len - (word.len - 1)) &&
 		    slice_caseeq(
 			slice_from(whole, whole.len - (word.len - 1)), slice_from(word, 1)))
 			return 1;

@@ -65,6 +65,12 @@ service pop3-login {{
     ssl = yes
   }}
 }}
+# Failures would make each later login of the same client wait.
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
 """
 PEER_ONLY = """
 service anvil {
@@ -72,12 +78,6 @@ service anvil {
 }
 service stats {
   chroot =
-}
-# Failures would make each later login of the same client wait.
-service anvil {
-  unix_listener anvil-auth-penalty {
-    mode = 0
-  }
 }
 """
 
