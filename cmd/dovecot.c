@@ -2,6 +2,7 @@
 /* dovecot: start, stop and reload the POP3 server and the authentication. */
 #include <errno.h>
 #include <getopt.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 
 #define STOP_MS	    15000
 #define EXIT_CONFIG 89 /* the peer's for every fatal error */
+#define EXIT_TEMP   75 /* and doveadm's, which does these things there */
 
 struct dovecot_command {
 	const char *path;
@@ -51,7 +53,8 @@ static void open_configuration(struct dovecot_command *dc)
 
 	dc->source = dovecot_source_read(dc->path, &errors);
 	if (dc->source == NULL)
-		give_up("open(%s) failed: %s", dc->path, strerror(errno));
+		give_up(
+		    "Error reading configuration: stat(%s) failed: %s", dc->path, strerror(errno));
 	dovecot_conf_check(dc->source, &errors);
 	if (errors.error_count > 0) {
 		conf_errors_each(&errors, print_error, NULL);
@@ -78,8 +81,11 @@ static pid_t need_running(const struct dovecot_command *dc)
 {
 	pid_t pid = control_running(dc->pid_file);
 
-	if (pid == 0)
-		give_up("Dovecot is not running (read from %s)", dc->pid_file);
+	if (pid == 0) {
+		log_as(
+		    NULL, LOG_LEVEL_FATAL, "Dovecot is not running (read from %s)", dc->pid_file);
+		exit(EXIT_TEMP);
+	}
 	return pid;
 }
 
@@ -105,10 +111,44 @@ static int show(const struct dovecot_command *dc, const char *how)
 
 static int usage(int status)
 {
-	fprintf(status ? stderr : stdout,
-	    "Usage: dovecot [-F] [-c <config file>] [-n] [-a] [--help] [--version]\n"
-	    "       [reload] [stop]\n");
+	fputs("Usage: dovecot [-F] [-c <config file>] [-p] [-n] [-a] [--help] [--version]\n"
+	      "       [--build-options] [--hostdomain] [reload] [stop]\n",
+	    status ? stderr : stdout);
 	return status;
+}
+
+static int build_options(void)
+{
+	puts("Build options: ioloop=epoll openssl\n"
+	     "SQL driver plugins:\n"
+	     "Passdb: checkpassword pam passwd passwd-file shadow static\n"
+	     "Userdb: checkpassword passwd passwd-file prefetch static");
+	return 0;
+}
+
+/* The host's full name, as far as it is known. */
+static int host_domain(void)
+{
+	const struct addrinfo hints = { .ai_flags = AI_CANONNAME };
+	char name[256] = "localhost";
+	struct addrinfo *found;
+
+	(void)gethostname(name, sizeof(name) - 1);
+	if (strchr(name, '.') == NULL && getaddrinfo(name, NULL, &hints, &found) == 0) {
+		if (found->ai_canonname != NULL && strchr(found->ai_canonname, '.') != NULL)
+			snprintf(name, sizeof(name), "%s", found->ai_canonname);
+		freeaddrinfo(found);
+	}
+	puts(name);
+	return 0;
+}
+
+/* Words that are no commands of ours are doveadm's, who says what there is. */
+static _Noreturn void run_doveadm(const struct dovecot_command *dc, char **words)
+{
+	char *argv[] = { "doveadm", "-c", (char *)(uintptr_t)dc->path, words[0], words[1], NULL };
+
+	programs_exec(programs_command("doveadm"), argv);
 }
 
 static void release(struct dovecot_command *dc)
@@ -122,8 +162,6 @@ static int run_verb(struct dovecot_command *dc, const char *verb, bool foregroun
 {
 	int rc;
 
-	if (verb != NULL && strcmp(verb, "stop") != 0 && strcmp(verb, "reload") != 0)
-		give_up("Unknown argument: %s", verb);
 	open_configuration(dc);
 	if (verb == NULL)
 		return start(dc, foreground);
@@ -135,14 +173,15 @@ static int run_verb(struct dovecot_command *dc, const char *verb, bool foregroun
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
+		{ "version", no_argument, NULL, 'V' }, { "build-options", no_argument, NULL, 'B' },
+		{ "hostdomain", no_argument, NULL, 'D' }, { NULL, 0, NULL, 0 } };
 	struct dovecot_command dc = { .path = PC_SYSCONFDIR "/dovecot/dovecot.conf" };
 	int list = 0;
 	bool foreground = false;
 	int option;
 
 	log_command_dovecot("dovecot");
-	while ((option = getopt_long(argc, argv, "Fc:na", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "Fc:nap", options, NULL)) != -1) {
 		switch (option) {
 		case 'F':
 			foreground = true;
@@ -157,16 +196,23 @@ int main(int argc, char **argv)
 		case 'V':
 			puts(DOVECOT_VERSION);
 			return 0;
+		case 'B':
+			return build_options();
+		case 'D':
+			return host_domain();
+		case 'p':
+			give_up("-p is not supported: set ssl_key_password");
 		case 'h':
 			return usage(0);
 		default:
 			return usage(EXIT_CONFIG);
 		}
 	}
-	if (argc - optind > 1)
-		return usage(EXIT_CONFIG);
 	if (list != 0) {
 		return show(&dc, list == 'a' ? "-a" : "-n");
 	}
+	if (argv[optind] != NULL && strcmp(argv[optind], "stop") != 0 &&
+	    strcmp(argv[optind], "reload") != 0)
+		run_doveadm(&dc, argv + optind);
 	return run_verb(&dc, argv[optind], foreground);
 }
