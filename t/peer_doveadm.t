@@ -8,9 +8,11 @@ import difflib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -233,6 +235,59 @@ def daemons_log(ours):
     tap.unlike(ours.read("log"), "Password mismatch", "and not in the one for errors")
 
 
+SESSIONS = [("u1", "pop3", "11", "127.0.0.1", "a"), ("u1", "pop3", "12", "192.0.2.1", "b"),
+            ("u2", "pop3", "13", "127.0.0.1", "c"), ("x\ty", "pop3", "14", "::1", "d")]
+
+
+def serve_sessions(listener, kicked):
+    """A mailbox service that tells of SESSIONS, and notes who is kicked."""
+    while True:
+        try:
+            c, _ = listener.accept()
+        except OSError:
+            return
+        with c, c.makefile("rw", encoding="utf-8", newline="\n") as f:
+            f.write("VERSION\t1\t0\n")
+            f.flush()
+            for line in f:
+                words = line.rstrip("\n").split("\t")
+                if words[0] == "WHO":
+                    for session in SESSIONS:
+                        f.write("\t".join(["SESSION"] + [w.replace("\t", "\001t")
+                                                         for w in session]) + "\n")
+                    f.write("DONE\n")
+                elif words[0] == "KICK":
+                    kicked.append(words[1])
+                    f.write("OK\t1\n")
+                f.flush()
+
+
+def who(ours):
+    path = os.path.join(ours.dir, "run/who-fake")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    kicked = []
+    threading.Thread(target=serve_sessions, args=(listener, kicked), daemon=True).start()
+    tap.equal(ours.run("-f", "tab", "who"),
+              (0, "username\t#\tproto\t(pids)\t(ips)\nu1\t2\tpop3\t(11 12)\t(127.0.0.1 192.0.2.1)\n"
+               "u2\t1\tpop3\t(13)\t(127.0.0.1)\nx\ty\t1\tpop3\t(14)\t(::1)\n"), "who")
+    tap.like(ours.run("who")[1], r"\Ausername # proto \(pids\)  \(ips\) +\nu1       2 pop3  \(11 12\)"
+             r" \(127.0.0.1 192.0.2.1\) +\n", "as a table")
+    tap.equal(ours.run("-f", "tab", "who", "-1", "u1")[1],
+              "username\tproto\tpid\tip\nu1\tpop3\t11\t127.0.0.1\nu1\tpop3\t12\t192.0.2.1\n",
+              "who -1 of a user")
+    tap.equal(ours.run("-f", "flow", "who", "u*", "192.0.2.0/24")[1],
+              "username=u1 #=1 proto=pop3 (pids)=(12) (ips)=(192.0.2.1)\n", "of a network")
+    tap.equal(ours.run("kick", "nosuch"), (68, "no users kicked\n"), "kick nobody")
+    tap.equal(kicked, [], "nobody was")
+    tap.equal(ours.run("kick", "u*", "127.0.0.0/8"),
+              (0, "kicked connections from the following users:\nu1 u2\n"), "kick")
+    tap.equal(kicked, ["a", "c"], "their sessions")
+    listener.close()
+    os.unlink(path)
+
+
 def bad_log(ours):
     text = ours.read("dovecot.conf")
     ours.write("dovecot.conf", text.replace(f"{ours.dir}/log.info", f"{ours.dir}/nowhere/log"))
@@ -260,7 +315,7 @@ def main():
             else:
                 tap.skip("there is no Dovecot here", "comparison")
                 ours.run("log", "test")
-            for test in (running, logs, daemons_log):
+            for test in (running, logs, daemons_log, who):
                 test(ours)
             ours.stop()
             bad_log(ours)
