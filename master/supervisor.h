@@ -113,7 +113,8 @@ struct generation {
 	struct list link;
 	unsigned number;
 	int config_fd;
-	int auth_config_fd;   /* Dovecot: with passdb and userdb, for authd and its workers; else -1 */
+	/* Dovecot: with passdb and userdb, for authd and its workers; else -1 */
+	int auth_config_fd;
 	struct list services; /* newest last */
 	int64_t throttle_ms, stop_timeout_ms, quarantine_ms;
 	char *directory;    /* in which daemons work: queue_directory, base_dir */

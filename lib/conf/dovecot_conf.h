@@ -79,8 +79,8 @@ struct dovecot_settings {
  * Appends which filters of the file match, as a text: filters with the same text have the same
  * settings, so that those need not be evaluated again.
  */
-void dovecot_filter_key(const struct dovecot_source *source, const struct dovecot_filter *filter,
-    struct strbuf *out);
+void dovecot_filter_key(
+    const struct dovecot_source *source, const struct dovecot_filter *filter, struct strbuf *out);
 /* The labels of all filters of KIND ("local", "local_name", "remote"), at most MAX of them. */
 size_t dovecot_filter_labels(
     const struct dovecot_source *source, const char *kind, const char **labels, size_t max);

@@ -34,7 +34,7 @@ struct server_listener {
 	char *name; /* master.cf's or the listener block's: "smtps", "public/qmgr", "login/pop3",
 		       "pop3s" */
 	enum { LISTENER_INET, LISTENER_UNIX, LISTENER_DGRAM } type;
-	bool ssl;   /* Dovecot: inet_listener { ssl = yes } */
+	bool ssl; /* Dovecot: inet_listener { ssl = yes } */
 	/* Dovecot: what the socket speaks, "auth", "login", "master", "userdb"; "haproxy": a
 	 * proxy's header comes first; else "" */
 	char *kind;
