@@ -110,10 +110,11 @@ static int list(struct postconf *pc, char **args)
 	read_source(pc);
 	postconf_read_entries(pc);
 	postconf_names_init(pc);
-	if (!pc->defaults)
+	if (!pc->defaults) {
 		postconf_need_sound_values(pc);
-	if (!pc->defaults)
+		postconf_warn_comments(pc);
 		postconf_warn_undefined(pc);
+	}
 	if (pc->subject == 'p')
 		postconf_list_main(pc, args);
 	else

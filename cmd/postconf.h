@@ -72,6 +72,8 @@ void postconf_names_release(struct postconf *pc);
 void postconf_need_sound_values(const struct postconf *pc);
 /* Names that are not defined, and such as nothing makes use of; those of main.cf if MAIN_TOO. */
 void postconf_warn_undefined(const struct postconf *pc);
+/* Values with what looks like a comment in them. */
+void postconf_warn_comments(const struct postconf *pc);
 void postconf_warn_unused(const struct postconf *pc, bool main_too);
 
 /* ---- the subjects ---- */

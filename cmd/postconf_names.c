@@ -14,6 +14,9 @@
 #include "conf/postfix_param_list.h"
 #include "log/log.h"
 
+#define BLANKS	      " \t\r\n\v\f"
+#define COMMENT_SHOWN 20 /* bytes of the comment's text */
+
 static char present;
 
 static const char *find_override(const struct postconf *pc, const char *name)
@@ -176,6 +179,74 @@ static void look_for_undefined(struct slice name, const char *value, void *arg)
 	free(text);
 }
 
+struct unused {
+	const struct postconf *pc;
+	struct map references; /* of the entry itself */
+};
+
+static void note_references(struct slice name, const char *value, void *arg)
+{
+	struct unused *u = arg;
+	(void)name;
+	postfix_expand_references(value, note_reference, &u->references);
+}
+
+/* Somebody meant it for a comment; it is part of the value. */
+static void warn_comment(const struct postconf *pc, const char *file, const char *value)
+{
+	struct slice whole = slice_of(value), rest = whole, word;
+	while (slice_token(&rest, BLANKS, &word)) {
+		if (word.ptr[0] != '#')
+			continue;
+		rest = slice_from(whole, (size_t)(word.ptr - value) + word.len + 1);
+		rest = slice_first(rest, COMMENT_SHOWN);
+		log_warning("%s/%s: #comment after other text is not allowed: %.*s %.*s...",
+		    pc->dir, file, SLICE_ARG(word), SLICE_ARG(rest));
+		break;
+	}
+}
+
+/* Is the name, which an entry sets, made use of? */
+static bool is_used(const struct postconf *pc, const struct map *in_entry, const char *name)
+{
+	enum postconf_class class = postconf_class_of(pc, name);
+	return class == POSTCONF_BUILTIN || class == POSTCONF_SERVICE ||
+	       map_get_str(&pc->main_references, name) || map_get_str(in_entry, name) ||
+	       map_get_str(&pc->usage.from_defaults, name) ||
+	       postfix_usage_names_table(&pc->usage, name);
+}
+
+static void look_for_comment(struct slice name, const char *value, void *arg)
+{
+	const struct unused *u = arg;
+	char *text = xstrndup(name.ptr, name.len);
+	if (is_used(u->pc, &u->references, text))
+		warn_comment(u->pc, "master.cf", value);
+	free(text);
+}
+
+/* Calls LOOK for what each entry sets, with what the entry itself refers to. */
+static void each_in_entries(
+    const struct postconf *pc, void (*look)(struct slice name, const char *value, void *arg))
+{
+	for (size_t i = 0; i < pc->entry_count; i++) {
+		struct unused u = { .pc = pc };
+		each_override(&pc->entries[i], note_references, &u);
+		each_override(&pc->entries[i], look, &u);
+		map_release(&u.references, NULL);
+	}
+}
+
+void postconf_warn_comments(const struct postconf *pc)
+{
+	each_in_entries(pc, look_for_comment);
+	for (size_t i = 0; i < postconf_set_count(pc); i++) {
+		const char *name = postconf_set_name(pc, i);
+		if (postconf_class_of(pc, name) != POSTCONF_UNKNOWN)
+			warn_comment(pc, "main.cf", postconf_find_set(pc, name));
+	}
+}
+
 void postconf_warn_undefined(const struct postconf *pc)
 {
 	struct reference main_cf = { .pc = pc };
@@ -241,29 +312,12 @@ void postconf_need_sound_values(const struct postconf *pc)
 
 /* ---- what nothing uses ---- */
 
-struct unused {
-	const struct postconf *pc;
-	struct map references; /* of the entry itself */
-};
-
-static void note_references(struct slice name, const char *value, void *arg)
-{
-	struct unused *u = arg;
-	(void)name;
-	postfix_expand_references(value, note_reference, &u->references);
-}
-
 static void look_for_unused(struct slice name, const char *value, void *arg)
 {
 	const struct unused *u = arg;
-	const struct postconf *pc = u->pc;
 	char *text = xstrndup(name.ptr, name.len);
-	enum postconf_class class = postconf_class_of(pc, text);
-	if (class != POSTCONF_BUILTIN && class != POSTCONF_SERVICE &&
-	    !map_get(&pc->main_references, name) && !map_get(&u->references, name) &&
-	    !map_get(&pc->usage.from_defaults, name) &&
-	    !postfix_usage_names_table(&pc->usage, text))
-		log_warning("%s/master.cf: unused parameter: %s=%s", pc->dir, text, value);
+	if (!is_used(u->pc, &u->references, text))
+		log_warning("%s/master.cf: unused parameter: %s=%s", u->pc->dir, text, value);
 	free(text);
 }
 
@@ -275,10 +329,5 @@ void postconf_warn_unused(const struct postconf *pc, bool main_too)
 			log_warning("%s/main.cf: unused parameter: %s=%s", pc->dir, name,
 			    postconf_find_set(pc, name));
 	}
-	for (size_t i = 0; i < pc->entry_count; i++) {
-		struct unused u = { .pc = pc };
-		each_override(&pc->entries[i], note_references, &u);
-		each_override(&pc->entries[i], look_for_unused, &u);
-		map_release(&u.references, NULL);
-	}
+	each_in_entries(pc, look_for_unused);
 }

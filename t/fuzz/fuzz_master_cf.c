@@ -52,12 +52,10 @@ static void each_entry(struct slice text, void (*look)(const struct postfix_entr
 	struct conf_lines lines;
 	conf_lines_init(&lines, text);
 	while (conf_lines_next(&lines, &line)) {
-		struct postfix_entry entry;
+		struct postfix_entry entry = { .count = 0 };
 		if (!ascii_isspace(line.ptr[0]) && !slice_has_nul(strbuf_slice(&line)) &&
 		    postfix_entry_parse(&entry, strbuf_slice(&line), &problem, NULL))
 			look(&entry);
-		else
-			entry = (struct postfix_entry){ .count = 0 };
 		postfix_entry_release(&entry);
 	}
 	strbuf_release(&line);
