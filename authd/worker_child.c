@@ -33,6 +33,8 @@
 
 #define ANSWER_MS	5000
 #define NAMES_PER_BATCH 500
+/* Libraries leak, and a log file may have been moved away: another one goes on then. */
+#define LIFE_MS (5 * 60 * 1000)
 
 static struct worker_identity auth_identity;
 
@@ -262,7 +264,7 @@ static void close_standard(void)
 
 static void serve(void)
 {
-	const int64_t idle = idle_ms();
+	const int64_t idle = idle_ms(), old_at = deadline_in(LIFE_MS);
 	struct worker_request request;
 	struct msg_in in;
 
@@ -274,6 +276,7 @@ static void serve(void)
 			log_error("%sinvalid request", child.prefix);
 			_exit(1);
 		}
+		child.retires |= clock_ms() > old_at;
 		answer(&request);
 		secret_clear((void *)(uintptr_t)request.password.ptr, request.password.len);
 		arena_release(&arena);

@@ -47,6 +47,7 @@ static struct {
 	struct list waiters; /* who came first, first */
 	size_t waiting;
 	unsigned long count; /* connections that are there, or being made */
+	unsigned long limit; /* 0: not known yet */
 	int64_t last_warning;
 	bool tidies;
 	struct loop_timer timer;
@@ -191,6 +192,23 @@ static bool wait_for_turn(struct connection **c)
 	return false;
 }
 
+/* With the lock.  The service may have fewer processes than authd may ask for. */
+static unsigned long connections_max(void)
+{
+	const struct server_context *ctx = server_context();
+	const struct dovecot_block *service;
+	unsigned long processes;
+
+	if (pool.limit)
+		return pool.limit;
+	pool.limit = database_settings->auth_worker_max_count;
+	service = ctx ? dovecot_block_find(ctx->dovecot, "service", SOCKET_NAME) : NULL;
+	processes = service ? dovecot_block_uint(service, "process_limit") : 0;
+	if (processes && processes < pool.limit)
+		pool.limit = processes;
+	return pool.limit;
+}
+
 /* False: there was none in time.  *C NULL: the caller may make one. */
 static bool take_turn(struct connection **c)
 {
@@ -198,7 +216,7 @@ static bool take_turn(struct connection **c)
 
 	pthread_mutex_lock(&pool.lock);
 	*c = take_idle();
-	if (!*c && pool.count < database_settings->auth_worker_max_count)
+	if (!*c && pool.count < connections_max())
 		pool.count++;
 	else if (!*c)
 		ok = wait_for_turn(c);

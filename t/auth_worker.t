@@ -311,17 +311,24 @@ def test_bad_requests():
 
 
 def test_limit():
-    """process_limit holds, too, and who waits is told in the log as with Dovecot."""
-    extra = "auth_worker_max_count = 1\n"
+    """Who waits for a process is told in the log as with Dovecot, whatever limits them."""
+    check_limit("auth_worker_max_count = 1\n")
+    check_limit("service auth-worker {\n process_limit = 1\n}\n")
+
+
+def check_limit(extra):
     with Server("ours", DATABASES % "hostile", extra) as server:
         in_threads(1, lambda i: server.ask("hang", "x"))
         worker_host.wait_for("the first", lambda: len(workers()) == 2)
-        in_threads(1, lambda i: server.ask("ok", "x"))
+        answers = []
+        in_threads(1, lambda i: answers.append(server.ask("ok", "x")))
         time.sleep(3.5)
         os.kill(max(workers()), 9)
         worker_host.wait_for("the line", lambda: "Auth request was queued for" in server.log())
         tap.like(server.log(), r"auth: Error: auth-worker: Auth request was queued for 3 seconds, "
                                r"0 left in queue \(see auth_worker_max_count\)", "the second waited")
+        worker_host.wait_for("the answer", lambda: answers)
+        tap.equal(answers, ["OK\t1\tuser=ok"], "and got in")
 
 
 def run_all():

@@ -157,14 +157,14 @@ class Server:
             return False
 
     def ask(self, user, password, service="imap"):
-        """The answer's line, without the empty field at its end."""
+        """The answer's line, without the empty field behind the user."""
         sock, lines = self.connect()
         with sock:
             lines.write(f"AUTH\t1\tPLAIN\tservice={service}\tsession=SESS\tlip=127.0.0.1\t"
                         f"rip=10.0.0.1\tlport=143\trport=4444\tresp={plain(user, password)}\n"
                         .encode())
             lines.flush()
-            return lines.readline().decode().rstrip("\n").rstrip("\t")
+            return lines.readline().decode().rstrip("\n").rstrip("\t").replace("\t\t", "\t")
 
     def user(self, name, service="imap", word="USER", path="auth-userdb"):
         """The answer of the master protocol."""
