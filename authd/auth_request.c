@@ -300,7 +300,8 @@ static void log_why(const struct auth_request *request)
 
 static bool has_penalty(const struct auth_request *request)
 {
-	return penalties_are_on && !request->subject.no_penalty;
+	/* Without an address there is nobody to have it. */
+	return penalties_are_on && !request->subject.no_penalty && *request->subject.remote_ip;
 }
 
 /* A database that is down is not the client's fault. */

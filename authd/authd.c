@@ -2,15 +2,39 @@
 /* authd: who is this user.  Speaks Dovecot's auth protocol, as its service auth. */
 #include "authd/auth_request.h"
 
+#include <signal.h>
 #include <string.h>
 
+#include "authd/auth_cache.h"
 #include "authd/database.h"
 #include "authd/sasl_server.h"
 #include "base/check.h"
+#include "log/log.h"
+#include "server/loop.h"
+
+/* A reload starts with an empty cache anyway; who signals this process alone wants the same. */
+static void on_signal(int signo, void *arg)
+{
+	(void)arg;
+	if (signo == SIGHUP)
+		log_info("Authentication cache flushed: %zu entries", auth_cache_flush(NULL));
+	else
+		auth_cache_log();
+}
+
+static void setup_cache(struct server_context *ctx)
+{
+	auth_cache_setup_from(ctx->settings);
+	if (!ctx->settings->auth_cache_size)
+		return;
+	loop_signal(ctx->loop, SIGHUP, on_signal, NULL);
+	loop_signal(ctx->loop, SIGUSR2, on_signal, NULL);
+}
 
 static void prepare(struct server_context *ctx)
 {
 	database_load(ctx->dovecot, ctx->settings);
+	setup_cache(ctx);
 	sasl_server_setup(ctx->settings->auth_mechanisms, ctx->settings->auth_realms);
 	auth_request_setup(ctx);
 	master_session_setup(ctx);

@@ -174,6 +174,8 @@ static void parse_file_args(struct database *db)
 	if (*db->path != '/')
 		fatal("%s passwd-file: args must end with the absolute path of a file: %s",
 		    db->is_userdb ? "userdb" : "passdb", db->args);
+	if (!db->is_userdb)
+		db->cache_key = arena_printf(&arena, "%s\n%s", db->path, db->username_format);
 	if (!password_scheme_is_known(db->scheme))
 		fatal("passwd-file: unknown scheme: %s", db->scheme);
 }
@@ -283,6 +285,22 @@ static void load_list(const struct dovecot_source *source, bool is_userdb)
 	}
 }
 
+/* Where no userdb is configured, who has a passdb entry is a user with its "userdb_" fields. */
+static struct database *nothing_more(void)
+{
+	struct database *db = ARENA_NEW(&arena, struct database);
+
+	db->is_userdb = true;
+	db->driver = &static_driver;
+	db->driver_name = db->driver->name;
+	db->args = db->mechanisms = db->username_filter = "";
+	db->scheme = "PLAIN";
+	db->username_format = "%u";
+	db->on_success = DB_RETURN_OK;
+	db->on_failure = db->on_internal_failure = DB_CONTINUE;
+	return db;
+}
+
 static void note_shared_files(struct database *list)
 {
 	for (struct database *db = list; db; db = db->next)
@@ -332,6 +350,8 @@ void database_load(const struct dovecot_source *source, const struct dovecot_set
 	passdb_list = masterdb_list = userdb_list = NULL;
 	load_list(source, false);
 	load_list(source, true);
+	if (!userdb_list)
+		userdb_list = nothing_more();
 	note_shared_files(passdb_list);
 	note_shared_files(masterdb_list);
 	if (!passdb_list)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "authd/auth_cache.h"
 #include "authd/authd.h"
 #include "authd/database.h"
 #include "authd/logins.h"
@@ -300,13 +301,21 @@ static bool handle_request(struct master_session *m, const struct command_input 
 	return true;
 }
 
-/* There is no cache beside the files' own, which notices changes. */
+/* "CACHE-FLUSH id [user...]" */
 static bool handle_flush(struct master_session *m, const struct command_input *in)
 {
-	if (m->is_restricted)
+	size_t count = 0;
+
+	if (m->is_restricted) {
 		answer_plain(m, "FAIL", in->id, NULL);
-	else
-		stream_printf(m->session.stream, "OK\t%u\t0\n", in->id);
+		return true;
+	}
+	if (in->fields->count < 3)
+		count = auth_cache_flush(NULL);
+	for (size_t i = 2; i < in->fields->count; i++)
+		if (!slice_has_nul(in->fields->list[i]))
+			count += auth_cache_flush(arena_slicedup(in->arena, in->fields->list[i]));
+	stream_printf(m->session.stream, "OK\t%u\t%zu\n", in->id, count);
 	return true;
 }
 

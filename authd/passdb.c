@@ -11,10 +11,12 @@
 #include <string.h>
 
 #include "auth/scheme.h"
+#include "authd/auth_cache.h"
 #include "authd/gate.h"
 #include "authd/mismatch.h"
 #include "authd/passdb_attempt.h"
 #include "base/check.h"
+#include "base/digest.h"
 
 /* Results that are the chain's alone. */
 enum { RESULT_NEXT = DB_NO_CREDENTIALS + 1 }; /* "noauthenticate": another block is to decide */
@@ -87,7 +89,8 @@ static enum db_result check_password(const struct attempt *a, struct slice passw
 	case PASSWORD_MATCH:
 		return DB_OK;
 	case PASSWORD_MISMATCH:
-		mismatch_log(a->subject, a->db, password, "Password mismatch");
+		if (!a->quiet)
+			mismatch_log(a->subject, a->db, password, "Password mismatch");
 		return DB_MISMATCH;
 	case PASSWORD_UNUSABLE:
 		split_scheme(a, &found);
@@ -195,40 +198,133 @@ static enum db_result judge(const struct chain *chain, const struct attempt *a)
 		return tell_password(a, chain->wanted);
 	if (!chain->password)
 		return check_user(a);
-	if (chain->verified || a->db->deny || asks_to_verify(chain, a))
+	if (chain->verified || a->db->deny || (asks_to_verify(chain, a) && !a->is_cached))
 		return DB_OK;
 	return check_password(a, *chain->password);
 }
 
-static enum db_result try_block(const struct chain *chain, const struct database *db)
+/* Of a driver that verifies, answers to logins alone are kept. */
+static bool may_keep(const struct chain *chain, const struct attempt *a)
 {
-	struct attempt a = {
+	return !a->db->driver->verify || asks_to_verify(chain, a);
+}
+
+/* What a driver has verified is kept as a hash of our own. */
+static void keep(
+    const struct chain *chain, const struct attempt *a, struct slice key, enum db_result result)
+{
+	struct strbuf hash = STRBUF_INIT(1000);
+	struct db_entry entry = a->entry;
+	bool is_verified = asks_to_verify(chain, a);
+	struct reason why;
+
+	if (!key.ptr || !may_keep(chain, a))
+		return;
+	if (result == DB_OK && is_verified) {
+		if (!password_make("SSHA256", NULL, *chain->password, 0, &hash, &why))
+			return;
+		entry.password = hash.ptr;
+	}
+	auth_cache_put(a->subject, key, result, &entry);
+	if (is_verified)
+		auth_cache_note(key, true);
+	secret_clear(hash.alloc ? hash.ptr : NULL, hash.alloc);
+	strbuf_release(&hash);
+}
+
+/* The driver's answer, or what is left of an older one when it has none. */
+static enum db_result ask_and_keep(
+    const struct chain *chain, struct attempt *a, struct slice key, const struct cached_answer *old)
+{
+	enum db_result result = ask_driver(chain, a);
+
+	if (result != DB_FAILED) {
+		keep(chain, a, key, result);
+		return result;
+	}
+	if (old->state == CACHED_NONE || !may_keep(chain, a))
+		return result;
+	subject_log(a->subject, LOG_LEVEL_INFO, a->db->driver_name,
+	    "Falling back to expired data from cache");
+	a->entry = old->entry;
+	a->is_cached = true;
+	return old->result;
+}
+
+static enum db_result try_answer(
+    const struct chain *chain, struct attempt *a, struct slice key, const struct cached_answer *old)
+{
+	const struct database *db = a->db;
+	enum db_result result;
+
+	if (!attempt_take(a, &db->defaults, true))
+		return DB_FAILED;
+	if (a->is_cached)
+		a->entry = old->entry;
+	result = a->is_cached ? old->result : ask_and_keep(chain, a, key, old);
+	if (result == DB_OK && a->entry.password) {
+		a->password = a->entry.password;
+		a->scheme = a->entry.scheme;
+	}
+	if (result == DB_OK && !attempt_take(a, &a->entry.fields, a->entry.expand))
+		return DB_FAILED;
+	if (result == DB_OK)
+		result = judge(chain, a);
+	else
+		note_refusal(chain, a, result);
+	if (result == DB_OK && !attempt_take(a, &db->overrides, true))
+		return DB_FAILED;
+	if (db->deny && result != DB_UNKNOWN && result != DB_FAILED) {
+		tell(a, "User found from deny passdb");
+		return DB_DISABLED;
+	}
+	return result;
+}
+
+static struct attempt new_attempt(const struct chain *chain, const struct database *db)
+{
+	return (struct attempt){
 		.db = db,
 		.subject = chain->subject,
 		.entry = { .scheme = db->scheme },
 		.scheme = db->scheme,
 	};
+}
+
+static void copy_subject(struct subject *to, const struct subject *from)
+{
+	*to = *from;
+	pairs_copy(&to->extra, &from->extra, from->arena);
+	pairs_copy(&to->userdb, &from->userdb, from->arena);
+}
+
+static enum db_result try_block(const struct chain *chain, const struct database *db)
+{
+	struct slice key = auth_cache_key(db, chain->subject);
+	struct attempt a = new_attempt(chain, db);
+	struct cached_answer old;
 	enum db_result result;
 
-	if (!attempt_take(&a, &db->defaults, true))
-		return DB_FAILED;
-	result = ask_driver(chain, &a);
-	if (result == DB_OK && a.entry.password) {
-		a.password = a.entry.password;
-		a.scheme = a.entry.scheme;
+	auth_cache_get(chain->subject, key, &old);
+	a.is_cached = old.state == CACHED_FRESH && may_keep(chain, &a);
+	if (a.is_cached) {
+		struct subject before;
+
+		copy_subject(&before, chain->subject);
+		a.quiet = old.is_trusted;
+		result = try_answer(chain, &a, key, &old);
+		if (old.result == DB_OK && chain->password && !chain->verified)
+			auth_cache_note(key, result == DB_OK);
+		if (result != DB_MISMATCH || !old.is_trusted)
+			goto done;
+		/* The password may have been changed. */
+		*chain->subject = before;
+		a = new_attempt(chain, db);
 	}
-	if (result == DB_OK && !attempt_take(&a, &a.entry.fields, a.entry.expand))
-		return DB_FAILED;
-	if (result == DB_OK)
-		result = judge(chain, &a);
-	else
-		note_refusal(chain, &a, result);
-	if (result == DB_OK && !attempt_take(&a, &db->overrides, true))
-		return DB_FAILED;
-	if (db->deny && result != DB_UNKNOWN && result != DB_FAILED) {
-		tell(&a, "User found from deny passdb");
-		return DB_DISABLED;
-	}
+	result = try_answer(chain, &a, key, &old);
+	if (result == DB_OK && !a.is_cached && chain->password)
+		auth_cache_note(key, true);
+done:
 	/* To the client this looks like a wrong password. */
 	return result == DB_OK && a.refused ? DB_UNKNOWN : result;
 }

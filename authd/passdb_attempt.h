@@ -12,8 +12,10 @@ struct attempt {
 	const char *password; /* NULL: the block tells of none */
 	const char *scheme;
 	bool nopassword, noauthenticate;
-	bool refused; /* a field said so, whatever the password is */
-	bool renamed; /* one field of a block may rename, the first one */
+	bool refused;	/* a field said so, whatever the password is */
+	bool is_cached; /* ENTRY comes from the cache */
+	bool quiet;	/* a wrong password is not the last word: nothing is logged of it */
+	bool renamed;	/* one field of a block may rename, the first one */
 };
 
 /* Puts the fields where they belong; EXPAND: their values hold variables.  False: failed, logged.

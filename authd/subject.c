@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "authd/database_list.h"
 #include "base/check.h"
 
 #define NAME_MAX_BYTES 512
@@ -167,9 +168,8 @@ static struct slice name_variable(const struct subject *s, const char *name)
 	return SLICE_NULL;
 }
 
-static struct slice lookup_variable(const char *name, void *arg)
+struct slice subject_variable(const struct subject *s, const char *name)
 {
-	const struct subject *s = arg;
 	struct slice found = name_variable(s, name);
 
 	if (!found.ptr)
@@ -181,6 +181,11 @@ static struct slice lookup_variable(const char *name, void *arg)
 	if (!found.ptr && !strncmp(name, "passdb:", 7))
 		return lookup_pair(s, &s->extra, name + 7);
 	return found;
+}
+
+static struct slice lookup_variable(const char *name, void *arg)
+{
+	return subject_variable(arg, name);
 }
 
 const char *subject_expand(const struct subject *subject, const char *text, const char **error)
@@ -285,21 +290,29 @@ bool subject_set_lookup_name(struct subject *subject, const struct dovecot_setti
 	return subject->user != NULL;
 }
 
+/* Who is asked for, when that is another one. */
+static bool set_requested(struct subject *subject, const struct dovecot_settings *settings,
+    struct slice name, const char **error)
+{
+	const char *fixed;
+
+	if (!is_nameable(name, error))
+		return false;
+	fixed = fix_name(subject, settings, name, error);
+	if (!fixed || !strcmp(fixed, subject->user))
+		return fixed != NULL;
+	*error = "Master user login attempted without master passdbs";
+	subject->requested_login_user = masterdb_list ? fixed : NULL;
+	return masterdb_list != NULL;
+}
+
 bool subject_set_authzid(struct subject *subject, const struct dovecot_settings *settings,
     struct slice authzid, const char **error)
 {
-	const char *name;
-
-	if (!authzid.len)
+	if (!authzid.len || set_requested(subject, settings, authzid, error))
 		return true;
-	if (!is_nameable(authzid, error))
-		return false;
-	name = fix_name(subject, settings, authzid, error);
-	if (!name)
-		return false;
-	if (strcmp(name, subject->user) != 0)
-		subject->requested_login_user = name;
-	return true;
+	*error = arena_printf(subject->arena, "login user: %s", *error);
+	return false;
 }
 
 bool subject_set_name(struct subject *subject, const struct dovecot_settings *settings,
@@ -313,8 +326,7 @@ bool subject_set_name(struct subject *subject, const struct dovecot_settings *se
 	if (!subject_set_lookup_name(subject, settings, slice_from(name, (size_t)at + 1), error))
 		return false;
 	*error = "Master user login attempted to use empty login username";
-	return at > 0 &&
-	       subject_set_authzid(subject, settings, slice_first(name, (size_t)at), error);
+	return at > 0 && set_requested(subject, settings, slice_first(name, (size_t)at), error);
 }
 
 const char *subject_renamed(const struct subject *s, const char *field, const char *value)

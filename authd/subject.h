@@ -93,6 +93,8 @@ void subject_write_fields(const struct subject *subject, const struct dovecot_se
     bool is_login, struct strbuf *line);
 /* The same behind "FAIL id user=NAME code=CODE": the names alone. */
 void subject_write_fail_fields(const struct subject *subject, struct strbuf *line);
+/* A variable's value; ptr NULL for an unknown name.  May be in the arena. */
+struct slice subject_variable(const struct subject *subject, const char *name);
 /* TEXT with variables replaced, in the arena; NULL with *ERROR in the arena. */
 const char *subject_expand(const struct subject *subject, const char *text, const char **error);
 

@@ -2,6 +2,7 @@
 /* The chain of userdb blocks, and the drivers of both kinds of databases. */
 #include <string.h>
 
+#include "authd/auth_cache.h"
 #include "authd/database_list.h"
 #include "authd/passwd_file.h"
 #include "base/check.h"
@@ -350,14 +351,62 @@ static bool add_fields(
 	return true;
 }
 
+/* The fields alone that the driver gives, with the name when that changed, to be kept. */
+static enum db_result ask_driver(const struct database *db, struct subject *subject, bool logged_in,
+    struct slice key, struct pairs *found)
+{
+	struct pairs before = subject->answer;
+	const char *user = subject->user;
+	struct db_entry entry = { .password = NULL };
+	enum db_result result;
+
+	subject->answer = (struct pairs){ NULL, NULL };
+	result = db->driver->find_user(db, subject, logged_in);
+	if (strcmp(user, subject->user) != 0)
+		pairs_set(&subject->answer, subject->arena, "user", subject->user);
+	*found = subject->answer;
+	subject->answer = before;
+	subject->user = user;
+	entry.fields = *found;
+	auth_cache_put(subject, key, result, &entry);
+	return result;
+}
+
+/* For drivers to which a question is dear. */
+static enum db_result ask_cached(
+    const struct database *db, struct subject *subject, bool logged_in, struct slice key)
+{
+	struct cached_answer old;
+	struct pairs found = { NULL, NULL };
+	enum db_result result;
+
+	auth_cache_get(subject, key, &old);
+	result = old.state == CACHED_FRESH ? old.result
+					   : ask_driver(db, subject, logged_in, key, &found);
+	if (old.state == CACHED_EXPIRED && result == DB_FAILED) {
+		subject_log(subject, LOG_LEVEL_INFO, db->driver_name,
+		    "Falling back to expired data from cache");
+		result = old.result;
+		found = old.entry.fields;
+	} else if (old.state == CACHED_FRESH) {
+		found = old.entry.fields;
+	}
+	for (const struct pair *p = found.first; p && result == DB_OK; p = p->next)
+		if (!userdb_set(db, subject, p->name, p->value ? p->value : ""))
+			return DB_FAILED;
+	return result;
+}
+
 /* Defaults come before the block's own fields and so give way to them. */
 static enum db_result ask_block(const struct database *db, struct subject *subject, bool logged_in)
 {
+	struct slice key = auth_cache_key(db, subject);
 	enum db_result result;
 
 	if (!add_fields(db, subject, &db->defaults))
 		return DB_FAILED;
-	result = db->driver->find_user(db, subject, logged_in);
+	result = key.ptr ? ask_cached(db, subject, logged_in, key)
+			 : db->driver->find_user(db, subject, logged_in);
 	if (result == DB_UNKNOWN && db->verbose && db->driver == &passwd_file_driver)
 		subject_log(subject, LOG_LEVEL_INFO, db->driver_name, "unknown user");
 	if (result == DB_OK && !add_fields(db, subject, &db->overrides))

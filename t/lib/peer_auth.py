@@ -181,8 +181,10 @@ class Instance:
             response = base64.b64encode(b"\0".join(
                 t if isinstance(t, bytes) else t.encode()
                 for t in (authzid, user, password))).decode()
-            params = "\t".join(["service=smtp"] if "service=" not in params else []) + \
-                ("\t" if params and "service=" not in params else "") + params
+            words = [w for w in params.split("\t") if w]
+            if not any(w.startswith("service=") for w in words):
+                words.insert(0, "service=smtp")
+            params = "\t".join([*words, "no-penalty"])
             c.say(f"AUTH\t{i}\tPLAIN\t{params}\tresp={response}")
         answers = [""] * len(logins)
         c.sock.settimeout(1)
@@ -196,7 +198,7 @@ class Instance:
             except TimeoutError:
                 # A failure may stay in the peer's queue until the next one comes.
                 nudge += 1
-                c.say(f"AUTH\t{nudge}\tPLAIN\tservice=smtp\tresp={NUDGE}")
+                c.say(f"AUTH\t{nudge}\tPLAIN\tservice=smtp\tno-penalty\tresp={NUDGE}")
                 continue
             if not received:
                 break
