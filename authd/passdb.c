@@ -104,16 +104,11 @@ static enum db_result check_password(const struct attempt *a, struct slice passw
 	return DB_MISMATCH;
 }
 
-static bool is_plain(const char *scheme)
-{
-	return slice_caseeq_str(slice_of(scheme), "PLAIN") ||
-	       slice_caseeq_str(slice_of(scheme), "CLEAR") ||
-	       slice_caseeq_str(slice_of(scheme), "CLEARTEXT");
-}
-
 static enum db_result tell_password(const struct attempt *a, struct credentials *wanted)
 {
-	struct credentials found = *wanted;
+	struct strbuf text = STRBUF_INIT(STRBUF_NO_LIMIT);
+	struct reason why = { "", "" };
+	enum password_result result;
 
 	if (!a->password || !*a->password) {
 		if (wanted->wanted && a->db->verbose)
@@ -121,17 +116,19 @@ static enum db_result tell_password(const struct attempt *a, struct credentials 
 			    "Requested %s scheme, but we have a NULL password", wanted->wanted);
 		return DB_NO_CREDENTIALS;
 	}
-	split_scheme(a, &found);
-	if (wanted->wanted && !is_plain(found.scheme) &&
-	    !slice_caseeq_str(slice_of(found.scheme), wanted->wanted)) {
-		if (a->db->verbose)
-			subject_log(a->subject, LOG_LEVEL_INFO, a->db->driver_name,
-			    "Requested %s scheme, but we have only %s", wanted->wanted,
-			    found.scheme);
-		return DB_NO_CREDENTIALS;
+	if (!wanted->wanted) {
+		split_scheme(a, wanted);
+		return DB_OK;
 	}
-	*wanted = found;
-	return DB_OK;
+	result = password_credentials(
+	    a->password, a->scheme, wanted->wanted, &wanted->scheme, &text, &why);
+	if (result == PASSWORD_MATCH)
+		wanted->password = arena_slicedup(a->subject->arena, strbuf_slice(&text));
+	else
+		tell(a, why.text);
+	secret_clear(text.alloc ? text.ptr : NULL, text.alloc);
+	strbuf_release(&text);
+	return result == PASSWORD_MATCH ? DB_OK : DB_NO_CREDENTIALS;
 }
 
 /* For who only asks whether there is the user, a password must be there and make sense,

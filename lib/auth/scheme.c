@@ -263,6 +263,16 @@ enum password_result password_verify(const char *stored, const char *default_sch
 	return result;
 }
 
+static void add_encoded(enum scheme_encoding encoding, struct slice data, struct strbuf *out)
+{
+	if (encoding == SCHEME_HEX)
+		hex_encode(out, data);
+	else if (encoding == SCHEME_BASE64)
+		base64_encode(out, data);
+	else
+		strbuf_addslice(out, data);
+}
+
 bool password_make(const char *name, const char *user, struct slice password, unsigned long rounds,
     struct strbuf *out, struct reason *why)
 {
@@ -281,12 +291,8 @@ bool password_make(const char *name, const char *user, struct slice password, un
 	for (const char *c = is_explicit ? strchr(name, '.') : ""; *c; c++)
 		strbuf_addch(out, ascii_upper(*c));
 	strbuf_addch(out, '}');
-	if (good && encoding == SCHEME_HEX)
-		hex_encode(out, strbuf_slice(&data));
-	else if (good && encoding == SCHEME_BASE64)
-		base64_encode(out, strbuf_slice(&data));
-	else if (good)
-		strbuf_addslice(out, strbuf_slice(&data));
+	if (good)
+		add_encoded(encoding, strbuf_slice(&data), out);
 	release_secret(&data);
 	return good;
 }
@@ -301,8 +307,8 @@ bool password_scheme_is_slow(const char *stored, const char *default_scheme)
 	       (parts.encoding != parts.scheme->encoding || parts.scheme->is_slow(parts.data));
 }
 
-enum password_result password_secret(const char *stored, const char *default_scheme,
-    const char *wanted, const char *user, struct strbuf *out, struct reason *why)
+enum password_result password_credentials(const char *stored, const char *default_scheme,
+    const char *wanted, const char **scheme, struct strbuf *out, struct reason *why)
 {
 	enum scheme_encoding encoding;
 	bool is_explicit;
@@ -310,25 +316,19 @@ enum password_result password_secret(const char *stored, const char *default_sch
 	struct strbuf data = STRBUF_INIT(DATA_MAX);
 	struct stored parts;
 	enum password_result result = PASSWORD_UNUSABLE;
+	bool is_plain;
 
-	ASSERT(target);
 	if (!split(&parts, stored, default_scheme, why))
 		return PASSWORD_UNKNOWN_SCHEME;
-	if (!scheme_decode(parts.encoding, parts.scheme->size, parts.data, &data, why))
-		goto release;
-	if (is_same(parts.scheme, target)) {
-		strbuf_addslice(out, strbuf_slice(&data));
-		result = PASSWORD_MATCH;
-	} else if (parts.scheme->make == scheme_make_text && !parts.scheme->verify) {
-		const struct scheme_use use = { target, user, strbuf_slice(&data), 0, why };
-
-		if (target->make(&use, out))
-			result = PASSWORD_MATCH;
-	} else {
-		reason_set(why, "4.7.0", "Requested %s scheme, but we have only %s", target->name,
+	is_plain = parts.scheme->make == scheme_make_text && !parts.scheme->verify;
+	if (!is_plain && (!target || !is_same(parts.scheme, target))) {
+		reason_set(why, "4.7.0", "Requested %s scheme, but we have only %s", wanted,
 		    parts.scheme->name);
+	} else if (scheme_decode(parts.encoding, parts.scheme->size, parts.data, &data, why)) {
+		*scheme = is_plain ? "PLAIN" : target->name;
+		add_encoded(is_plain ? SCHEME_TEXT : encoding, strbuf_slice(&data), out);
+		result = PASSWORD_MATCH;
 	}
-release:
 	release_secret(&data);
 	return result;
 }

@@ -39,33 +39,15 @@ bool password_make(const char *scheme, const char *user, struct slice password,
 bool password_scheme_is_slow(const char *stored, const char *default_scheme);
 
 /*
- * What a mechanism in which no password comes over the line needs of the stored one, appended to
- * OUT as bytes.  WANTED is the scheme named like the mechanism:
- *   "PLAIN"          the text
- *   "CRAM-MD5"       32 bytes: MD5's state after the outer, then after the inner pad of
- *                    HMAC (RFC 2104), each four words, little-endian
- *   "DIGEST-MD5"     16 bytes: MD5(user:realm:password), RFC 2831 2.1.2.1
- *   "SCRAM-SHA-1", "SCRAM-SHA-256"   text for scram_secret_parse
- *   "OTP"            "algorithm sequence seed hex"
- * PASSWORD_MATCH; PASSWORD_UNUSABLE when the stored one is damaged or of a scheme from which WANTED
- * cannot be had (neither plain nor WANTED itself); PASSWORD_UNKNOWN_SCHEME.  WHY tells, as the
- * peer's log does.  Who releases OUT clears it before.
+ * What a mechanism in which no password comes over the line can use of the stored one: appends to
+ * OUT the password itself, with *SCHEME "PLAIN", or the data of WANTED ("CRAM-MD5", "DIGEST-MD5",
+ * "SCRAM-SHA-1", ...) as WANTED writes it when no encoding is named, with *SCHEME WANTED's name.
+ * Encodings and other names of the same scheme are gone then.
+ * PASSWORD_MATCH; PASSWORD_UNUSABLE when it is neither or damaged; PASSWORD_UNKNOWN_SCHEME.  WHY is
+ * as the peer logs it.  Who releases OUT clears it before.
  */
-enum password_result password_secret(const char *stored, const char *default_scheme,
-    const char *wanted, const char *user, struct strbuf *out, struct reason *why);
-
-#define SCRAM_KEY_MAX  32
-#define SCRAM_SALT_MAX 64
-
-/* RFC 5802 3: what a server keeps. */
-struct scram_secret {
-	unsigned iterations;
-	unsigned char salt[SCRAM_SALT_MAX], stored_key[SCRAM_KEY_MAX], server_key[SCRAM_KEY_MAX];
-	size_t salt_len, key_len;
-};
-
-/* "iterations,salt,StoredKey,ServerKey", the last three in base64.  DIGEST "SHA1" or "SHA256". */
-bool scram_secret_parse(struct scram_secret *secret, const char *digest, struct slice text);
+enum password_result password_credentials(const char *stored, const char *default_scheme,
+    const char *wanted, const char **scheme, struct strbuf *out, struct reason *why);
 
 /* The i-th scheme's name, in the order in which the peer lists them; NULL: no more. */
 const char *password_scheme_name(size_t i);

@@ -18,6 +18,16 @@
 
 /* --- SCRAM --- */
 
+#define SCRAM_KEY_MAX  32
+#define SCRAM_SALT_MAX 64
+
+/* RFC 5802 3: what a server keeps, as "iterations,salt,StoredKey,ServerKey", three in base64. */
+struct scram_secret {
+	unsigned iterations;
+	unsigned char salt[SCRAM_SALT_MAX], stored_key[SCRAM_KEY_MAX], server_key[SCRAM_KEY_MAX];
+	size_t salt_len, key_len;
+};
+
 static bool take_part(struct cursor *c, struct slice *part)
 {
 	*part = cursor_until(c, ",");
@@ -68,11 +78,6 @@ static const char *parse_scram(struct scram_secret *secret, const char *digest, 
 	if (!decode_key(server_key, secret->key_len, secret->server_key))
 		return "ServerKey in passdb";
 	return NULL;
-}
-
-bool scram_secret_parse(struct scram_secret *secret, const char *digest, struct slice text)
-{
-	return parse_scram(secret, digest, text) == NULL;
 }
 
 /* Fills in the keys, from the rest. */

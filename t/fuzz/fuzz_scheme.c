@@ -31,10 +31,10 @@ static void ask(const char *stored, const char *fallback, struct slice password)
 	ASSERT((result >= PASSWORD_UNUSABLE) == (*why.text != '\0'));
 	for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
 		struct strbuf out = STRBUF_INIT(STRBUF_NO_LIMIT);
+		const char *scheme;
 
 		why = (struct reason){ "", "" };
-		result =
-		    password_secret(stored, fallback, wanted[i], "user@example.com", &out, &why);
+		result = password_credentials(stored, fallback, wanted[i], &scheme, &out, &why);
 		ASSERT((result != PASSWORD_MATCH) == (*why.text != '\0'));
 		strbuf_release(&out);
 	}
@@ -44,7 +44,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice in = slice_mem(data, size), password;
 	ptrdiff_t end = slice_find(in, '\n');
-	struct scram_secret secret;
 	char *stored;
 
 	password = end < 0 ? in : slice_first(in, (size_t)end);
@@ -52,7 +51,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	stored = xstrndup(in.ptr ? in.ptr : "", in.len);
 	ask(stored, "CRYPT", password);
 	ask(stored, "PLAIN-MD5", password);
-	scram_secret_parse(&secret, "SHA1", in);
 	free(stored);
 	return 0;
 }
