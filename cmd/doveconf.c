@@ -188,6 +188,7 @@ static int check_meaning(const struct doveconf *dc)
 {
 	struct conf_errors errors = CONF_ERRORS_INIT;
 	const struct conf_finding *first = NULL;
+	int rc = 0;
 
 	dovecot_conf_check(dc->source, &errors);
 	fflush(stdout);
@@ -198,11 +199,13 @@ static int check_meaning(const struct doveconf *dc)
 		if (!first)
 			first = &errors.list[i];
 	}
-	if (!first)
-		return 0;
-	fprintf(
-	    stderr, "doveconf: Fatal: Error in configuration file %s: %s\n", dc->path, first->text);
-	return EXIT_CONFIG;
+	if (first) {
+		fprintf(stderr, "doveconf: Fatal: Error in configuration file %s: %s\n", dc->path,
+		    first->text);
+		rc = EXIT_CONFIG;
+	}
+	conf_errors_release(&errors);
+	return rc;
 }
 
 /* --- options --- */
