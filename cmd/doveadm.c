@@ -112,6 +112,7 @@ static int exec_binary(int argc, char **argv)
 		doveadm_usage();
 	settings = doveadm_settings(NULL);
 	path = xasprintf("%s/%s", settings->libexec_dir, argv[1]);
+	dovecot_settings_free(settings);
 	execv(path, argv + 1);
 	doveadm_die(EX_TEMPFAIL, "execv(%s) failed: %s", path, strerror(errno));
 }
