@@ -176,8 +176,9 @@ static bool refuse_plaintext(struct login *l)
 static bool cmd_user(struct login *l, struct slice args)
 {
 	if (!login_may_use_plaintext(l)) {
-		free(l->tried_user);
-		l->tried_user = xstrndup(args.ptr != NULL ? args.ptr : "", args.len);
+		/* The log shows the first name, as the peer's. */
+		if (l->tried_user == NULL)
+			l->tried_user = xstrndup(args.ptr != NULL ? args.ptr : "", args.len);
 		return refuse_plaintext(l);
 	}
 	free(l->user);

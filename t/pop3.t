@@ -563,7 +563,7 @@ def test_no_auth_server():
         mail.close()
 
 
-mail = Instance()
+mail = Instance(dovecot="mail_max_userip_connections = 100\n")
 try:
     start(mail)
     for test in (test_before_login, test_wrong_password, test_commands, test_no_quit,

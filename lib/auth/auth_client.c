@@ -626,7 +626,12 @@ void auth_request_free(struct auth_request *request)
 {
 	if (!request)
 		return;
-	/* The end of a connection cancels what is unfinished on it. */
+	/* The end of a connection cancels what is unfinished on it; a word before looks better. */
+	if (request->connection && !request->finished &&
+	    stream_error(request->connection->stream) == STREAM_OK) {
+		stream_printf(request->connection->stream, "CANCEL\t%u\n", request->id);
+		(void)stream_flush(request->connection->stream);
+	}
 	if (request->connection && request->finished)
 		give_back(request->client, request->connection);
 	else

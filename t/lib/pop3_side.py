@@ -112,6 +112,7 @@ def neutral(text, side):
     """Without what is another one each time."""
     text = re.sub(r"session=<[A-Za-z0-9+/]*>", "session=<ID>", text)
     text = re.sub(r"\(([^()]*)\)<\d+><[A-Za-z0-9+/]*>", r"(\1)<PID><ID>", text)
+    text = re.sub(r",<[A-Za-z0-9+/]*>\)", ",<ID>)", text)
     text = re.sub(r"mpid=\d+", "mpid=PID", text)
     text = re.sub(r"in \d+ secs", "in N secs", text)
     text = re.sub(r"waited \d+ secs", "waited N secs", text)
@@ -333,6 +334,9 @@ class Side:
                 replies.append(neutral(talk.ask(step), self))
         talk.close()
         wait_until(lambda: ENDS.search(self.log()[skip:]), "the end of a session")
+        if any("+OK Logged in." in reply for reply in replies):
+            # The other half's line, which may come later.
+            wait_until(lambda: re.search(r"\bLogin\b", self.log()[skip:]), "the login's line")
         # Two processes write: which of their lines is first is chance.
         return replies, sorted(self.lines(skip), key=lambda s: not s.startswith("pop3-login"))
 
