@@ -73,20 +73,33 @@ def lines(log):
             if "SASL" in line or "request longer" in line]
 
 
+def is_quiet(side):
+    """Whether the log tells the end of each session that it tells the beginning of."""
+    log = side.postfix_log()
+    return log.count(": connect from ") == log.count(": disconnect from ")
+
+
 def talk(side, steps):
+    instance.wait_until(lambda: is_quiet(side), "the sessions before")
     skip = len(side.postfix_log())
     with Dialogue(side.smtp_port) as d:
         d.ask("EHLO client.test")
         got = []
         for step in steps:
             got.append(re.sub(r"^334 (?=\S{20})\S+", "334 CHALLENGE", d.ask(step)))
-    instance.wait_until(lambda: ": disconnect from " in side.postfix_log()[skip:], "the end")
+    instance.wait_until(lambda: ": disconnect from " in side.postfix_log()[skip:] and
+                        is_quiet(side), "the end")
     return got, lines(side.postfix_log()[skip:])
 
 
 def auth_line(side):
+    skip = len(side.postfix_log())
     with Dialogue(side.smtp_port) as d:
-        return re.findall(r"^250.(AUTH.*)$", d.ask("EHLO client.test").replace("\r", ""), re.M)
+        found = re.findall(r"^250.(AUTH.*)$", d.ask("EHLO client.test"), re.M)
+    # The look whether the port is open is a session, too, and may end later than this one.
+    instance.wait_until(lambda: ": disconnect from " in side.postfix_log()[skip:] and
+                        is_quiet(side), "the end")
+    return found
 
 
 def scram(d, mechanism, user, password):
