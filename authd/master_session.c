@@ -156,6 +156,8 @@ static void answer_user(
 
 	strbuf_addf(&line, "USER\t%u\t", id);
 	auth_escape(&line, slice_of(subject->user));
+	if (!subject->answer.first)
+		strbuf_addch(&line, '\t');
 	pairs_write(&subject->answer, &line);
 	if (logged_in)
 		add_login(subject, &line);

@@ -51,7 +51,8 @@ static void take_nopassword(struct attempt *a, const char *value)
 	const char *close = *password == '{' ? strchr(password, '}') : NULL;
 
 	if (*(close ? close + 1 : password) && !a->noauthenticate) {
-		refuse(a, LOG_LEVEL_ERROR, "nopassword set but password is non-empty");
+		subject_log(a->subject, LOG_LEVEL_ERROR, a->db->driver_name,
+		    "nopassword set but password is non-empty");
 		return;
 	}
 	a->password = NULL;

@@ -204,7 +204,7 @@ static enum db_result file_find_password(
 	entry->field_word = "extra field";
 	if (!line.extra_is_mail)
 		split_extra(&entry->fields, subject->arena, line.extra);
-	else if (*line.extra)
+	else if (*line.extra && db->has_ids)
 		pairs_set(&entry->fields, subject->arena, "userdb_mail", line.extra);
 	return DB_OK;
 }
@@ -304,6 +304,8 @@ static enum db_result static_find_user(
 		result = passdb_lookup(subject);
 		if (result != DB_OK)
 			return result == DB_FAILED ? DB_FAILED : DB_UNKNOWN;
+		if (pairs_find(&subject->userdb, "tempfail"))
+			return DB_FAILED;
 		for (const struct pair *p = subject->userdb.first; p; p = p->next)
 			pairs_set(&subject->answer, subject->arena, p->name, p->value);
 	}
