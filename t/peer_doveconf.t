@@ -20,7 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "lib"))
 import tap
 
-BUILD = os.environ.get("PC_BUILD", os.path.join(HERE, "..", "build"))
+BUILD = os.environ.get("PC_BUILDDIR", os.path.join(HERE, "..", "build"))
 OURS = os.path.join(BUILD, "doveconf")
 PEER = "/usr/bin/doveconf"
 CORPUS = os.path.join(HERE, "data", "doveconf")
