@@ -31,6 +31,17 @@ void postfix_entry_release(struct postfix_entry *entry)
 
 /* ---- taking a line apart ---- */
 
+/* A brace that nothing closes makes what stands behind the word part of it. */
+static bool is_open(const char *text)
+{
+	unsigned depth = 0;
+	for (; *text != '\0'; text++) {
+		depth += *text == '{';
+		depth -= *text == '}' && depth > 0;
+	}
+	return depth > 0;
+}
+
 static void insert_word(struct postfix_entry *entry, size_t at, char *text)
 {
 	entry->words = xreallocarray(entry->words, entry->count + 1, sizeof(*entry->words));
@@ -46,9 +57,14 @@ static void remove_word(struct postfix_entry *entry, size_t at)
 	memmove(entry->words + at, entry->words + at + 1, (entry->count - at) * sizeof(char *));
 }
 
-/* A word, or "{...}", whose braces and the blanks inside of them go away. */
-static bool take_word(struct cursor *c, struct slice *word, void (*warn)(const char *text))
+/*
+ * A word, or "{...}", whose braces and the blanks inside of them go away.  Of one that is never
+ * closed *MISSING braces inside of it are.
+ */
+static bool take_word(
+    struct cursor *c, struct slice *word, unsigned *missing, void (*warn)(const char *text))
 {
+	*missing = 0;
 	cursor_span(c, BLANKS);
 	if (cursor_at_end(c))
 		return false;
@@ -67,6 +83,7 @@ static bool take_word(struct cursor *c, struct slice *word, void (*warn)(const c
 	if (word->ptr[0] != '{')
 		return true;
 	bool closed = depth == 0;
+	*missing = closed ? 0 : depth - 1;
 	if (!closed && warn) {
 		char *text = xasprintf("missing '}' in \"%.*s\"", SLICE_ARG(*word));
 		warn(text);
@@ -74,6 +91,17 @@ static bool take_word(struct cursor *c, struct slice *word, void (*warn)(const c
 	}
 	*word = slice_trim(slice_mem(word->ptr + 1, len - 1 - closed), BLANKS);
 	return true;
+}
+
+/* The word with its missing braces, so that it can be written again. */
+static char *close_word(struct slice word, unsigned missing)
+{
+	struct strbuf text = STRBUF_INIT(STRBUF_NO_LIMIT);
+	strbuf_addslice(&text, word);
+	while (missing-- > 0)
+		strbuf_addch(&text, '}');
+	strbuf_addstr(&text, "");
+	return strbuf_detach(&text);
 }
 
 static char *override_text(struct slice text, void (*warn)(const char *text))
@@ -90,22 +118,34 @@ static char *override_text(struct slice text, void (*warn)(const char *text))
 	return dup_slice(text);
 }
 
+/* What stands behind "-o": TEXT is what is left of that word. */
+static void take_override(
+    struct postfix_entry *entry, struct cursor *c, struct slice text, void (*warn)(const char *))
+{
+	unsigned missing = 0;
+	insert_word(entry, entry->count, xstrdup("-o"));
+	cursor_span(c, BLANKS);
+	bool braces = text.len == 0 && cursor_peek(c) == '{';
+	if (text.len == 0 && !take_word(c, &text, &missing, warn))
+		return;
+	char *closed = close_word(text, missing);
+	insert_word(entry, entry->count, override_text(slice_of(closed), braces ? warn : NULL));
+	free(closed);
+}
+
 static void take_words(struct postfix_entry *entry, struct cursor *c, void (*warn)(const char *))
 {
 	struct slice word;
+	unsigned missing;
 	bool options = true;
-	while (entry->count < POSTFIX_ENTRY_WORDS && take_word(c, &word, warn)) {
-		options &= entry->count == 0 || (word.len > 0 && word.ptr[0] == '-');
-		if (options && entry->count > 0 && slice_starts(word, "-o")) {
-			struct slice text = slice_from(word, 2);
-			insert_word(entry, entry->count, xstrdup("-o"));
-			cursor_span(c, BLANKS);
-			bool braces = word.len == 2 && cursor_peek(c) == '{';
-			if (word.len > 2 || take_word(c, &text, warn))
-				insert_word(
-				    entry, entry->count, override_text(text, braces ? warn : NULL));
+	while (entry->count < POSTFIX_ENTRY_WORDS && take_word(c, &word, &missing, warn)) {
+		char *text = close_word(word, missing);
+		options &= entry->count == 0 || text[0] == '-';
+		if (options && entry->count > 0 && strncmp(text, "-o", 2) == 0) {
+			take_override(entry, c, slice_trim(slice_of(text + 2), BLANKS), warn);
+			free(text);
 		} else {
-			insert_word(entry, entry->count, dup_slice(word));
+			insert_word(entry, entry->count, text);
 		}
 		if (options)
 			entry->option_count = entry->count;
@@ -169,6 +209,10 @@ bool postfix_entry_parse(struct postfix_entry *entry, struct slice line, struct 
 		strbuf_addstr(problem, "bad field count");
 		return false;
 	}
+	if (is_open(entry->words[0])) {
+		strbuf_addf(problem, "missing '}' in \"%s\"", entry->words[0]);
+		return false;
+	}
 	cursor_span(&c, BLANKS);
 	if (!cursor_at_end(&c)) {
 		strbuf_addf(problem, "more than %d words", POSTFIX_ENTRY_WORDS);
@@ -185,6 +229,18 @@ bool postfix_entry_parse(struct postfix_entry *entry, struct slice line, struct 
 }
 
 /* ---- options ---- */
+
+bool postfix_entry_is_word(const char *text)
+{
+	unsigned depth = 0;
+	for (const char *p = text; *p != '\0'; p++) {
+		depth += *p == '{';
+		depth -= *p == '}' && depth > 0;
+		if (ascii_isspace(*p) && depth == 0)
+			return false;
+	}
+	return depth == 0;
+}
 
 /*
  * Two "-o" in a row are an option and its value, hence the parity: the words before WORD that are
@@ -233,8 +289,13 @@ void postfix_entry_set(struct postfix_entry *entry, const char *name, const char
 	if (strcmp(entry->words[entry->option_count - 1], "-o") == 0 &&
 	    !postfix_entry_is_override(entry, entry->option_count - 1))
 		remove_word(entry, --entry->option_count);
-	insert_word(entry, entry->option_count++, xstrdup("-o"));
-	insert_word(entry, entry->option_count++, xasprintf("%s=%s", name, value));
+	size_t at = entry->option_count;
+	/* What nothing closes has to stay the last. */
+	if (is_open(entry->words[at - 1]))
+		at -= postfix_entry_is_override(entry, at - 1) ? 2 : 1;
+	insert_word(entry, at, xasprintf("%s=%s", name, value));
+	insert_word(entry, at, xstrdup("-o"));
+	entry->option_count += 2;
 }
 
 void postfix_entry_unset(struct postfix_entry *entry, const char *name)
@@ -255,7 +316,7 @@ bool postfix_entry_set_command(struct postfix_entry *entry, const char *text)
 		remove_word(entry, entry->count - 1);
 	entry->option_count = 0;
 	take_words(entry, &c, NULL);
-	return entry->count > 0 && entry->words[0][0] != '\0';
+	return entry->count > 0 && entry->words[0][0] != '\0' && !is_open(entry->words[0]);
 }
 
 /* ---- layout ---- */
@@ -264,28 +325,16 @@ static bool reads_as(const char *format, const char *text)
 {
 	struct strbuf written = STRBUF_INIT(STRBUF_NO_LIMIT);
 	struct slice word = SLICE_NULL;
+	unsigned missing;
 	strbuf_addstr(&written, format);
 	strbuf_addstr(&written, text);
 	if (format[0] == '{')
 		strbuf_addch(&written, '}');
 	struct cursor c = cursor_of(strbuf_slice(&written));
-	bool same = take_word(&c, &word, NULL) && slice_eq_str(word, text) && cursor_at_end(&c);
+	bool same =
+	    take_word(&c, &word, &missing, NULL) && slice_eq_str(word, text) && cursor_at_end(&c);
 	strbuf_release(&written);
 	return same;
-}
-
-bool postfix_entry_is_word(const char *text)
-{
-	bool open = false;
-	/* A brace that nothing closes would make what stands behind it part of this word. */
-	for (unsigned depth = 0; *text != '\0'; text++) {
-		depth += *text == '{';
-		depth -= *text == '}' && depth > 0;
-		open = depth > 0;
-		if (ascii_isspace(*text) && !open)
-			return false;
-	}
-	return !open;
 }
 
 /*
@@ -325,9 +374,11 @@ void postfix_entry_print_command(
 		if (is_override)
 			strbuf_addstr(&word, "-o ");
 		add_word(&word, entry->words[is_override ? ++i : i]);
+		/* At the start of a line it would be a comment. */
+		bool may_break = fold && word.ptr[0] != '#';
 		if (i > 0)
 			add_break(out,
-			    fold &&
+			    may_break &&
 				(is_override || after_override || column + word.len >= LINE_WIDTH),
 			    &column);
 		strbuf_addslice(out, strbuf_slice(&word));
