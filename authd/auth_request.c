@@ -132,19 +132,21 @@ static bool set_name(void *arg, struct slice user, struct slice authzid)
 	struct subject *s = &request->subject;
 	bool of_cert = settings->auth_ssl_username_from_cert && *s->cert_username;
 	const char *error = NULL;
+	bool good;
 
 	request->named = true;
-	if (subject_set_name(s, settings, of_cert ? slice_of(s->cert_username) : user, &error) &&
-	    subject_set_authzid(s, settings, authzid, &error)) {
-		/* EXTERNAL has no name but the certificate's. */
-		if (of_cert)
-			s->login_user = request->mechanism->says_name
-					    ? arena_slicedup(&request->arena, user)
-					    : "";
-		return true;
+	if (!subject_set_name(s, settings, of_cert ? slice_of(s->cert_username) : user, &error)) {
+		request->why = error;
+		return false;
 	}
-	request->why = error;
-	return false;
+	good = subject_set_authzid(s, settings, authzid, &error);
+	if (!good)
+		request->why = error;
+	/* EXTERNAL has no name but the certificate's. */
+	if (of_cert)
+		s->login_user =
+		    request->mechanism->says_name ? arena_slicedup(&request->arena, user) : "";
+	return good;
 }
 
 static bool verify(void *arg, struct slice password)
