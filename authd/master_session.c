@@ -6,7 +6,6 @@
  * On a socket of kind master all may be asked: the kernel decides who can open it.  One of kind
  * userdb may be open to everybody (mode 0666), and then a stranger learns about itself only.
  */
-#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -254,7 +253,7 @@ static void list_name(const char *name, void *arg)
 	struct listing *listing = arg;
 	struct strbuf line = STRBUF_INIT(AUTH_REPLY_MAX);
 
-	if (fnmatch(listing->mask, name, 0) != 0)
+	if (!subject_name_matches(name, slice_of(listing->mask)))
 		return;
 	strbuf_addf(&line, "LIST\t%u\t", listing->id);
 	auth_escape(&line, slice_of(name));
@@ -344,7 +343,8 @@ static bool handle_fields(
 			return refuse_line("request without a number");
 		return commands[i].handle(m, &in);
 	}
-	return true;
+	/* Read where the line came in. */
+	return auth_field_is(fields, 0, "VERSION") || refuse_line("unknown command");
 }
 
 static bool handle_line(struct master_session *m)

@@ -222,4 +222,20 @@ def test_bad_input():
         tap.unlike(auth.log(), "users-\\.\\.", "no file of such a name was looked for")
 
 
-tap.run(test_pairs, test_cache, test_failing_backend, test_keys, test_bad_input)
+def test_master_lines():
+    """What drops a master connection, and what does not."""
+    with Instance(ONE_FILE, files()) as auth:
+        for text in ("NONSENSE\t1", "USER\t1", "USER\t1\talice@a.test", "USER\tx\talice@a.test\tservice=x",
+                     "PASS\t1\talice@a.test", "LIST\tx", "LIST", "CACHE-FLUSH", "REQUEST\t1"):
+            tap.equal(auth.master().ask(text), "", f"dropped: {text!r}")
+        m = auth.master()
+        tap.equal(m.ask("USER\t1\talice@a.test\tservice=x\tbogus=1").split("\t")[:3],
+                  ["USER", "1", "alice@a.test"], "unknown parameters are passed over")
+        m.say("LIST\t2\tuser=?l*@b.test\tservice=x")
+        tap.equal([m.read() for _ in range(4)],
+                  ["LIST\t2\talice@b.test", "LIST\t2\tal@b.test", "LIST\t2\talice2@b.test",
+                   "DONE\t2\t"], "a mask")
+
+
+tap.run(test_pairs, test_cache, test_failing_backend, test_keys, test_bad_input,
+        test_master_lines)
