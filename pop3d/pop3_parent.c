@@ -114,6 +114,26 @@ static bool check_range(const char *what, const char *user, uint64_t id, uint64_
 	return false;
 }
 
+/* mail_access_groups: for shared mailboxes. */
+static bool add_groups(struct uid_target *target, struct reason *why)
+{
+	struct slice rest = slice_of(pop3_settings->mail_access_groups), word;
+
+	while (slice_token(&rest, " ,\t", &word)) {
+		char *name = xstrndup(word.ptr, word.len);
+		bool ok = target->extra_count < ARRAY_LEN(target->extra) &&
+			  priv_find_group(name, &target->extra[target->extra_count]);
+
+		if (!ok)
+			reason_set(why, "4.3.5", "mail_access_groups: cannot use group %s", name);
+		free(name);
+		if (!ok)
+			return false;
+		target->extra_count++;
+	}
+	return true;
+}
+
 static bool find_target(struct auth_user *user, struct uid_target *target, struct reason *why)
 {
 	const struct dovecot_settings *set = pop3_settings;
@@ -128,7 +148,7 @@ static bool find_target(struct auth_user *user, struct uid_target *target, struc
 		return false;
 	target->uid = (uid_t)uid;
 	target->gid = (gid_t)gid;
-	return true;
+	return add_groups(target, why);
 }
 
 static bool ask(const struct msg *request, struct auth_user *user, struct reason *why)

@@ -25,7 +25,7 @@ SIX = {f"cur/{i}.h:2,": HEAD + "x" * i + "\n" for i in range(1, 7)}
 
 
 def test_formats():
-    for i, text in enumerate(("%f", "%g", "%v.%u", "%v-%u", "%u", "%08Xv%08Xu", "x%10ux")):
+    for i, text in enumerate(("%f", "%g", "%v.%u", "%v-%u", "%u", "%08Xv%08Xu", "x%10ux", "%Mf")):
         with Pair(f"pop3_uidl_format = {text}", f"pop3_uidl_format = {text}\n") as pair:
             pair.put(SIX, TAKEN_OVER)
             pair.talk("recorded ones and others", LOGIN + ["UIDL", "UIDL 1", "LIST", "QUIT"])
@@ -157,5 +157,8 @@ def test_lock():
         pair.talk("after it", LOGIN + ["STAT", "QUIT"])
 
 
+only = sys.argv[1:]
+if only:
+    tap.run(*(globals()[name] for name in only))
 tap.run(test_formats, test_uidls, test_xuidl_is_no_uidl, test_deletion, test_sizes, test_texts,
         test_formats_of_lines, test_lock)

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import ssl
+import subprocess
 import sys
 import time
 
@@ -169,6 +170,15 @@ def test_haproxy():
                 tap.equal(*results, f"{networks or 'nobody'}: {header!r}")
 
 
+def test_groups():
+    for extra, wanted in (("", r"^-ERR \[SYS/"), ("mail_access_groups = games\n", r"^\+OK Logged in\.$")):
+        with pop3_side.Side(pop3_side.OURS, extra) as side:
+            side.put("u0", BOX)
+            subprocess.run(["chown", "-R", "root:games", side.path("mail")], check=True)
+            subprocess.run(["chmod", "-R", "o-rwx,g+rwX", side.path("mail")], check=True)
+            tap.like(log_in(side)[1], wanted, extra.strip() or "without a further group")
+
+
 VERBS = ["CAPA", "AUTH", "AUTH FOO", "AUTH PLAIN =", "USER u0", "USER", "PASS x", "PASS", "STLS x", "APOP u0 0",
          "STAT", "LIST", "NOOP", "", " ", "USER u1 x"]
 LATER = ["CAPA", "STAT", "LIST", "LIST 1", "LIST 9", "LIST x", "UIDL", "UIDL 2", "UIDL 0", "RETR 1", "RETR 2 x", "RETR",
@@ -299,5 +309,5 @@ def test_who():
 only = sys.argv[1:]
 if only:
     tap.run(*(globals()[name] for name in only))
-tap.run(test_ends, test_plaintext, test_trusted, test_formats, test_filters, test_haproxy, test_apop, test_userip, test_who, test_pairs,
+tap.run(test_ends, test_plaintext, test_trusted, test_formats, test_filters, test_haproxy, test_apop, test_userip, test_who, test_groups, test_pairs,
         test_pairs_after_login)
