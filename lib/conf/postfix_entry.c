@@ -128,6 +128,15 @@ static void take_override(
 	bool braces = text.len == 0 && cursor_peek(c) == '{';
 	if (text.len == 0 && !take_word(c, &text, &missing, warn))
 		return;
+	struct cursor glued = cursor_of(text);
+	struct slice inside;
+	unsigned lacks;
+	/* "-o{name = value}" */
+	if (!braces && cursor_peek(&glued) == '{' && take_word(&glued, &inside, &lacks, NULL) &&
+	    cursor_at_end(&glued)) {
+		text = inside;
+		missing = lacks;
+	}
 	char *closed = close_word(text, missing);
 	insert_word(entry, entry->count, override_text(slice_of(closed), braces ? warn : NULL));
 	free(closed);
