@@ -295,12 +295,12 @@ void postfix_entry_set(struct postfix_entry *entry, const char *name, const char
 	if (found || entry->count + 2 > POSTFIX_ENTRY_WORDS)
 		return;
 	/* An option without its argument would take ours. */
-	if (strcmp(entry->words[entry->option_count - 1], "-o") == 0 &&
+	if (entry->option_count > 1 && strcmp(entry->words[entry->option_count - 1], "-o") == 0 &&
 	    !postfix_entry_is_override(entry, entry->option_count - 1))
 		remove_word(entry, --entry->option_count);
 	size_t at = entry->option_count;
 	/* What nothing closes has to stay the last. */
-	if (is_open(entry->words[at - 1]))
+	if (at > 1 && is_open(entry->words[at - 1]))
 		at -= postfix_entry_is_override(entry, at - 1) ? 2 : 1;
 	insert_word(entry, at, xasprintf("%s=%s", name, value));
 	insert_word(entry, at, xstrdup("-o"));
