@@ -29,7 +29,6 @@
 
 struct connection {
 	struct list link; /* while idle */
-	bool in_use;
 	struct channel *channel;
 	int64_t idle_since;
 };
@@ -135,19 +134,26 @@ static bool pass_on(struct connection *c)
 	return true;
 }
 
+/* With the lock. */
+static void keep(struct connection *c)
+{
+	c->idle_since = clock_ms();
+	list_add_head(&pool.idle, &c->link);
+	if (!pool.tidies && server_context()) {
+		pool.tidies = true;
+		loop_post(server_context()->loop, begin_to_tidy, NULL);
+	}
+}
+
 /* C NULL: it is no more, or was never made. */
 static void give_back(struct connection *c)
 {
 	pthread_mutex_lock(&pool.lock);
-	if (!pass_on(c) && !c) {
-		pool.count--;
-	} else if (c && !c->in_use) {
-		c->idle_since = clock_ms();
-		list_add_head(&pool.idle, &c->link);
-		if (!pool.tidies && server_context()) {
-			pool.tidies = true;
-			loop_post(server_context()->loop, begin_to_tidy, NULL);
-		}
+	if (!pass_on(c)) {
+		if (c)
+			keep(c);
+		else
+			pool.count--;
 	}
 	pthread_mutex_unlock(&pool.lock);
 }
@@ -220,8 +226,6 @@ static bool take_turn(struct connection **c)
 		pool.count++;
 	else if (!*c)
 		ok = wait_for_turn(c);
-	if (*c)
-		(*c)->in_use = true;
 	pthread_mutex_unlock(&pool.lock);
 	return ok;
 }
@@ -355,8 +359,6 @@ static enum db_result ask(struct call *call)
 		connection_free(c);
 		c = NULL;
 	}
-	if (c)
-		c->in_use = false;
 	give_back(c);
 	if (ok)
 		return call->answer.result;

@@ -331,6 +331,21 @@ def check_limit(extra):
         tap.equal(answers, ["OK\t1\tuser=ok"], "and got in")
 
 
+def test_turns():
+    """One connection serves one request at a time, also when it goes from one to the next."""
+    with Server("ours", DATABASES % "hostile", "auth_worker_max_count = 2\n") as server:
+        answers = []
+        users = {"ok": "OK\t1\tuser=ok", "rename": "OK\t1\tuser=other\toriginal_user=rename",
+                 "none": "FAIL\t1\tuser=none"}
+        threads = in_threads(8, lambda i: answers.extend(
+            (user, server.ask(user, "x")) for user in list(users) * 5))
+        for thread in threads:
+            thread.join(100)
+        tap.equal(set(answers), set(users.items()), "each got its own answer")
+        tap.equal(len(answers), 120, "all were answered")
+        tap.unlike(server.log(), "auth-worker: Aborted", "and none was disturbed")
+
+
 def run_all():
     hostroot.enter()
     worker_host.prepare()
@@ -339,7 +354,7 @@ def run_all():
     os.mkdir("/tmp/told")
     os.chmod("/tmp/told", 0o777)
     tap.run(test_misbehaviour, test_forks, test_hanging, test_deadline, test_program, test_user,
-            test_bad_requests, test_limit)
+            test_bad_requests, test_limit, test_turns)
 
 
 run_all()
