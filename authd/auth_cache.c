@@ -108,10 +108,8 @@ struct slice auth_cache_key(const struct database *db, struct subject *subject)
 		/* A digest: a password may be among the values, and the map keeps copies. */
 		key = slice_mem(arena_slicedup(subject->arena, slice_mem(digest, size)), size);
 	}
-	secret_clear(b.text.alloc ? b.text.ptr : NULL, b.text.alloc);
-	secret_clear(unused.alloc ? unused.ptr : NULL, unused.alloc);
-	strbuf_release(&b.text);
-	strbuf_release(&unused);
+	secret_release(&b.text);
+	secret_release(&unused);
 	return key;
 }
 
@@ -188,8 +186,7 @@ static struct cached *pack(const struct subject *subject, struct slice key, enum
 	made->expand = entry->expand;
 	made->field_word = entry->field_word;
 	list_init(&made->by_use);
-	secret_clear(texts.alloc ? texts.ptr : NULL, texts.alloc);
-	strbuf_release(&texts);
+	secret_release(&texts);
 	return made;
 }
 

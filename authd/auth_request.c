@@ -363,8 +363,7 @@ static void send_ok(struct auth_request *request, struct slice last_word)
 		send_line(client, &line);
 		auth_request_free(request);
 	}
-	secret_clear(line.alloc ? line.ptr : NULL, line.alloc);
-	strbuf_release(&line);
+	secret_release(&line);
 }
 
 /* A passdb may have the login wait ("delay_until="). */
@@ -461,8 +460,7 @@ static void begin(struct auth_request *request, struct slice response)
 	} else {
 		take_result(request, sasl_exchange_start(request->exchange, response, &out), &out);
 	}
-	secret_clear(out.alloc ? out.ptr : NULL, out.alloc);
-	strbuf_release(&out);
+	secret_release(&out);
 }
 
 static void run(struct auth_request *request)
@@ -480,8 +478,7 @@ static void run(struct auth_request *request)
 		begin(request, strbuf_slice(&plain));
 	else
 		refuse_base64(request, "Invalid base64 data in initial response");
-	secret_clear(plain.alloc ? plain.ptr : NULL, plain.alloc);
-	strbuf_release(&plain);
+	secret_release(&plain);
 }
 
 void auth_request_start(struct auth_request *request)
@@ -520,8 +517,7 @@ void auth_request_continue(struct auth_request *request, struct slice base64)
 	} else {
 		step(request, strbuf_slice(&plain));
 	}
-	secret_clear(plain.alloc ? plain.ptr : NULL, plain.alloc);
-	strbuf_release(&plain);
+	secret_release(&plain);
 }
 
 void auth_request_expire(struct auth_request *request)

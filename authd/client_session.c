@@ -187,8 +187,7 @@ static void log_fields(const struct auth_fields *fields)
 		log_debug("client in: %s%s", line.ptr,
 		    has_response && shows ? " (previous base64 data may contain sensitive data)"
 					  : "");
-	secret_clear(line.alloc ? line.ptr : NULL, line.alloc);
-	strbuf_release(&line);
+	secret_release(&line);
 }
 
 static bool handle_fields(struct client_session *client, const struct auth_fields *fields)

@@ -39,6 +39,5 @@ void mismatch_log(const struct subject *subject, const struct database *db, stru
 	if (password.ptr)
 		show_password(&line, database_settings->auth_verbose_passwords, password);
 	subject_log(subject, LOG_LEVEL_INFO, db->driver_name, "%s", line.ptr);
-	secret_clear(line.alloc ? line.ptr : NULL, line.alloc);
-	strbuf_release(&line);
+	secret_release(&line);
 }

@@ -126,8 +126,7 @@ static enum db_result tell_password(const struct attempt *a, struct credentials 
 		wanted->password = arena_slicedup(a->subject->arena, strbuf_slice(&text));
 	else
 		tell(a, why.text);
-	secret_clear(text.alloc ? text.ptr : NULL, text.alloc);
-	strbuf_release(&text);
+	secret_release(&text);
 	return result == PASSWORD_MATCH ? DB_OK : DB_NO_CREDENTIALS;
 }
 
@@ -225,8 +224,7 @@ static void keep(
 	auth_cache_put(a->subject, key, result, &entry);
 	if (is_verified)
 		auth_cache_note(key, true);
-	secret_clear(hash.alloc ? hash.ptr : NULL, hash.alloc);
-	strbuf_release(&hash);
+	secret_release(&hash);
 }
 
 /* The driver's answer, or what is left of an older one when it has none. */

@@ -43,8 +43,7 @@ static void cached_file_free(void *arg)
 	if (!file)
 		return;
 	map_release(&file->by_name, NULL);
-	secret_clear(file->content.alloc ? file->content.ptr : NULL, file->content.alloc);
-	strbuf_release(&file->content);
+	secret_release(&file->content);
 	free(file->lines);
 	free(file);
 }

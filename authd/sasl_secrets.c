@@ -61,8 +61,7 @@ static bool cram_secret(const char *stored, struct strbuf *value)
 			strbuf_addch(value, raw.ptr[half * MD5_SIZE + swapped]);
 		}
 	}
-	secret_clear(raw.alloc ? raw.ptr : NULL, raw.alloc);
-	strbuf_release(&raw);
+	secret_release(&raw);
 	return good;
 }
 

@@ -268,8 +268,7 @@ static void set_property(const struct sasl_exchange *x, sasl_server_params_t *pa
 		sasl_secret_fake(x->mechanism->scheme, user, plain_name, &value);
 	if (good && value.len && !value.overflow)
 		params->utils->prop_set(params->propctx, name, value.ptr, (int)value.len);
-	secret_clear(value.alloc ? value.ptr : NULL, value.alloc);
-	strbuf_release(&value);
+	secret_release(&value);
 }
 
 static int look_up(

@@ -279,8 +279,7 @@ static enum db_result run_it(struct run *r)
 	result = ran ? judge_answer(r) : complain(r, "cannot start it: %s", strerror(errno));
 	if (result == DB_OK)
 		result = judge_status(r, &end);
-	secret_clear(request.alloc ? request.ptr : NULL, request.alloc);
-	strbuf_release(&request);
+	secret_release(&request);
 	return result;
 }
 

@@ -264,8 +264,7 @@ static bool send_request(struct call *call, struct connection *c)
 	(void)strbuf_reserve(&m.buf, 4096 + call->request.password.len);
 	worker_request_write(&m, &call->request);
 	sent = channel_send(c->channel, &m, NULL, 0, deadline_in(SEND_MS)) == 0;
-	secret_clear(m.buf.alloc ? m.buf.ptr : NULL, m.buf.alloc);
-	msg_release(&m);
+	secret_release(&m.buf);
 	return sent;
 }
 

@@ -539,8 +539,7 @@ static bool write_auth(struct auth_request *request, const struct auth_params *p
 	good = !line.overflow;
 	if (good)
 		stream_write(request->connection->stream, strbuf_slice(&line));
-	secret_clear(line.alloc ? line.ptr : NULL, line.alloc);
-	strbuf_release(&line);
+	secret_release(&line);
 	return good;
 }
 
@@ -550,8 +549,7 @@ static bool is_base64(struct slice text)
 	struct strbuf plain = STRBUF_INIT(RESPONSE_LIMIT);
 	bool good = text.len <= RESPONSE_LIMIT && base64_decode(&plain, text);
 
-	secret_clear(plain.alloc ? plain.ptr : NULL, plain.alloc);
-	strbuf_release(&plain);
+	secret_release(&plain);
 	return good;
 }
 

@@ -94,7 +94,6 @@ enum saslauthd_answer saslauthd_ask(const char *path, const struct saslauthd_que
 	answer = read_answer(stream, why);
 	stream_free(stream);
 release:
-	secret_clear(out.alloc ? out.ptr : NULL, out.alloc);
-	strbuf_release(&out);
+	secret_release(&out);
 	return answer;
 }

@@ -222,12 +222,6 @@ static bool is_same(const struct scheme *a, const struct scheme *b)
 	return !a->detail || !b->detail ? a->detail == b->detail : !strcmp(a->detail, b->detail);
 }
 
-static void release_secret(struct strbuf *buf)
-{
-	secret_clear(buf->alloc ? buf->ptr : NULL, buf->alloc);
-	strbuf_release(buf);
-}
-
 /* Schemes that can be made in one way only. */
 static enum password_result verify_again(const struct scheme_use *use, struct slice data)
 {
@@ -238,7 +232,7 @@ static enum password_result verify_again(const struct scheme_use *use, struct sl
 		return scheme_compare(use->password, data);
 	if (use->scheme->make(use, &want))
 		result = scheme_compare(strbuf_slice(&want), data);
-	release_secret(&want);
+	secret_release(&want);
 	return result;
 }
 
@@ -259,7 +253,7 @@ enum password_result password_verify(const char *stored, const char *default_sch
 		result = parts.scheme->verify(&use, strbuf_slice(&data));
 	else
 		result = verify_again(&use, strbuf_slice(&data));
-	release_secret(&data);
+	secret_release(&data);
 	return result;
 }
 
@@ -293,7 +287,7 @@ bool password_make(const char *name, const char *user, struct slice password, un
 	strbuf_addch(out, '}');
 	if (good)
 		add_encoded(encoding, strbuf_slice(&data), out);
-	release_secret(&data);
+	secret_release(&data);
 	return good;
 }
 
@@ -329,6 +323,6 @@ enum password_result password_credentials(const char *stored, const char *defaul
 		add_encoded(is_plain ? SCHEME_TEXT : encoding, strbuf_slice(&data), out);
 		result = PASSWORD_MATCH;
 	}
-	release_secret(&data);
+	secret_release(&data);
 	return result;
 }

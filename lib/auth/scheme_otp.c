@@ -81,8 +81,7 @@ static bool compute(struct otp *otp, struct slice password)
 	good = !start.overflow && fold(algorithm, strbuf_slice(&start), otp->hash);
 	for (unsigned i = 0; good && i < otp->sequence; i++)
 		good = fold(algorithm, slice_mem(otp->hash, OTP_SIZE), otp->hash);
-	secret_clear(start.alloc ? start.ptr : NULL, start.alloc);
-	strbuf_release(&start);
+	secret_release(&start);
 	return good;
 }
 

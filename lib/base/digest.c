@@ -123,9 +123,3 @@ bool secret_equal(struct slice a, struct slice b)
 {
 	return a.len == b.len && (!a.len || CRYPTO_memcmp(a.ptr, b.ptr, a.len) == 0);
 }
-
-void secret_clear(void *ptr, size_t len)
-{
-	if (len)
-		explicit_bzero(ptr, len);
-}

@@ -9,6 +9,7 @@
 #define PC_BASE_DIGEST_H
 
 #include "base/slice.h"
+#include "base/strbuf.h"
 
 #define DIGEST_MAX_SIZE 64
 
@@ -43,5 +44,7 @@ uint32_t random_below(uint32_t bound); /* uniform in [0, bound); BOUND > 0 */
 bool secret_equal(struct slice a, struct slice b);
 /* Overwrites memory in a way that the compiler keeps. */
 void secret_clear(void *ptr, size_t len);
+/* strbuf_release of one that held a secret. */
+void secret_release(struct strbuf *buf);
 
 #endif

@@ -97,3 +97,16 @@ uint32_t random_below(uint32_t bound)
 	while (value < surplus);
 	return value % bound;
 }
+
+void secret_clear(void *ptr, size_t len)
+{
+	if (len)
+		explicit_bzero(ptr, len);
+}
+
+void secret_release(struct strbuf *buf)
+{
+	if (buf->alloc)
+		secret_clear(buf->ptr, buf->alloc);
+	strbuf_release(buf);
+}

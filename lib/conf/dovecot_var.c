@@ -367,8 +367,7 @@ static bool expand_one(struct var_context *ctx, struct cursor *in, struct strbuf
 		modify[i](&value, &cut);
 	if (good)
 		add_cut(out, strbuf_slice(&value), &cut);
-	secret_clear(value.alloc ? value.ptr : NULL, value.alloc);
-	strbuf_release(&value);
+	secret_release(&value);
 	return good;
 }
 

@@ -330,8 +330,7 @@ static bool expand_hash(struct var_context *ctx, const char *digest, struct slic
 	if (good)
 		compute(&hash, strbuf_slice(&text), value);
 	strbuf_release(&hash.salt);
-	secret_clear(text.alloc ? text.ptr : NULL, text.alloc);
-	strbuf_release(&text);
+	secret_release(&text);
 	return good;
 }
 
