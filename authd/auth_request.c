@@ -87,15 +87,9 @@ static void take_forward_fields(struct auth_request *request, const struct auth_
 
 	if (!auth_field_get(fields, 3, "forward_fields", &list) || slice_has_nul(list))
 		return;
-	while (slice_token(&list, "\t", &field)) {
-		ptrdiff_t equal = slice_find(field, '=');
-		struct slice name = equal < 0 ? field : slice_first(field, (size_t)equal);
-		struct slice value = equal < 0 ? SLICE_NULL : slice_from(field, (size_t)equal + 1);
-
-		pairs_set(&request->subject.extra, &request->arena,
-		    arena_printf(&request->arena, "forward_%.*s", SLICE_ARG(name)),
-		    value.ptr ? arena_slicedup(&request->arena, value) : NULL);
-	}
+	while (slice_token(&list, "\t", &field))
+		pairs_set_text(&request->subject.extra, &request->arena,
+		    slice_of(arena_printf(&request->arena, "forward_%.*s", SLICE_ARG(field))));
 }
 
 struct auth_request *auth_request_new(struct client_session *client, uint32_t id,

@@ -121,22 +121,6 @@ static const struct db_driver *find_driver(const char *name, bool is_userdb)
 
 /* --- blocks --- */
 
-/* "a=b c=d e" */
-static void parse_fields(struct pairs *pairs, const char *text)
-{
-	struct slice rest = slice_of(text), word;
-
-	while (slice_token(&rest, " \t", &word)) {
-		ptrdiff_t equals = slice_find(word, '=');
-		const char *name =
-		    arena_slicedup(&arena, equals < 0 ? word : slice_first(word, (size_t)equals));
-
-		pairs_set(pairs, &arena, name,
-		    equals < 0 ? NULL
-			       : arena_slicedup(&arena, slice_from(word, (size_t)equals + 1)));
-	}
-}
-
 static enum db_rule rule_of(const struct dovecot_block *block, const char *name)
 {
 	static const char *const words[] = { [DB_RETURN_OK] = "return-ok",
@@ -198,7 +182,7 @@ static void parse_static_args(struct database *db)
 	const struct pair *all;
 
 	db->scheme = "PLAIN";
-	parse_fields(&db->fields, db->args);
+	pairs_set_words(&db->fields, &arena, db->args);
 	if (!db->is_userdb)
 		return;
 	all = pairs_find(&db->fields, "allow_all_users");
@@ -244,8 +228,8 @@ static struct database *load_block(const struct dovecot_block *block, bool is_us
 	db->scheme = "CRYPT";
 	db->username_format = "%u";
 	db->verbose = database_settings->auth_verbose;
-	parse_fields(&db->defaults, dovecot_block_get(block, "default_fields"));
-	parse_fields(&db->overrides, dovecot_block_get(block, "override_fields"));
+	pairs_set_words(&db->defaults, &arena, dovecot_block_get(block, "default_fields"));
+	pairs_set_words(&db->overrides, &arena, dovecot_block_get(block, "override_fields"));
 	load_rules(db, block);
 	if (!is_userdb)
 		load_passdb_rules(db, block);

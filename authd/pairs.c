@@ -41,6 +41,23 @@ void pairs_set_hidden(struct pairs *pairs, struct arena *arena, const char *name
 	put(pairs, arena, name, value, true);
 }
 
+void pairs_set_text(struct pairs *pairs, struct arena *arena, struct slice text)
+{
+	ptrdiff_t equals = slice_find(text, '=');
+	struct slice name = equals < 0 ? text : slice_first(text, (size_t)equals);
+
+	pairs_set(pairs, arena, arena_slicedup(arena, name),
+	    equals < 0 ? NULL : arena_slicedup(arena, slice_from(text, (size_t)equals + 1)));
+}
+
+void pairs_set_words(struct pairs *pairs, struct arena *arena, const char *words)
+{
+	struct slice rest = slice_of(words), word;
+
+	while (slice_token(&rest, " \t", &word))
+		pairs_set_text(pairs, arena, word);
+}
+
 void pairs_set_default(
     struct pairs *pairs, struct arena *arena, const char *name, const char *value)
 {

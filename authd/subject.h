@@ -24,6 +24,10 @@ struct pairs {
 	struct pair *first, *last;
 };
 void pairs_set(struct pairs *pairs, struct arena *arena, const char *name, const char *value);
+/* "name=value", or a name alone, whose value is NULL then. */
+void pairs_set_text(struct pairs *pairs, struct arena *arena, struct slice text);
+/* Such texts with blanks between them. */
+void pairs_set_words(struct pairs *pairs, struct arena *arena, const char *words);
 void pairs_set_default(
     struct pairs *pairs, struct arena *arena, const char *name, const char *value);
 /* As pairs_set, but not for replies. */

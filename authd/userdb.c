@@ -176,21 +176,6 @@ static enum db_result find_entry(
 	return DB_FAILED;
 }
 
-static void split_extra(struct pairs *fields, struct arena *arena, const char *text)
-{
-	struct slice rest = slice_of(text), word;
-
-	while (slice_token(&rest, " \t", &word)) {
-		ptrdiff_t equals = slice_find(word, '=');
-		const char *name =
-		    arena_slicedup(arena, equals < 0 ? word : slice_first(word, (size_t)equals));
-
-		pairs_set(fields, arena, name,
-		    equals < 0 ? NULL
-			       : arena_slicedup(arena, slice_from(word, (size_t)equals + 1)));
-	}
-}
-
 static enum db_result file_find_password(
     const struct database *db, struct subject *subject, struct db_entry *entry)
 {
@@ -203,7 +188,7 @@ static enum db_result file_find_password(
 	entry->expand = true;
 	entry->field_word = "extra field";
 	if (!line.extra_is_mail)
-		split_extra(&entry->fields, subject->arena, line.extra);
+		pairs_set_words(&entry->fields, subject->arena, line.extra);
 	else if (*line.extra && db->has_ids)
 		pairs_set(&entry->fields, subject->arena, "userdb_mail", line.extra);
 	return DB_OK;
@@ -251,7 +236,7 @@ static enum db_result file_find_user(
 	if (line.extra_is_mail && *line.extra)
 		pairs_set(&subject->answer, subject->arena, "mail", line.extra);
 	else
-		split_extra(&extra, subject->arena, line.extra);
+		pairs_set_words(&extra, subject->arena, line.extra);
 	return take_extra(db, subject, &extra) ? DB_OK : DB_FAILED;
 }
 

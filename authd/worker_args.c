@@ -22,16 +22,6 @@ static const char *kind_of(const struct database *db)
 	return db->is_userdb ? "userdb" : "passdb";
 }
 
-/* "name=value" */
-static void set_option(struct database *db, struct arena *arena, struct slice word)
-{
-	ptrdiff_t equals = slice_find(word, '=');
-
-	ASSERT(equals > 0);
-	pairs_set(&db->fields, arena, arena_slicedup(arena, slice_first(word, (size_t)equals)),
-	    arena_slicedup(arena, slice_from(word, (size_t)equals + 1)));
-}
-
 /* The last word is the service, whatever it is. */
 static void set_service(struct database *db, struct arena *arena, struct slice word, bool is_last)
 {
@@ -71,7 +61,7 @@ void worker_parse_pam(struct database *db, struct arena *arena)
 		if (slice_eq_str(word, "-session"))
 			pairs_set(&db->fields, arena, "session", "yes");
 		else if (is_known(word, options, ARRAY_LEN(options)))
-			set_option(db, arena, word);
+			pairs_set_text(&db->fields, arena, word);
 		else
 			set_service(db, arena, word, slice_trim(rest, " \t").len == 0);
 	}
@@ -112,7 +102,7 @@ void worker_parse_passwd(struct database *db, struct arena *arena)
 			continue;
 		if (slice_find(word, '=') <= 0)
 			fatal("userdb passwd: Unknown setting: %.*s", SLICE_ARG(word));
-		set_option(db, arena, word);
+		pairs_set_text(&db->fields, arena, word);
 	}
 	if (db->fields.first)
 		log_warning("userdb passwd: Move templates args to override_fields setting");

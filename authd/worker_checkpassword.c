@@ -244,14 +244,9 @@ static bool take_answer(const struct run *r, struct pairs *pairs)
 	}
 	for (size_t i = 0; i < fields.count; i++) {
 		struct slice field = fields.list[i];
-		ptrdiff_t equals = slice_find(field, '=');
-		struct slice name = equals < 0 ? field : slice_first(field, (size_t)equals);
 
-		if (name.len && !slice_has_nul(field))
-			pairs_set(pairs, arena, arena_slicedup(arena, name),
-			    equals < 0
-				? NULL
-				: arena_slicedup(arena, slice_from(field, (size_t)equals + 1)));
+		if (field.len && !slice_starts(field, "=") && !slice_has_nul(field))
+			pairs_set_text(pairs, arena, field);
 	}
 	return true;
 }

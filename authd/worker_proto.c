@@ -84,14 +84,10 @@ static bool take_pairs(
 	size_t index = 0, count = 0;
 
 	while (msg_each(m, attribute, &index, &text)) {
-		ptrdiff_t equals = slice_find(text, '=');
-		struct slice name = equals < 0 ? text : slice_first(text, (size_t)equals);
-
-		if (!name.len || slice_has_nul(text) || ++count > WORKER_PAIRS_MAX)
+		if (!text.len || slice_starts(text, "=") || slice_has_nul(text) ||
+		    ++count > WORKER_PAIRS_MAX)
 			return false;
-		pairs_set(pairs, arena, arena_slicedup(arena, name),
-		    equals < 0 ? NULL
-			       : arena_slicedup(arena, slice_from(text, (size_t)equals + 1)));
+		pairs_set_text(pairs, arena, text);
 	}
 	return true;
 }
