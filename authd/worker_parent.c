@@ -2,6 +2,7 @@
 #include "authd/worker_parent.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,9 @@
 #include "log/log.h"
 #include "sys/socket.h"
 
+/* Who was killed makes room at once, but this many may not be dead yet: they wait for a disk. */
+#define KILLED_MAX 100
+
 struct child {
 	struct list link;
 	pid_t pid;
@@ -25,11 +29,12 @@ struct child {
 static struct {
 	struct loop *loop;
 	struct list children;
-	unsigned long count, limit;
+	unsigned long count, killed, limit;
 } parent = { .children = LIST_INIT(parent.children) };
 
 static void child_kill(struct child *c)
 {
+	parent.killed += !c->killed;
 	c->killed = true;
 	(void)kill(-c->pid, SIGKILL);
 	(void)kill(c->pid, SIGKILL);
@@ -64,8 +69,9 @@ static void child_gone(struct child *c, int status)
 	(void)shutdown(c->watch.fd, SHUT_RDWR);
 	close(c->watch.fd);
 	list_del(&c->link);
-	free(c);
 	parent.count--;
+	parent.killed -= c->killed;
+	free(c);
 	server_hold(-1);
 }
 
@@ -119,12 +125,31 @@ static void child_new(pid_t pid, int fd)
 		child_kill(c);
 }
 
+static bool has_room(void)
+{
+	return parent.count - parent.killed < parent.limit && parent.killed < KILLED_MAX;
+}
+
+/* Authd closes a connection before it makes another one, which the loop may see first. */
+static void look_for_closed(void)
+{
+	list_for_each(l, &parent.children) {
+		struct child *c = list_entry(l, struct child, link);
+		struct pollfd fd = { .fd = c->watch.fd, .events = POLLRDHUP };
+
+		if (!c->killed && poll(&fd, 1, 0) > 0)
+			connection_ready(&c->watch, EPOLLRDHUP);
+	}
+}
+
 void worker_parent_accepted(const struct server_listener *listener, int fd)
 {
 	pid_t pid;
 
 	(void)listener;
-	if (parent.count >= parent.limit) {
+	if (!has_room())
+		look_for_closed();
+	if (!has_room()) {
 		log_warning("service(auth-worker): process_limit (%lu) reached, client connections "
 			    "are being dropped",
 		    parent.limit);

@@ -331,6 +331,14 @@ def check_limit(extra):
         tap.equal(answers, ["OK\t1\tuser=ok"], "and got in")
 
 
+def test_room():
+    """Who closed makes room at once for who comes next."""
+    with Server("ours", DATABASES % "hostile", "auth_worker_max_count = 1\n") as server:
+        worker_host.wait_for("the worker", lambda: result_of(converse(server, HELLO + ask())) == b"0")
+        tap.equal({result_of(converse(server, HELLO + ask())) for _ in range(100)}, {b"0"},
+                  "each of 100 after the other got in")
+
+
 def test_turns():
     """One connection serves one request at a time, also when it goes from one to the next."""
     with Server("ours", DATABASES % "hostile", "auth_worker_max_count = 2\n") as server:
@@ -354,7 +362,7 @@ def run_all():
     os.mkdir("/tmp/told")
     os.chmod("/tmp/told", 0o777)
     tap.run(test_misbehaviour, test_forks, test_hanging, test_deadline, test_program, test_user,
-            test_bad_requests, test_limit, test_turns)
+            test_bad_requests, test_limit, test_turns, test_room)
 
 
 run_all()
