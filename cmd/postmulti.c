@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "base/strbuf.h"
 #include "cmd/programs.h"
 #include "log/log.h"
@@ -143,13 +144,25 @@ static const char *or_dash(const char *text)
 	return text[0] == '\0' ? "-" : text;
 }
 
-static void print_instance(const struct postmulti *pm, const struct multi_instance *i)
+static void print_json(const struct multi_instance *i)
 {
-	/* Names are words, directories of main.cf lists. */
-	printf(pm->json ? "{\"name\": \"%s\",\"group\": \"%s\",\"enabled\": \"%s\","
-			  "\"config_directory\": \"%s\"}\n"
-			: "%-15s %-15s %-9s %s\n",
-	    or_dash(i->name), or_dash(i->group), i->enabled ? "y" : "n", i->dir);
+	const char *const members[][2] = { { "name", or_dash(i->name) },
+		{ "group", or_dash(i->group) }, { "enabled", i->enabled ? "y" : "n" },
+		{ "config_directory", i->dir } };
+	struct strbuf line = STRBUF_INIT(STRBUF_NO_LIMIT);
+	for (size_t m = 0; m < ARRAY_LEN(members); m++) {
+		strbuf_addf(&line, "%s\"%s\": ", m == 0 ? "{" : ",", members[m][0]);
+		json_add_text(&line, slice_of(members[m][1]));
+	}
+	strbuf_addch(&line, '}');
+	puts(line.ptr);
+	strbuf_release(&line);
+}
+
+static void print_instance(const struct multi_instance *i)
+{
+	printf("%-15s %-15s %-9s %s\n", or_dash(i->name), or_dash(i->group), i->enabled ? "y" : "n",
+	    i->dir);
 }
 
 /* ---- -p and -x ---- */
@@ -252,8 +265,12 @@ static int list_all(const struct postmulti *pm)
 {
 	for (size_t n = 0; n < pm->count; n++) {
 		size_t i = pm->reverse ? pm->count - 1 - n : n;
-		if (is_selected(pm, &pm->list[i]))
-			print_instance(pm, &pm->list[i]);
+		if (!is_selected(pm, &pm->list[i]))
+			continue;
+		if (pm->json)
+			print_json(&pm->list[i]);
+		else
+			print_instance(&pm->list[i]);
 	}
 	return 0;
 }

@@ -95,6 +95,9 @@ def test_edits(m):
     listed = [json.loads(text) for text in m.multi("-lj").stdout.splitlines()]
     tap.equal(listed[1], {"name": "postfix-a", "group": "g1", "enabled": "n", "config_directory": second},
               "-lj")
+    m.works("-e", "assign", "-i", "postfix-a", "-G", 'g"1\\')
+    listed = [json.loads(text) for text in m.multi("-lj").stdout.splitlines()]
+    tap.equal(listed[1]["group"], 'g"1\\', "-lj of a name with a quote")
     m.works("-e", "assign", "-i", "postfix-a", "-I", "postfix-b", "-G", "-")
     m.works("-l", "-i", "postfix-b", out=line("postfix-b", "-", "n", second))
     m.works("-e", "enable", "-i", second)
