@@ -4,36 +4,19 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "cmd/postconf.h"
-
-static void print_json_text(const char *text)
-{
-	static const char letters[] = "\bb\ff\nn\rr\tt";
-	putchar('"');
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-		const char *letter = c < ' ' ? letters : "";
-		while (*letter != '\0' && *letter != *text)
-			letter += 2;
-		if (*letter != '\0')
-			printf("\\%c", letter[1]);
-		else if (c == '"' || c == '\\')
-			printf("\\%c", c);
-		else if (c < ' ' || c == 0x7f)
-			printf("\\u%04X", c);
-		else
-			putchar(c);
-	}
-	putchar('"');
-}
 
 void postconf_print_json(const char *name, const char *value)
 {
-	putchar('{');
-	print_json_text(name);
-	fputs(": ", stdout);
-	print_json_text(value);
-	fputs("}\n", stdout);
+	struct strbuf line = STRBUF_INIT(STRBUF_NO_LIMIT);
+	strbuf_addch(&line, '{');
+	json_add_text(&line, slice_of(name));
+	strbuf_addstr(&line, ": ");
+	json_add_text(&line, slice_of(value));
+	strbuf_addch(&line, '}');
+	puts(line.ptr);
+	strbuf_release(&line);
 }
 
 void postconf_print_assignment(const struct postconf *pc, const char *name, const char *value)
