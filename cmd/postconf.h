@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "conf/postfix_conf.h"
+#include "conf/postfix_edit.h"
 #include "conf/postfix_entry.h"
 #include "conf/postfix_usage.h"
 
@@ -83,6 +84,8 @@ void postconf_list_main(const struct postconf *pc, char **names);
 void postconf_read_entries(struct postconf *pc);
 /* What -M, -F, -P list; PATTERNS is NULL-terminated. */
 void postconf_list_master(const struct postconf *pc, char **patterns);
+/* What -e, -# or -X does to a file. */
+enum postfix_edit_action postconf_edit_action(const struct postconf *pc);
 /* The edits; 1 when one failed. */
 int postconf_edit_main(const struct postconf *pc, char **args);
 int postconf_edit_master(const struct postconf *pc, char **args);

@@ -5,7 +5,6 @@
 
 #include "base/check.h"
 #include "cmd/postconf.h"
-#include "conf/postfix_edit.h"
 #include "conf/postfix_source.h"
 #include "log/log.h"
 
@@ -67,7 +66,7 @@ static size_t parse_edits(const struct postconf *pc, char **args, struct postfix
 	return drop_earlier(*edits, count);
 }
 
-static enum postfix_edit_action edit_action(const struct postconf *pc)
+enum postfix_edit_action postconf_edit_action(const struct postconf *pc)
 {
 	switch (pc->action) {
 	case POSTCONF_COMMENT:
@@ -86,7 +85,7 @@ int postconf_edit_main(const struct postconf *pc, char **args)
 	struct strbuf out = STRBUF_INIT(2 * POSTFIX_FILE_LIMIT);
 	size_t count = parse_edits(pc, args, &edits);
 	postconf_file_open(&file, pc->dir, "main.cf");
-	postfix_edit(&out, strbuf_slice(&file.text), edit_action(pc), edits, count);
+	postfix_edit(&out, strbuf_slice(&file.text), postconf_edit_action(pc), edits, count);
 	for (size_t i = 0; i < count; i++) {
 		if (edits[i].found > 1)
 			log_warning("%s: multiple entries for \"%s\"", file.path, edits[i].name);

@@ -101,13 +101,6 @@ static void check_entry(const char *arg, const struct postfix_master_edit *edit)
 	strbuf_release(&problem);
 }
 
-static enum postfix_edit_action edit_action(const struct postconf *pc)
-{
-	if (pc->action == POSTCONF_EDIT)
-		return POSTFIX_EDIT_SET;
-	return pc->action == POSTCONF_REMOVE ? POSTFIX_EDIT_REMOVE : POSTFIX_EDIT_COMMENT;
-}
-
 static void release(struct postfix_master_edit *edits, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -136,8 +129,8 @@ int postconf_edit_master(const struct postconf *pc, char **args)
 			check_entry(args[i], &edits[i]);
 	}
 	postconf_file_open(&file, pc->dir, "master.cf");
-	if (!postfix_master_edit(
-		&out, strbuf_slice(&file.text), edit_action(pc), part, edits, count, &problem)) {
+	if (!postfix_master_edit(&out, strbuf_slice(&file.text), postconf_edit_action(pc), part,
+		edits, count, &problem)) {
 		unlink(file.new_path);
 		fatal("%s: %s", file.path, problem.ptr);
 	}
