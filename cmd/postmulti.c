@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/strbuf.h"
+#include "cmd/command_log.h"
 #include "cmd/programs.h"
 #include "log/log.h"
 
@@ -107,6 +108,8 @@ static void read_instances(struct postmulti *pm)
 	if (strcmp(dir, PRIMARY_DIR) != 0 && is_secondary(dir))
 		fatal("Non-default configuration directory: MAIL_CONFIG=%s", dir);
 	add_instance(pm, dir);
+	(void)command_log_open(pm->list[0].params,
+	    &(struct command_log){ .stderr_name = "postmulti", .to_stderr = true });
 	const char *rest = pm->list[0].params->multi_instance_directories;
 	while (postfix_list_next(&rest, &word))
 		add_instance(pm, word.ptr);

@@ -177,6 +177,8 @@ def test_start_and_stop(m):
     tap.like(m.log(), r" postfix-a/smtpd\[", "it logs under its name")
     m.works("-e", "disable", "-i", "postfix-a")
     m.fails("Instance '.*' is not stopped", "-e", "deport", "-i", "postfix-a")
+    tap.like(m.log(), r" postfix/postmulti\[\d+\]: fatal: Instance '.*' is not stopped",
+             "what it says is logged, too")
     m.works("-e", "enable", "-i", "postfix-a")
     tap.equal(m.multi("-p", "reload").returncode, 0, "-p reload")
     tap.equal(m.multi("-p", "stop").returncode, 0, "-p stop")
