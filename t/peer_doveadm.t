@@ -288,6 +288,18 @@ def who(ours):
     os.unlink(path)
 
 
+def left_pid(ours):
+    """A pid file that nobody holds tells nothing, although the number in it is a process's."""
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        ours.write("run/master.pid", f"{stranger.pid}\n")
+        for command in ("reload", "stop"):
+            tap.equal(ours.run(command), (75, "Fatal: Dovecot is not running "
+                                          "(read from DIR/run/master.pid)\n"), f"{command}: none runs")
+        tap.ok(stranger.poll() is None, "nobody else is signalled")
+        stranger.kill()
+    os.unlink(os.path.join(ours.dir, "run/master.pid"))
+
+
 def bad_log(ours):
     text = ours.read("dovecot.conf")
     ours.write("dovecot.conf", text.replace(f"{ours.dir}/log.info", f"{ours.dir}/nowhere/log"))
@@ -318,6 +330,7 @@ def main():
             for test in (running, logs, daemons_log, who):
                 test(ours)
             ours.stop()
+            left_pid(ours)
             bad_log(ours)
         finally:
             ours.stop()
