@@ -70,10 +70,11 @@ char *xstrdup(const char *text)
 
 char *xstrndup(const char *text, size_t len)
 {
-	size_t have = strnlen(text, len);
+	size_t have = len ? strnlen(text, len) : 0;
 	char *copy = xmalloc(have + 1);
 
-	memcpy(copy, text, have);
+	if (have)
+		memcpy(copy, text, have);
 	copy[have] = '\0';
 	return copy;
 }

@@ -27,6 +27,7 @@ void *xrealloc(void *old, size_t size);
 /* COUNT * SIZE, checked for overflow. */
 void *xreallocarray(void *old, size_t count, size_t size);
 char *xstrdup(const char *text);
+/* TEXT may be NULL, as an empty slice's may, when LEN is 0. */
 char *xstrndup(const char *text, size_t len);
 char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -78,6 +78,7 @@ static void test_texts(void **state)
 		{ "strndup cuts", xstrndup("abc", 2), "ab" },
 		{ "strndup stops at the NUL", xstrndup("abc", 99), "abc" },
 		{ "strndup of nothing", xstrndup("abc", 0), "" },
+		{ "strndup of an empty slice", xstrndup(NULL, 0), "" },
 		{ "asprintf", xasprintf("%s=%d", "a", 1), "a=1" },
 	};
 
