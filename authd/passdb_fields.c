@@ -69,24 +69,23 @@ static void take_noauthenticate(struct attempt *a, const char *value)
 
 /* --- networks --- */
 
-static bool in_network(struct slice text, const struct net_addr *address)
-{
-	struct net_block block;
-
-	return net_block_parse(text, &block) && net_block_contains(&block, address);
-}
-
 /* Networks separated by commas or blanks; "local" is a client without an address. */
-static bool is_allowed_net(const char *nets, const char *ip)
+static bool is_allowed_net(
+    const struct attempt *a, const char *name, const char *nets, const char *ip)
 {
 	struct slice rest = slice_of(nets), word;
 	struct net_addr address;
+	struct net_block block;
 	bool has_address = net_addr_parse(slice_of(ip), 0, &address);
 
 	while (slice_token(&rest, ", \t", &word)) {
-		if (!has_address && slice_eq_str(word, "local"))
-			return true;
-		if (has_address && in_network(word, &address))
+		bool is_local = slice_eq_str(word, "local");
+
+		if (!is_local && !net_block_parse_any(word, &block))
+			subject_log(a->subject, LOG_LEVEL_INFO, a->db->driver_name,
+			    "%s: Invalid network '%.*s'", name, SLICE_ARG(word));
+		else if (is_local ? !has_address
+				  : has_address && net_block_contains(&block, &address))
 			return true;
 	}
 	return false;
@@ -94,7 +93,7 @@ static bool is_allowed_net(const char *nets, const char *ip)
 
 static void check_nets(struct attempt *a, const char *name, const char *nets, const char *ip)
 {
-	if (is_allowed_net(nets, ip))
+	if (is_allowed_net(a, name, nets, ip))
 		return;
 	refuse(a, LOG_LEVEL_INFO,
 	    *ip ? arena_printf(

@@ -180,8 +180,10 @@ bool net_parse_hostport(struct slice text, struct slice *host, unsigned *port)
 	return parse_port(slice_from(text, (size_t)(colon + 1)), port);
 }
 
-static bool has_host_bits(const struct net_block *block, unsigned bits)
+static bool has_host_bits(const struct net_block *block)
 {
+	unsigned bits = block->family == AF_INET6 ? 128 : 32;
+
 	for (unsigned i = block->prefix; i < bits; i++)
 		if (block->bytes[i / 8] & (0x80 >> i % 8))
 			return true;
@@ -205,7 +207,7 @@ static bool split_block(struct slice text, struct slice *address, struct slice *
 	return slice_find(*address, ':') != -1;
 }
 
-bool net_block_parse(struct slice text, struct net_block *block)
+bool net_block_parse_any(struct slice text, struct net_block *block)
 {
 	struct slice address, prefix;
 	const unsigned char *bytes;
@@ -226,7 +228,12 @@ bool net_block_parse(struct slice text, struct net_block *block)
 	*block = (struct net_block){ .family = addr.ss.ss_family,
 		.prefix = (unsigned)number - (written - bits) };
 	memcpy(block->bytes, bytes, bits / 8);
-	return !has_host_bits(block, bits);
+	return true;
+}
+
+bool net_block_parse(struct slice text, struct net_block *block)
+{
+	return net_block_parse_any(text, block) && !has_host_bits(block);
 }
 
 static bool same_prefix(const unsigned char *a, const unsigned char *b, unsigned bits)

@@ -42,6 +42,8 @@ struct net_block {
  * bits are set.
  */
 bool net_block_parse(struct slice text, struct net_block *block);
+/* The same with host bits, as dovecot.conf has them: they do not count. */
+bool net_block_parse_any(struct slice text, struct net_block *block);
 bool net_block_contains(const struct net_block *block, const struct net_addr *addr);
 
 /*

@@ -143,6 +143,21 @@ static void test_hostport(void **state)
 	}
 }
 
+static void check_block(bool (*parse)(struct slice text, struct net_block *block), const char *text,
+    const char *inside, const char *outside)
+{
+	struct net_block block;
+	struct net_addr in, out;
+
+	want_int(text, parse(slice_of(text), &block), inside != NULL);
+	if (!inside)
+		return;
+	assert_true(net_addr_parse(slice_of(inside), 0, &in));
+	assert_true(net_addr_parse(slice_of(outside), 0, &out));
+	want_int(text, net_block_contains(&block, &in), true);
+	want_int(text, net_block_contains(&block, &out), false);
+}
+
 static void test_blocks(void **state)
 {
 	static const struct {
@@ -175,19 +190,27 @@ static void test_blocks(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct net_block block;
-		struct net_addr in, out;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		check_block(net_block_parse, cases[i].block, cases[i].in, cases[i].out);
+}
 
-		want_int(cases[i].block, net_block_parse(slice_of(cases[i].block), &block),
-		    cases[i].in != NULL);
-		if (!cases[i].in)
-			continue;
-		assert_true(net_addr_parse(slice_of(cases[i].in), 0, &in));
-		assert_true(net_addr_parse(slice_of(cases[i].out), 0, &out));
-		want_int(cases[i].block, net_block_contains(&block, &in), true);
-		want_int(cases[i].block, net_block_contains(&block, &out), false);
-	}
+static void test_blocks_with_host_bits(void **state)
+{
+	static const struct {
+		const char *block, *in, *out; /* IN NULL: refused */
+	} cases[] = {
+		{ "192.0.2.1/24", "192.0.2.255", "192.0.3.1" },
+		{ "192.0.2.255/25", "192.0.2.128", "192.0.2.127" },
+		{ "2001:db8::1/32", "2001:db8:ffff::1", "2001:db9::1" },
+		{ "192.0.2.0/24", "192.0.2.1", "::1" },
+		{ "192.0.2.1/33", NULL, NULL },
+		{ "192.0.2.1/", NULL, NULL },
+		{ "host/8", NULL, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		check_block(net_block_parse_any, cases[i].block, cases[i].in, cases[i].out);
 }
 
 static void test_interfaces(void **state)
@@ -218,6 +241,7 @@ int main(void)
 		cmocka_unit_test(test_loopback),
 		cmocka_unit_test(test_hostport),
 		cmocka_unit_test(test_blocks),
+		cmocka_unit_test(test_blocks_with_host_bits),
 		cmocka_unit_test(test_interfaces),
 	};
 
