@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "pop3d/login_config.h"
 
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,45 +233,13 @@ const struct login_config *login_config_for(
 
 /* ---- networks ---- */
 
-static const unsigned char *bytes_of(const struct net_addr *addr, unsigned *bits)
-{
-	const void *ss = &addr->ss;
-
-	*bits = addr->ss.ss_family == AF_INET6 ? 128 : 32;
-	return addr->ss.ss_family == AF_INET6
-		   ? ((const struct sockaddr_in6 *)ss)->sin6_addr.s6_addr
-		   : (const unsigned char *)&((const struct sockaddr_in *)ss)->sin_addr;
-}
-
-/* "192.0.2.0/24", "2001:db8::/32", "192.0.2.1"; bits behind the prefix do not count. */
-static bool is_in(struct slice network, const struct net_addr *addr)
-{
-	ptrdiff_t slash = slice_find(network, '/');
-	struct slice text = slash < 0 ? network : slice_first(network, (size_t)slash);
-	const unsigned char *a, *b;
-	struct net_addr base;
-	unsigned bits, own;
-	uint64_t prefix;
-
-	if (!net_addr_parse(slice_trim(text, "[]"), 0, &base) ||
-	    base.ss.ss_family != addr->ss.ss_family)
-		return false;
-	a = bytes_of(&base, &bits);
-	b = bytes_of(addr, &own);
-	prefix = bits;
-	if (slash >= 0 && !slice_uint(slice_from(network, (size_t)slash + 1), bits, &prefix))
-		return false;
-	if (memcmp(a, b, prefix / 8) != 0)
-		return false;
-	return prefix % 8 == 0 || (a[prefix / 8] ^ b[prefix / 8]) >> (8 - prefix % 8) == 0;
-}
-
 bool login_config_contains(const char *networks, const struct net_addr *addr)
 {
 	struct slice rest = slice_of(networks), word;
+	struct net_block block;
 
 	while (slice_token(&rest, " ,\t", &word))
-		if (is_in(word, addr))
+		if (net_block_parse_any(word, &block) && net_block_contains(&block, addr))
 			return true;
 	return false;
 }
