@@ -10,13 +10,13 @@
  */
 #include "authd/sasl_server.h"
 
-#include <pthread.h>
 #include <sasl/sasl.h>
 #include <sasl/saslplug.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "auth/auth_proto.h"
+#include "auth/sasl_library.h"
 #include "authd/sasl_peek.h"
 #include "authd/sasl_secrets.h"
 #include "base/check.h"
@@ -32,49 +32,6 @@
 #define SECRET_MAX	 4096
 #define APOP_DIGEST_SIZE 16
 
-static const struct sasl_mechanism known[] = {
-	{ .name = "PLAIN",
-	    .flags = AUTH_MECH_PLAINTEXT,
-	    .says_name = true,
-	    .allows_nuls = true,
-	    .peek = sasl_peek_plain },
-	{ .name = "LOGIN", .flags = AUTH_MECH_PLAINTEXT, .says_name = true },
-	{ .name = "CRAM-MD5",
-	    .flags = AUTH_MECH_DICTIONARY | AUTH_MECH_ACTIVE,
-	    .scheme = "CRAM-MD5",
-	    .server_first = true,
-	    .says_name = true },
-	{ .name = "DIGEST-MD5",
-	    .flags = AUTH_MECH_DICTIONARY | AUTH_MECH_ACTIVE | AUTH_MECH_MUTUAL_AUTH,
-	    .scheme = "DIGEST-MD5",
-	    .server_first = true,
-	    .says_name = true,
-	    .peek = sasl_peek_digest },
-	{ .name = "SCRAM-SHA-1",
-	    .flags = AUTH_MECH_MUTUAL_AUTH,
-	    .scheme = "SCRAM-SHA-1",
-	    .says_name = true,
-	    .peek = sasl_peek_scram },
-	{ .name = "SCRAM-SHA-256",
-	    .flags = AUTH_MECH_MUTUAL_AUTH,
-	    .scheme = "SCRAM-SHA-256",
-	    .says_name = true,
-	    .peek = sasl_peek_scram },
-	{ .name = "APOP",
-	    .flags = AUTH_MECH_PRIVATE | AUTH_MECH_DICTIONARY | AUTH_MECH_ACTIVE,
-	    .scheme = "PLAIN",
-	    .says_name = true,
-	    .allows_nuls = true },
-	{ .name = "ANONYMOUS", .flags = AUTH_MECH_ANONYMOUS, .allows_nuls = true },
-	{ .name = "EXTERNAL", .peek = sasl_peek_external },
-};
-
-/* What Dovecot has beside them. */
-static const char *const absent[] = { "GSSAPI", "GSS-SPNEGO", "OTP", "OAUTHBEARER", "XOAUTH2",
-	"NTLM", "RPA", "SKEY", "WINBIND", "WINBIND-SPNEGO" };
-
-static const struct sasl_mechanism *offered[ARRAY_LEN(known)];
-static size_t offered_count;
 static const char *digest_realms;
 
 struct sasl_exchange {
@@ -92,32 +49,6 @@ struct sasl_exchange {
 	struct credentials credentials;
 	sasl_callback_t callbacks[4]; /* the library keeps the pointer */
 };
-
-/* --- what the library needs of threads --- */
-
-static void *mutex_new(void)
-{
-	pthread_mutex_t *mutex = xmalloc(sizeof(*mutex));
-
-	pthread_mutex_init(mutex, NULL);
-	return mutex;
-}
-
-static int mutex_lock(void *mutex)
-{
-	return pthread_mutex_lock(mutex) ? SASL_FAIL : SASL_OK;
-}
-
-static int mutex_unlock(void *mutex)
-{
-	return pthread_mutex_unlock(mutex) ? SASL_FAIL : SASL_OK;
-}
-
-static void mutex_free(void *mutex)
-{
-	pthread_mutex_destroy(mutex);
-	free(mutex);
-}
 
 /* --- callbacks --- */
 
@@ -230,9 +161,6 @@ static int allow_all(sasl_conn_t *conn, void *context, const char *requested, un
 	return SASL_OK;
 }
 
-typedef int (*any_callback)(void);
-#define CALLBACK(f) ((any_callback)(void (*)(void))(f))
-
 /* --- our plug-in, which tells stored passwords --- */
 
 /* From the first question on the answer stays the same. */
@@ -313,28 +241,6 @@ static int plugin_init(const sasl_utils_t *utils, int max_version, int *version,
 
 /* --- setting up --- */
 
-static bool is_absent(struct slice name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(absent); i++)
-		if (slice_caseeq_str(name, absent[i]))
-			return true;
-	return false;
-}
-
-static void offer(struct slice name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-		if (!slice_caseeq_str(name, known[i].name))
-			continue;
-		if (!sasl_mechanism_find(name))
-			offered[offered_count++] = &known[i];
-		return;
-	}
-	if (!is_absent(name))
-		fatal("Unknown authentication mechanism '%.*s'", SLICE_ARG(name));
-	log_warning("auth_mechanisms: %.*s is not there yet and not offered", SLICE_ARG(name));
-}
-
 static bool is_ours(const struct sasl_mechanism *mechanism)
 {
 	return (mechanism->flags & AUTH_MECH_PRIVATE) != 0;
@@ -358,15 +264,14 @@ static void try_out(const struct sasl_mechanism *mechanism)
 void sasl_server_setup(const char *wanted, const char *realms)
 {
 	static const sasl_callback_t callbacks[] = {
-		{ SASL_CB_GETOPT, CALLBACK(get_option), NULL },
-		{ SASL_CB_GETCONFPATH, CALLBACK(get_config_path), NULL },
-		{ SASL_CB_LOG, CALLBACK(log_nothing), NULL },
+		{ SASL_CB_GETOPT, SASL_LIBRARY_CALLBACK(get_option), NULL },
+		{ SASL_CB_GETCONFPATH, SASL_LIBRARY_CALLBACK(get_config_path), NULL },
+		{ SASL_CB_LOG, SASL_LIBRARY_CALLBACK(log_nothing), NULL },
 		{ SASL_CB_LIST_END, NULL, NULL },
 	};
-	struct slice rest = slice_of(wanted), word;
 	int result;
 
-	sasl_set_mutex(mutex_new, mutex_lock, mutex_unlock, mutex_free);
+	sasl_library_threads();
 	result = sasl_server_init(callbacks, APPLICATION);
 	if (result == SASL_OK)
 		result = sasl_auxprop_add_plugin("postcote", plugin_init);
@@ -374,28 +279,9 @@ void sasl_server_setup(const char *wanted, const char *realms)
 		fatal("SASL library: %s", sasl_errstring(result, NULL, NULL));
 	digest_realms = realms;
 	sasl_secrets_setup();
-	while (slice_token(&rest, ", \t", &word))
-		offer(word);
-	for (size_t i = 0; i < offered_count; i++)
-		try_out(offered[i]);
-}
-
-size_t sasl_mechanism_count(void)
-{
-	return offered_count;
-}
-
-const struct sasl_mechanism *sasl_mechanism_at(size_t i)
-{
-	return offered[i];
-}
-
-const struct sasl_mechanism *sasl_mechanism_find(struct slice name)
-{
-	for (size_t i = 0; i < offered_count; i++)
-		if (slice_caseeq_str(name, offered[i]->name))
-			return offered[i];
-	return NULL;
+	sasl_mechanism_offer(wanted);
+	for (size_t i = 0; i < sasl_mechanism_count(); i++)
+		try_out(sasl_mechanism_at(i));
 }
 
 /* --- exchanges --- */
@@ -431,10 +317,12 @@ struct sasl_exchange *sasl_exchange_new(const struct sasl_mechanism *mechanism,
 	x->arg = arg;
 	strbuf_init(&x->authzid, AUTHZID_MAX);
 	strbuf_init(&x->realm, AUTHZID_MAX);
-	x->callbacks[0] =
-	    (sasl_callback_t){ SASL_CB_SERVER_USERDB_CHECKPASS, CALLBACK(check_password), x };
-	x->callbacks[1] = (sasl_callback_t){ SASL_CB_CANON_USER, CALLBACK(keep_name), x };
-	x->callbacks[2] = (sasl_callback_t){ SASL_CB_PROXY_POLICY, CALLBACK(allow_all), x };
+	x->callbacks[0] = (sasl_callback_t){ SASL_CB_SERVER_USERDB_CHECKPASS,
+		SASL_LIBRARY_CALLBACK(check_password), x };
+	x->callbacks[1] =
+	    (sasl_callback_t){ SASL_CB_CANON_USER, SASL_LIBRARY_CALLBACK(keep_name), x };
+	x->callbacks[2] =
+	    (sasl_callback_t){ SASL_CB_PROXY_POLICY, SASL_LIBRARY_CALLBACK(allow_all), x };
 	x->callbacks[3] = (sasl_callback_t){ SASL_CB_LIST_END, NULL, NULL };
 	x->has_cert_user = *client->cert_user != '\0';
 	if (open_connection(x, client))

@@ -12,30 +12,12 @@
 #include <stddef.h>
 
 #include "authd/database.h"
+#include "authd/sasl_mechanism.h"
 #include "base/slice.h"
 #include "base/strbuf.h"
 
-struct sasl_mechanism {
-	const char *name;
-	unsigned flags; /* enum auth_mechanism_flag */
-	/* The stored scheme that serves it beside plain text; NULL: the password comes by itself.
-	 */
-	const char *scheme;
-	/* The first word is the server's, whatever the client sent with its request. */
-	bool server_first;
-	bool says_name;	  /* in its responses stands who it is */
-	bool allows_nuls; /* in responses */
-	/* What of a response names somebody to act for; appends it. NULL: never any. */
-	void (*peek)(struct slice response, struct strbuf *authzid);
-};
-
 /* WANTED is auth_mechanisms; fatal() for a word that is no mechanism of ours. */
 void sasl_server_setup(const char *wanted, const char *realms);
-/* Those that are offered. */
-size_t sasl_mechanism_count(void);
-const struct sasl_mechanism *sasl_mechanism_at(size_t i);
-const struct sasl_mechanism *sasl_mechanism_find(struct slice name); /* NULL; any letter case */
-
 /* Who answers a mechanism's questions; each is asked from within a step and may block. */
 struct sasl_asker {
 	/* Who it is: once, before the others.  AUTHZID ("" for none) is whom it wants to be. False:

@@ -4,7 +4,6 @@
  * auxprop plug-ins are the library's.  It asks our callback about a password first; there we ask
  * saslauthd ourselves, with a deadline.  The library is told of the other methods only.
  */
-#include <pthread.h>
 #include <sasl/sasl.h>
 #include <sasl/saslplug.h>
 #include <stdlib.h>
@@ -12,10 +11,12 @@
 
 #include "auth/auth_service.h"
 #include "auth/cyrus_config.h"
+#include "auth/sasl_library.h"
 #include "auth/saslauthd_client.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/codec.h"
+#include "base/digest.h"
 #include "log/log.h"
 
 /* How long saslauthd may think; within the session's own deadline. */
@@ -45,35 +46,6 @@ struct cyrus_exchange {
 
 /* The library has one configuration per process, and so have we. */
 static struct cyrus *only;
-
-typedef int (*any_callback)(void);
-#define CALLBACK(f) ((any_callback)(void (*)(void))(f))
-
-/* --- what the library needs of threads --- */
-
-static void *mutex_new(void)
-{
-	pthread_mutex_t *mutex = xmalloc(sizeof(*mutex));
-
-	pthread_mutex_init(mutex, NULL);
-	return mutex;
-}
-
-static int mutex_lock(void *mutex)
-{
-	return pthread_mutex_lock(mutex) ? SASL_FAIL : SASL_OK;
-}
-
-static int mutex_unlock(void *mutex)
-{
-	return pthread_mutex_unlock(mutex) ? SASL_FAIL : SASL_OK;
-}
-
-static void mutex_free(void *mutex)
-{
-	pthread_mutex_destroy(mutex);
-	free(mutex);
-}
 
 /* --- callbacks --- */
 
@@ -227,9 +199,9 @@ static void list_mechanisms(struct cyrus *cyrus)
 static struct auth_service *cyrus_open(const struct auth_service_config *config, struct reason *why)
 {
 	static const sasl_callback_t callbacks[] = {
-		{ SASL_CB_LOG, CALLBACK(log_message), NULL },
-		{ SASL_CB_GETCONFPATH, CALLBACK(get_config_path), NULL },
-		{ SASL_CB_GETOPT, CALLBACK(get_option), NULL },
+		{ SASL_CB_LOG, SASL_LIBRARY_CALLBACK(log_message), NULL },
+		{ SASL_CB_GETCONFPATH, SASL_LIBRARY_CALLBACK(get_config_path), NULL },
+		{ SASL_CB_GETOPT, SASL_LIBRARY_CALLBACK(get_option), NULL },
 		{ SASL_CB_LIST_END, NULL, NULL },
 	};
 	struct cyrus *cyrus = xcalloc(1, sizeof(*cyrus));
@@ -242,7 +214,7 @@ static struct auth_service *cyrus_open(const struct auth_service_config *config,
 	cyrus->host = xstrdup(config->host);
 	cyrus->realm = xstrdup(config->realm);
 	only = cyrus;
-	sasl_set_mutex(mutex_new, mutex_lock, mutex_unlock, mutex_free);
+	sasl_library_threads();
 	result = sasl_server_init(callbacks, config->path);
 	if (result != SASL_OK) {
 		reason_set(why, "4.3.5", "SASL per-process initialization failed: %s",
@@ -360,9 +332,7 @@ static enum auth_status step(
 		    x->conn, decoded.len ? decoded.ptr : "", (unsigned)decoded.len, &bytes, &len);
 	}
 	status = settle(x, result, bytes, len);
-	if (decoded.alloc)
-		explicit_bzero(decoded.ptr, decoded.alloc);
-	strbuf_release(&decoded);
+	secret_release(&decoded);
 	return status;
 }
 
@@ -375,8 +345,8 @@ static struct auth_exchange *cyrus_start(struct auth_service *base,
 	x->base = (struct auth_exchange){ &cyrus_server, SLICE_NULL, "", "" };
 	x->cyrus = (const struct cyrus *)base;
 	strbuf_init(&x->challenge, CHALLENGE_MAX);
-	x->callbacks[0] =
-	    (sasl_callback_t){ SASL_CB_SERVER_USERDB_CHECKPASS, CALLBACK(check_password), x };
+	x->callbacks[0] = (sasl_callback_t){ SASL_CB_SERVER_USERDB_CHECKPASS,
+		SASL_LIBRARY_CALLBACK(check_password), x };
 	x->callbacks[1] = (sasl_callback_t){ SASL_CB_LIST_END, NULL, NULL };
 	result = new_connection(x->cyrus, x->callbacks, &x->conn);
 	if (result == SASL_OK)
