@@ -64,12 +64,20 @@ class Talk:
         self.sock.close()
 
 
-def start(mail):
+def launch(mail):
     os.makedirs(mail.path("spool/private"), exist_ok=True)
     mail.own(mail.path("spool"))
     result = mail.command("dovecot", "-c", mail.path("etc/dovecot/dovecot.conf"))
     if result.returncode != 0:
         raise RuntimeError(f"dovecot: {result.stdout}{result.stderr}\n{mail.log()}")
+
+
+def start(mail):
+    launch(mail)
+    wait_for_ports(mail)
+
+
+def wait_for_ports(mail):
     for port in (mail.pop3_port, mail.pop3s_port):
         wait_until(lambda p=port: listens(p), f"port {port}")
 
@@ -546,10 +554,12 @@ def test_no_auth_server():
     """Nobody to ask is a failure that passes, never a mechanism that does not exist."""
     mail = Instance()
     try:
-        start(mail)
+        launch(mail)
         path = mail.path("run/login/login")
         wait_until(lambda: os.path.exists(path), "the socket")
         os.rename(path, path + ".away")
+        # Only now: whoever connects has pop3-login connect to authd, and stay connected.
+        wait_for_ports(mail)
         talk = Talk(mail.pop3_port)
         talk.line()
         talk.ask(f"USER alice@{DOMAIN}")
