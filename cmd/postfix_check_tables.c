@@ -6,12 +6,12 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "cmd/postfix.h"
 #include "table/table.h"
+#include "table/table_build.h"
 
 struct tables_check {
 	struct postfix_command *pf;
@@ -49,8 +49,7 @@ static bool is_made_at_start(struct slice type, struct slice name)
 	char *path;
 	bool there;
 
-	if (!slice_eq_str(type, "hash") && !slice_eq_str(type, "btree") &&
-	    !slice_eq_str(type, "lmdb"))
+	if (!table_type_is_built(type))
 		return false;
 	path = xstrndup(name.ptr, name.len);
 	there = access(path, R_OK) == 0;
@@ -81,23 +80,16 @@ static void try_table(struct tables_check *c, const struct place *at, struct sli
 static void look_at_age(
     struct tables_check *c, const struct place *at, struct slice type, struct slice name)
 {
-	struct stat text, made;
-	char *source, *table;
+	char *source;
 
-	if (!slice_eq_str(type, "hash") && !slice_eq_str(type, "btree") &&
-	    !slice_eq_str(type, "lmdb"))
+	if (!table_type_is_built(type))
 		return;
 	source = xstrndup(name.ptr, name.len);
-	table = xasprintf("%s.lmdb", source);
-	if (stat(source, &text) == 0 && stat(table, &made) == 0 &&
-	    (text.st_mtim.tv_sec > made.st_mtim.tv_sec ||
-		(text.st_mtim.tv_sec == made.st_mtim.tv_sec &&
-		    text.st_mtim.tv_nsec > made.st_mtim.tv_nsec)))
+	if (table_age(source) == TABLE_AGE_OLDER)
 		conf_report(&c->pf->errors, CONF_WARNING, at->file, at->line,
-		    "%s: database %s is older than source file %s (run postmap, or reload)",
-		    at->name, table, source);
+		    "%s: database %s.lmdb is older than source file %s (run postmap, or reload)",
+		    at->name, source, source);
 	free(source);
-	free(table);
 }
 
 static void look_at_word(struct tables_check *c, const struct place *at, struct slice word);

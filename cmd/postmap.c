@@ -149,22 +149,12 @@ static char *spec_of(const struct options *o, const char *argument)
 	return xasprintf("%s:%s", o->params->default_database_type, argument);
 }
 
-static bool is_one_of(struct slice type, const char *const *names, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (slice_eq_str(type, names[i]))
-			return true;
-	}
-	return false;
-}
-
 /*
  * The file's name if the type is one that is built.  Fatal otherwise, in words that depend on the
  * type and on what was to be done: "update", "delete", or NULL for building.
  */
 static const char *built_path(const char *spec, const char *change)
 {
-	static const char *const built[] = { "lmdb", "hash", "btree" };
 	static const char *const plain[] = { "static", "environ", "fail" };
 	size_t len = strcspn(spec, ":");
 	struct slice type = slice_mem(spec, len);
@@ -172,10 +162,11 @@ static const char *built_path(const char *spec, const char *change)
 
 	if (!table_type_is_known(type))
 		fatal("unsupported dictionary type: %.*s", SLICE_ARG(type));
-	if (is_one_of(type, built, ARRAY_LEN(built)))
+	if (table_type_is_built(type))
 		return path;
-	if (change && is_one_of(type, plain, ARRAY_LEN(plain)))
-		fatal("table %s: %s operation is not supported", spec, change);
+	for (size_t i = 0; change && i < ARRAY_LEN(plain); i++)
+		if (slice_eq_str(type, plain[i]))
+			fatal("table %s: %s operation is not supported", spec, change);
 	if (change)
 		fatal("%s map requires O_RDONLY access mode", spec);
 	if (access(path, R_OK) < 0)
@@ -218,11 +209,10 @@ static void become_owner(const struct options *o, const char *path)
 		fatal("set rights of the owner of %s: %s", path, strerror(errno));
 }
 
-static void become_root_again(const struct options *o, uid_t uid, gid_t gid)
+static void become_root_again(uid_t uid, gid_t gid)
 {
 	static const gid_t none = 0;
 
-	(void)o;
 	if (geteuid() == uid)
 		return;
 	if (seteuid(uid) < 0 || setegid(gid) < 0 || setgroups(uid == 0 ? 1 : 0, &none) < 0)
@@ -262,7 +252,7 @@ static void build(const struct options *o, const char *spec)
 		fatal("%s", error);
 	if (o->verbose)
 		log_info("%s: %zu entries, %zu warnings", spec, b.entries, b.warnings);
-	become_root_again(o, uid, gid);
+	become_root_again(uid, gid);
 	strbuf_release(&input);
 	free(type);
 }

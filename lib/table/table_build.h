@@ -47,6 +47,11 @@ struct table_build {
 bool table_build(struct table_build *build, struct slice source, char **error);
 /* The same from the file build->path, whose owner and mode the new table gets. */
 bool table_build_file(struct table_build *build, char **error);
+/* "hash", "btree", "lmdb": FILE.lmdb is what is looked into, and built from the text FILE. */
+bool table_type_is_built(struct slice type);
+/* FILE.lmdb beside its text FILE; current where there is no such text. */
+enum table_age { TABLE_AGE_CURRENT, TABLE_AGE_OLDER, TABLE_AGE_MISSING };
+enum table_age table_age(const char *path);
 /*
  * Builds what is missing: for each "hash:FILE" (btree, lmdb) in a parameter's VALUE the table, if
  * FILE is there and FILE.lmdb is not, or is older.  Says so in the log; a failure is a warning

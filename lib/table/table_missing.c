@@ -18,15 +18,20 @@ static bool is_newer(const struct stat *a, const struct stat *b)
 	return a->st_mtim.tv_nsec > b->st_mtim.tv_nsec;
 }
 
-static bool is_needed(const char *path)
+enum table_age table_age(const char *path)
 {
 	char *db = xasprintf("%s.lmdb", path);
 	struct stat source, built;
-	bool needed = stat(path, &source) == 0 && S_ISREG(source.st_mode) &&
-		      (stat(db, &built) < 0 || is_newer(&source, &built));
+	enum table_age age = TABLE_AGE_CURRENT;
 
+	if (stat(path, &source) == 0 && S_ISREG(source.st_mode)) {
+		if (stat(db, &built) < 0)
+			age = TABLE_AGE_MISSING;
+		else if (is_newer(&source, &built))
+			age = TABLE_AGE_OLDER;
+	}
 	free(db);
-	return needed;
+	return age;
 }
 
 static bool build_one(const char *type, const char *path, bool aliases)
@@ -36,7 +41,7 @@ static bool build_one(const char *type, const char *path, bool aliases)
 	};
 	char *error;
 
-	if (!is_needed(path))
+	if (table_age(path) == TABLE_AGE_CURRENT)
 		return false;
 	if (!table_build_file(&build, &error)) {
 		log_warning("cannot build table %s:%s: %s", type, path, error);
@@ -48,7 +53,7 @@ static bool build_one(const char *type, const char *path, bool aliases)
 	return true;
 }
 
-static bool is_built(struct slice type)
+bool table_type_is_built(struct slice type)
 {
 	return slice_eq_str(type, "hash") || slice_eq_str(type, "btree") ||
 	       slice_eq_str(type, "lmdb");
@@ -71,7 +76,7 @@ static size_t build_word(struct slice word, bool aliases)
 	type = xstrndup(word.ptr, (size_t)colon);
 	word = slice_from(word, (size_t)colon + 1);
 	path = xstrndup(word.ptr, word.len);
-	if (is_built(slice_of(type)))
+	if (table_type_is_built(slice_of(type)))
 		count = build_one(type, path, aliases);
 	else if ((strcmp(type, "pipemap") == 0 || strcmp(type, "unionmap") == 0) &&
 		 slice_starts(word, "{") && table_unbrace(&word))
