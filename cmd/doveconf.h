@@ -51,6 +51,9 @@ void doveconf_collect(struct doveconf_items *items, const struct dovecot_source 
 void doveconf_collect_filter(struct doveconf_items *items, const struct dovecot_block *block,
     const struct doveconf_options *options);
 void doveconf_items_release(struct doveconf_items *items);
+/* The assignment of NAME that holds: of the last of FILTERS that has one, or of the root; NULL. */
+const struct dovecot_entry *doveconf_find(const struct dovecot_source *source,
+    const struct dovecot_block **filters, size_t count, const char *name);
 /* A name as it stands in a path: '/' is "\s", ' ' is "\_". */
 const char *doveconf_label(struct arena *arena, const char *label);
 /* Blocks without a name go by their number among their like. */

@@ -4,7 +4,6 @@
  * items with one path the last one stays: filters are collected after what they override.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -286,8 +285,7 @@ static void add_children(struct collector *c, const struct dovecot_block *parent
 			add_block(c, b);
 }
 
-/* The assignment that holds: of the root, or of the last filter that has one. */
-static const struct dovecot_entry *find_entry(const struct dovecot_source *source,
+const struct dovecot_entry *doveconf_find(const struct dovecot_source *source,
     const struct dovecot_block **filters, size_t count, const char *name)
 {
 	const struct dovecot_entry *entry = NULL;
@@ -366,7 +364,7 @@ void doveconf_collect(struct doveconf_items *items, const struct dovecot_source 
 		count = dovecot_tree_matching(source, &options->filter, &filters);
 	for (size_t i = 0; i < dovecot_row_count(); i++)
 		add_global(&c, source->root, dovecot_row(i),
-		    find_entry(source, filters, count, dovecot_row(i)->name));
+		    doveconf_find(source, filters, count, dovecot_row(i)->name));
 	add_children(&c, source->root);
 	for (size_t i = 0; i < count; i++) {
 		size_t from = items->count;

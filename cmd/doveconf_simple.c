@@ -127,17 +127,6 @@ static void print_blocks(
 			print_block(p, b);
 }
 
-/* What of the filters that match, or else outside of them, sets NAME. */
-static const struct dovecot_entry *find(const struct dovecot_source *source,
-    const struct dovecot_block **filters, size_t count, const char *name)
-{
-	const struct dovecot_entry *e = NULL;
-
-	while (count > 0 && !e)
-		e = dovecot_tree_find(filters[--count], name);
-	return e ? e : dovecot_tree_find(source->root, name);
-}
-
 void doveconf_print_simple(
     const struct dovecot_source *source, const struct doveconf_options *options)
 {
@@ -155,7 +144,8 @@ void doveconf_print_simple(
 		if (kind >= 0)
 			print_blocks(&p, source->root, (enum dovecot_kind)kind);
 		else if (dovecot_spec_find(DOVECOT_ROOT, name, &spec))
-			print_setting(&p, DOVECOT_ROOT, name, find(source, filters, count, name),
+			print_setting(&p, DOVECOT_ROOT, name,
+			    doveconf_find(source, filters, count, name),
 			    doveconf_show_default(&p.arena, options, DOVECOT_ROOT, &spec));
 	}
 	free(filters);

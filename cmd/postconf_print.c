@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* How postconf prints a name and its value. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/check.h"
 #include "base/json.h"

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "conf/postfix_usage.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
