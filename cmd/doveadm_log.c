@@ -38,11 +38,10 @@ static const struct {
 
 static const char *path_of(const struct dovecot_settings *settings, enum log_level level)
 {
-	const char *info = *settings->info_log_path ? settings->info_log_path : settings->log_path;
-
 	if (level == LOG_LEVEL_DEBUG)
-		return *settings->debug_log_path ? settings->debug_log_path : info;
-	return level == LOG_LEVEL_INFO ? info : settings->log_path;
+		return dovecot_log_path(settings, DOVECOT_LOG_DEBUG);
+	return dovecot_log_path(
+	    settings, level == LOG_LEVEL_INFO ? DOVECOT_LOG_INFO : DOVECOT_LOG_ERRORS);
 }
 
 static int open_path(const char *path)

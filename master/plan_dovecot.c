@@ -316,21 +316,20 @@ static void sort_protocols(struct plan *plan)
 			plan->absent.ptr);
 }
 
-static char *log_file(const char *path)
+/* NULL: syslog. */
+static char *log_file(const struct generation *g, enum dovecot_log log)
 {
+	const char *path = dovecot_log_path(g->settings, log);
+
 	return strcmp(path, "syslog") == 0 ? NULL : xstrdup(path);
 }
 
-/* Information goes with the errors unless it has a place of its own, debugging with information. */
 static void set_log(struct generation *g)
 {
-	const struct dovecot_settings *set = g->settings;
-	const char *info = *set->info_log_path ? set->info_log_path : set->log_path;
-
-	g->log_path = log_file(set->log_path);
-	g->info_log_path = log_file(info);
-	g->debug_log_path = log_file(*set->debug_log_path ? set->debug_log_path : info);
-	g->log_timestamp = xstrdup(set->log_timestamp);
+	g->log_path = log_file(g, DOVECOT_LOG_ERRORS);
+	g->info_log_path = log_file(g, DOVECOT_LOG_INFO);
+	g->debug_log_path = log_file(g, DOVECOT_LOG_DEBUG);
+	g->log_timestamp = xstrdup(g->settings->log_timestamp);
 }
 
 static void fill_in(struct plan *plan)

@@ -91,6 +91,12 @@ void dovecot_settings_free(struct dovecot_settings *settings);
 /* A global setting's text by name; NULL for an unknown name.  Lives as long as SETTINGS. */
 const char *dovecot_setting_text(const struct dovecot_settings *settings, const char *name);
 /*
+ * Where lines go, "syslog" or a file: information with the errors unless it has a place of its own,
+ * debugging with information.
+ */
+enum dovecot_log { DOVECOT_LOG_ERRORS, DOVECOT_LOG_INFO, DOVECOT_LOG_DEBUG };
+const char *dovecot_log_path(const struct dovecot_settings *settings, enum dovecot_log log);
+/*
  * The content of the file when VALUE is "<" and a path, else a copy of VALUE.  The caller frees it.
  * NULL with *ERROR (also to be freed).
  */

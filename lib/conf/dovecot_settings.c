@@ -355,6 +355,15 @@ const char *dovecot_setting_text(const struct dovecot_settings *settings, const 
 	return row ? settings->eval->texts[row - dovecot_row(0)] : NULL;
 }
 
+const char *dovecot_log_path(const struct dovecot_settings *settings, enum dovecot_log log)
+{
+	if (log == DOVECOT_LOG_DEBUG && *settings->debug_log_path)
+		return settings->debug_log_path;
+	if (log != DOVECOT_LOG_ERRORS && *settings->info_log_path)
+		return settings->info_log_path;
+	return settings->log_path;
+}
+
 /* --- settings of blocks --- */
 
 const char *dovecot_block_get(const struct dovecot_block *block, const char *name)
