@@ -162,28 +162,35 @@ static void take_option(struct request *request, int option)
 	}
 }
 
+static void act(struct request *request)
+{
+	if (request->list) {
+		list_schemes();
+		return;
+	}
+	if (!request->plain)
+		request->plain = ask_password(!request->hash);
+	if (request->hash)
+		check(request->hash, request);
+	else
+		make(request);
+}
+
 int doveadm_pw(int argc, char **argv)
 {
 	struct request request = { .scheme = "CRYPT" };
-	int option;
+	int option, status = 0;
 
 	while ((option = getopt(argc, argv, "+lp:r:s:t:u:V")) != -1)
 		take_option(&request, option);
-	if (optind != argc) {
+	if (optind == argc) {
+		act(&request);
+	} else {
 		fprintf(stderr, "Error: Extraneous arguments found: %s\n", argv[optind]);
-		return EX_USAGE;
+		status = EX_USAGE;
 	}
-	if (request.list) {
-		list_schemes();
-		return 0;
-	}
-	if (!request.plain)
-		request.plain = ask_password(!request.hash);
-	if (request.hash)
-		check(request.hash, &request);
-	else
-		make(&request);
-	secret_clear(request.plain, strlen(request.plain));
+	if (request.plain)
+		secret_clear(request.plain, strlen(request.plain));
 	free(request.plain);
-	return 0;
+	return status;
 }
