@@ -125,12 +125,19 @@ static bool set_name(void *arg, struct slice user, struct slice authzid)
 	struct auth_request *request = arg;
 	struct subject *s = &request->subject;
 	bool of_cert = settings->auth_ssl_username_from_cert && *s->cert_username;
+	const char *said =
+	    request->mechanism->says_name ? arena_slicedup(&request->arena, user) : "";
 	const char *error = NULL;
 	bool good;
 
 	request->named = true;
 	if (!subject_set_name(s, settings, of_cert ? slice_of(s->cert_username) : user, &error)) {
 		request->why = error;
+		/* A certificate's name that cannot be one is not told; the client's is, if any. */
+		if (of_cert) {
+			s->login_user = said;
+			s->user = *said ? NULL : said;
+		}
 		return false;
 	}
 	good = subject_set_authzid(s, settings, authzid, &error);
@@ -138,8 +145,7 @@ static bool set_name(void *arg, struct slice user, struct slice authzid)
 		request->why = error;
 	/* EXTERNAL has no name but the certificate's. */
 	if (of_cert)
-		s->login_user =
-		    request->mechanism->says_name ? arena_slicedup(&request->arena, user) : "";
+		s->login_user = said;
 	return good;
 }
 

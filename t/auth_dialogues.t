@@ -403,11 +403,14 @@ CERT = [
     [auth("EXTERNAL", *cert, *first)] for cert in (
         (), ("cert_username=cert@a.test",), ("valid-client-cert",),
         ("valid-client-cert", "cert_username=cert@a.test"), ("valid-client-cert", "cert_username=cert"),
-        ("valid-client-cert", "cert_username=plain@a.test"), ("valid-client-cert", "cert_username=no"))
+        ("valid-client-cert", "cert_username=plain@a.test"), ("valid-client-cert", "cert_username=no"),
+        ("valid-client-cert", "cert_username=a/b"))
     for first in (("resp==",), (resp("cert@a.test"),), (resp("plain@a.test"),), ())
 ] + [
     [auth("PLAIN", "valid-client-cert", "cert_username=plain@a.test", resp(r))]
     for r in ("\0cert@a.test\0x", "\0plain@a.test\0secret", "\0cert@a.test\0secret")
+] + [
+    [auth("PLAIN", "valid-client-cert", "cert_username=a/b", resp("\0plain@a.test\0secret"))]
 ] + [
     [auth("PLAIN", resp("\0plain\0secret"))], [auth("PLAIN", resp("\0plain\0x"))],
     [auth("PLAIN", resp("\0PLAIN\0secret"))], [auth("ANONYMOUS", resp("x"))], [auth("DIGEST-MD5")],
