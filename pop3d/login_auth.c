@@ -456,8 +456,6 @@ bool login_password(struct login *l, struct slice password)
 	strbuf_addch(&plain, '\0');
 	strbuf_addslice(&plain, password);
 	base64_encode(&text, strbuf_slice(&plain));
-	free(l->tried_user);
-	l->tried_user = xstrdup(l->user);
 	go_on = login_authenticate(l, SLICE_LIT("PLAIN"), strbuf_slice(&text));
 	secret_clear(plain.ptr, plain.len);
 	secret_clear(text.ptr, text.len);

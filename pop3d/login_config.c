@@ -61,8 +61,8 @@ static struct tls_context *make_tls(const struct dovecot_settings *set)
 		{ file_of("ssl_alt_cert", set->ssl_alt_cert),
 		    file_of("ssl_alt_key", set->ssl_alt_key) },
 		{ NULL, NULL } };
-	bool asks = set->ssl_verify_client_cert || set->auth_ssl_require_client_cert ||
-		    set->auth_ssl_username_from_cert;
+	/* As the peer: the settings of authentication alone make no client show a certificate. */
+	bool asks = set->ssl_verify_client_cert;
 	struct tls_server_config config = { .files = files,
 		.ca_file = file_of("ssl_ca", set->ssl_ca),
 		.ask_client_cert = asks,

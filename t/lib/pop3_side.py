@@ -123,8 +123,9 @@ def neutral(text, side):
 class Talk:
     """A client."""
 
-    def __init__(self, side, steps=(), server_name=None, source=None):
+    def __init__(self, side, steps=(), server_name=None, source=None, cert=None):
         self.side = side
+        self.cert = cert  # of the client: a file below the side's directory, with its key
         self.tls = steps[:1] == [TLS]
         port = side.ssl_port if self.tls else side.port
         self.sock = socket.create_connection(("127.0.0.1", port), WAIT_S,
@@ -137,6 +138,8 @@ class Talk:
     def start_tls(self):
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self.cert:
+            context.load_cert_chain(self.side.path(self.cert))
         self.sock = context.wrap_socket(self.sock, server_hostname=self.server_name)
 
     def line(self):
@@ -144,6 +147,8 @@ class Talk:
             line = self.file.readline()
         except ConnectionResetError:
             line = b""
+        except ssl.SSLError as error:
+            return f"(alert: {error.reason})"
         return line.decode("latin-1").rstrip("\r\n") if line else "(end)"
 
     def reply(self, command=""):
@@ -153,7 +158,7 @@ class Talk:
                 rest and verb.upper() in ("LIST", "UIDL", "AUTH")):
             return first
         lines = [first]
-        while lines[-1] not in (".", "(end)"):
+        while lines[-1] != "." and not lines[-1].startswith("("):
             lines.append(self.line())
         return "\n".join(lines)
 
