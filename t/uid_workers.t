@@ -48,8 +48,9 @@ virtual_minimum_uid = 100
     with open(path, "w", encoding="utf-8") as f:
         f.write(text)
     with open(users, "w", encoding="utf-8") as f:
-        for name, uid in (*UIDS.items(), ("low", 50), ("root", 0)):
-            f.write(f"{name}@example.test:{{PLAIN}}{name}:{uid}:{GID}::/nonexistent::\n")
+        for name, uid, more in (*((name, uid, "") for name, uid in UIDS.items()), ("low", 50, ""),
+                                ("root", 0, ""), ("other", UIDS["alice"], "userdb_uid=0")):
+            f.write(f"{name}@example.test:{{PLAIN}}{name}:{uid}:{GID}::/nonexistent::{more}\n")
     subprocess.run(["chown", "-R", "root:root", mail.dir], check=True)
     os.chmod(users, 0o644)
     os.makedirs(mail.path("mail/example.test"))
@@ -123,15 +124,19 @@ def test_pop3(mail):
     alice = mail.pop3s("alice")
     tap.equal(alice.stat()[0], 1, "alice can come again")
     alice.quit()
-    for name in ("low", "root"):
+    # Who has uid 0 in the file is nobody to authd already; "other" is found, and then has it.
+    for name, uid, answer in (("low", 50, "Internal login failure"),
+                              ("other", 0, "Internal login failure"),
+                              ("root", 0, r"\[AUTH\] Authentication failed")):
         try:
             mail.pop3s(name)
             tap.ok(False, f"{name} is refused")
         except (poplib.error_proto, OSError) as error:
-            tap.like(str(error), r"Internal login failure", f"{name} is refused")
-    mail.wait_for_log(r"Mail access for users with uid 50 not permitted \(see first_valid_uid in "
-                      r"config file, user low@example.test\)")
-    tap.ok(True, "and the log says why")
+            tap.like(str(error), answer, f"{name} is refused")
+        mail.wait_for_log("User root@example.test has invalid UID '0'" if name == "root" else
+                          rf"Mail access for users with uid {uid} not permitted \(see first_valid_uid"
+                          rf" in config file, user {name}@example.test\)")
+        tap.ok(True, "and the log says why")
 
 
 if os.geteuid() != 0:
