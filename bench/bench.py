@@ -34,6 +34,7 @@ BENCHES = {
     "connscale": bench_smtp.connscale,
     "burst": bench_smtp.burst,
     "pop3": bench_pop3.pop3,
+    "pop3-idle": bench_pop3.pop3_idle,
     "imap-box": bench_imap.imap_box,
     "imap-append": bench_imap.imap_append,
     "imap-session": bench_imap.imap_session,
