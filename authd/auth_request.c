@@ -437,11 +437,20 @@ static void refuse_base64(struct auth_request *request, const char *text)
 	auth_request_free(request);
 }
 
+/* A certificate that names nobody would leave the name to the client (CVE-2019-3814). */
 static bool lacks_certificate(struct auth_request *request)
 {
-	if (!settings->auth_ssl_require_client_cert || request->subject.valid_client_cert)
+	const struct subject *s = &request->subject;
+
+	if (!settings->auth_ssl_require_client_cert)
 		return false;
-	request->reason = request->why = "Client didn't present valid SSL certificate";
+	if (!s->valid_client_cert)
+		request->reason = "Client didn't present valid SSL certificate";
+	else if (settings->auth_ssl_username_from_cert && !*s->cert_username)
+		request->reason = "SSL certificate didn't contain username";
+	else
+		return false;
+	request->why = request->reason;
 	fail(request);
 	return true;
 }

@@ -421,6 +421,11 @@ MASTER = [[auth("PLAIN", "valid-client-cert", resp(r))] for r in (
     "\0plain@a.test*admin@a.test\0mpw", "nosuch@a.test\0admin@a.test\0mpw", "\0*admin@a.test\0mpw",
     "x*y\0admin@a.test\0mpw", "\0plain@a.test*plain@a.test\0secret")] + [
     [auth("PLAIN", PLAIN_GOOD)], [auth("CRAM-MD5")], [auth("LOGIN")]]
+# CVE-2019-3814: a certificate that names nobody.
+NAMELESS = [[auth(mechanism, *params, r)] for mechanism, r in (
+    ("PLAIN", PLAIN_GOOD), ("PLAIN", resp("\0free@a.test\0x")), ("EXTERNAL", "resp=="), ("EXTERNAL", resp("free@a.test")),
+    ("LOGIN", resp("plain@a.test")))
+    for params in ((), ("cert_username=plain@a.test",), ("valid-client-cert",), ("valid-client-cert", "cert_username="))]
 
 SETTINGS = [
     ("names from certificates", "auth_ssl_username_from_cert = yes\nauth_default_realm = a.test\n"
@@ -428,6 +433,8 @@ SETTINGS = [
     ("certificates and masters", "auth_ssl_require_client_cert = yes\nauth_master_user_separator = *\n"
      "auth_verbose_passwords = plain\npassdb {{{{\n  driver = static\n  args = password=mpw\n"
      "  master = yes\n  username_filter = admin*\n}}}}", MASTER),
+    ("certificates that name somebody",
+     "auth_ssl_require_client_cert = yes\nauth_ssl_username_from_cert = yes", NAMELESS),
 ]
 
 
