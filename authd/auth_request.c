@@ -215,11 +215,30 @@ static const struct sasl_asker asker = {
 
 /* --- answers --- */
 
+/* A proxy's password is not for the log. */
+static void log_answer(struct slice line)
+{
+	static const char field[] = "\tpass=";
+	struct slice shown = line, rest = SLICE_LIT("");
+	const char *at = memmem(line.ptr, line.len, field, strlen(field));
+
+	if (at && !settings->auth_debug_passwords) {
+		ptrdiff_t tab;
+
+		shown = slice_first(line, (size_t)(at - line.ptr) + strlen(field));
+		rest = slice_from(line, shown.len);
+		tab = slice_find(rest, '\t');
+		rest = tab < 0 ? SLICE_LIT("") : slice_from(rest, (size_t)tab);
+	}
+	log_debug("client passdb out: %.*s%s%.*s", SLICE_ARG(shown),
+	    shown.len < line.len ? "<hidden>" : "", SLICE_ARG(rest));
+}
+
 void auth_client_send(struct client_session *client, struct slice line)
 {
 	stream_write(client->session.stream, line);
 	if (log_debugs())
-		log_debug("client passdb out: %.*s", SLICE_ARG(slice_first(line, line.len - 1)));
+		log_answer(slice_first(line, line.len - 1));
 }
 
 static void send_line(struct client_session *client, const struct strbuf *line)
