@@ -73,7 +73,9 @@ static enum db_result check_password(const struct attempt *a, struct slice passw
 	struct credentials found = { NULL, NULL, NULL };
 	struct reason why = { "", "" };
 
-	if (a->nopassword)
+	/* What a driver has verified and the cache has kept wants that password, whatever fields
+	 * say. */
+	if (a->nopassword && !a->db->driver->verify)
 		return DB_OK;
 	if (!a->password) {
 		tell(a, "No password returned (and no nopassword)");
@@ -190,6 +192,9 @@ static enum db_result judge(const struct chain *chain, const struct attempt *a)
 {
 	if (a->noauthenticate)
 		return (enum db_result)RESULT_NEXT;
+	/* The password to show is that of the block that came first: a master's, not his user's. */
+	if (chain->wanted && chain->verified && chain->wanted->password)
+		return DB_OK;
 	if (chain->wanted)
 		return tell_password(a, chain->wanted);
 	if (!chain->password)
@@ -451,8 +456,12 @@ static bool take_step(struct chain *chain, const struct database *db, enum db_re
 	bool goes_on;
 
 	*result = try_block(chain, db);
-	if (*result != DB_OK && *result != (enum db_result)RESULT_NEXT)
+	if (*result != DB_OK && *result != (enum db_result)RESULT_NEXT) {
 		go_back(s, &snapshot);
+		/* Nor does the password count of who may not come from there, say. */
+		if (chain->wanted && !chain->verified)
+			chain->wanted->password = NULL;
+	}
 	/* Who is refused by name is refused; so is everybody when that list cannot be read. */
 	if (*result == DB_DISABLED || *result == DB_EXPIRED || (db->deny && *result != DB_UNKNOWN))
 		return true;

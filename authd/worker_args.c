@@ -68,8 +68,10 @@ void worker_parse_pam(struct database *db, struct arena *arena)
 	if (!slice_uint(slice_of(worker_option(db, "max_requests")), UINT32_MAX, &unused))
 		fatal("passdb pam: Invalid max_requests value: %s",
 		    worker_option(db, "max_requests"));
+	/* The service decides, too, where variables choose it. */
 	if (*worker_option(db, "cache_key"))
-		db->cache_key = worker_option(db, "cache_key");
+		db->cache_key = arena_printf(
+		    arena, "%s\n%s", worker_option(db, "cache_key"), worker_option(db, "service"));
 }
 
 static bool is_blocking(struct slice word)
@@ -106,6 +108,9 @@ void worker_parse_passwd(struct database *db, struct arena *arena)
 	}
 	if (db->fields.first)
 		log_warning("userdb passwd: Move templates args to override_fields setting");
+	/* Templates are filled in by the worker: what they are made of tells users apart, too. */
+	for (const struct pair *p = db->fields.first; p; p = p->next)
+		db->cache_key = arena_printf(arena, "%s\n%s", db->cache_key, p->value);
 }
 
 void worker_parse_shadow(struct database *db, struct arena *arena)

@@ -339,6 +339,33 @@ def test_room():
                   "each of 100 after the other got in")
 
 
+# A field that is of no use with PAM; the service is the client's.
+CACHED = """
+auth_cache_size = 1M
+passdb {
+  driver = pam
+  args = cache_key=%u %s
+  default_fields = nopassword=y
+}
+"""
+
+
+def test_cached():
+    """What is kept lets in nobody whom PAM would not."""
+    with Server("ours", CACHED) as server:
+        tap.equal(server.ask("alice", "secret", "dovecot"), "OK\t1\tuser=alice", "a login")
+        tap.equal(server.ask("alice", "secret", "dovecot"), "OK\t1\tuser=alice", "and another")
+        tap.equal(server.ask("alice", "wrong", "dovecot"), "FAIL\t1\tuser=alice", "with another password")
+        tap.equal(server.ask("alice", "", "dovecot"), "FAIL\t1\tuser=alice", "with none")
+        tap.equal(server.ask("alice", "secret", "denied"), "FAIL\t1\tuser=alice", "in another service")
+        tap.equal(server.ask("alice", "any", "pop3"), "OK\t1\tuser=alice", "in one that takes anything")
+        tap.equal(server.ask("alice", "any", "dovecot"), "FAIL\t1\tuser=alice", "which counts there alone")
+    templates = "auth_cache_size = 1M\npassdb {\n driver = pam\n}\nuserdb {\n driver = passwd\n args = home=/%s/%u\n}\n"
+    with Server("ours", templates) as server:
+        for service in ("imap", "pop3", "imap"):
+            tap.like(server.user("alice", service), rf"\thome=/{service}/alice\b", f"a template, for {service}")
+
+
 def test_turns():
     """One connection serves one request at a time, also when it goes from one to the next."""
     with Server("ours", DATABASES % "hostile", "auth_worker_max_count = 2\n") as server:
@@ -362,7 +389,7 @@ def run_all():
     os.mkdir("/tmp/told")
     os.chmod("/tmp/told", 0o777)
     tap.run(test_misbehaviour, test_forks, test_hanging, test_deadline, test_program, test_user,
-            test_bad_requests, test_limit, test_turns, test_room)
+            test_bad_requests, test_limit, test_cached, test_turns, test_room)
 
 
 run_all()
