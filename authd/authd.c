@@ -36,6 +36,8 @@ static void prepare(struct server_context *ctx)
 	database_load(ctx->dovecot, ctx->settings);
 	setup_cache(ctx);
 	sasl_server_setup(ctx->settings->auth_mechanisms, ctx->settings->auth_realms);
+	if (sasl_mechanism_find(SLICE_LIT("ANONYMOUS")) && !*ctx->settings->auth_anonymous_username)
+		fatal("ANONYMOUS listed in mechanisms, but anonymous_username not set");
 	auth_request_setup(ctx);
 	master_session_setup(ctx);
 }

@@ -45,6 +45,7 @@ bool login_client_add(struct login_client *client, uint32_t pid)
 static void login_free(struct login *login)
 {
 	list_del(&login->node);
+	arena_wipe(&login->arena); /* a proxy's password, or a block's own fields */
 	arena_release(&login->arena);
 	free(login);
 }
@@ -74,6 +75,16 @@ static size_t drop_expired(struct login_client *client)
 			count++;
 	}
 	return count;
+}
+
+static void drop_number(struct login_client *client, uint32_t id)
+{
+	list_for_each_safe(pos, next, &client->logins) {
+		struct login *login = list_entry(pos, struct login, node);
+
+		if (login->id == id)
+			login_free(login);
+	}
 }
 
 static void copy_subject(struct subject *to, const struct subject *from, struct arena *arena)
@@ -115,6 +126,8 @@ bool login_keep(struct login_client *client, uint32_t id, const struct subject *
 	copy_subject(&login->subject, subject, &login->arena);
 	pthread_mutex_lock(&mutex);
 	room = drop_expired(client) < LOGINS_MAX;
+	/* A number that is used again is not answered with whom it meant before. */
+	drop_number(client, id);
 	if (room)
 		list_add_tail(&client->logins, &login->node);
 	pthread_mutex_unlock(&mutex);

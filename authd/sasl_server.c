@@ -410,6 +410,9 @@ static bool take_names(struct sasl_exchange *x, struct slice response)
 		x->mechanism->peek(response, &x->authzid);
 	if (is_mechanism(x, "DIGEST-MD5"))
 		sasl_digest_value(response, "realm", &x->realm);
+	/* Too long to be anybody's, and not to be taken for none. */
+	if (x->authzid.overflow || x->realm.overflow)
+		return false;
 	/* The library looks at it only when it has the password, too. */
 	return !is_mechanism(x, "LOGIN") || ask_name(x, response);
 }

@@ -242,7 +242,7 @@ static bool check_parts(const char *name, const char **error)
 	struct slice rest = slice_of(name), part;
 
 	*error = "Username with . or .. for a part";
-	while (slice_token(&rest, "@", &part))
+	while (slice_token(&rest, "@/", &part))
 		if (is_dots(part))
 			return false;
 	return true;
