@@ -253,6 +253,7 @@ static bool temporary_failure(struct login *l)
 	return true;
 }
 
+/* What modules and databases say goes out as one line. */
 static bool say_failure(struct login *l, const char *code, const char *reason)
 {
 	const char *words = "Authentication failed.";
@@ -266,6 +267,9 @@ static bool say_failure(struct login *l, const char *code, const char *reason)
 	if (l->failure == LOGIN_TEMPORARY)
 		return temporary_failure(l);
 	(void)snprintf(text, sizeof(text), "[AUTH] %s", reason[0] != '\0' ? reason : words);
+	for (char *c = text; *c != '\0'; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
 	login_reply(l, false, text);
 	return true;
 }
@@ -284,10 +288,7 @@ static bool is_turned_away(struct login *l, const struct auth_request *r)
 	if (!auth_request_field(r, "nologin", &value))
 		return false;
 	(void)auth_request_field(r, "reason", &reason);
-	for (size_t i = 0; i < reason.len && i < sizeof(text) - 1; i++) {
-		text[i] = reason.ptr[i] >= ' ' && reason.ptr[i] != 0x7f ? reason.ptr[i] : '?';
-		text[i + 1] = '\0';
-	}
+	(void)snprintf(text, sizeof(text), "%.*s", SLICE_ARG(reason));
 	(void)say_failure(l, "login_disabled", text);
 	return true;
 }
@@ -417,6 +418,7 @@ void login_make_challenge(struct login *l)
 
 bool login_apop(struct login *l, struct slice args)
 {
+	static const struct auth_mechanism apop; /* without a name in the log, as the peer's */
 	ptrdiff_t blank = slice_find(args, ' ');
 	struct slice user = blank < 0 ? args : slice_first(args, (size_t)blank);
 	struct slice digest = blank < 0 ? SLICE_NULL : slice_from(args, (size_t)blank + 1);
@@ -433,6 +435,8 @@ bool login_apop(struct login *l, struct slice args)
 		login_reply(l, false, "Invalid parameters.");
 	} else if (!hex_decode(&plain, digest)) {
 		login_reply(l, false, "Invalid characters in MD5 response.");
+	} else if (!may_offer(l, &apop)) {
+		go_on = refuse_insecure(l, &apop);
 	} else {
 		free(l->tried_user);
 		l->tried_user = xstrndup(user.ptr, user.len);

@@ -236,6 +236,13 @@ def test_apop():
             talk = pop3_side.Talk(side)
             tap.equal(pop3_side.apop(talk, "u0", "pw"), "+OK Logged in.", f"{side.kind}: APOP")
             talk.close()
+    with Pair("APOP without TLS", "auth_mechanisms = plain apop\nssl = required\n") as pair:
+        pair.put(BOX)
+        pair.talk("refused", ["APOP u0 " + "0" * 32, "APOP u0", "QUIT"], **AWAY)
+        for side in pair.sides:
+            talk = pop3_side.Talk(side, **AWAY)
+            tap.like(pop3_side.apop(talk, "u0", "pw"), "^-ERR .*until SSL/TLS is enabled", f"{side.kind}: the password, too")
+            talk.close()
 
 
 def log_in(side, user="u0", **how):
