@@ -5,6 +5,7 @@
  */
 #include "store/maildir_box.h"
 #include "store/maildir_snapshot.h"
+#include "store/maildir_watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -231,38 +232,56 @@ static bool measure(struct store_box *box, bool roughly, int64_t deadline, struc
 
 struct change {
 	unsigned add, remove;
+	const char *from; /* the name in cur/ that it was renamed from; NULL: it was not */
+	struct maildir_own_rename told;
 };
+
+static int rename_file(struct maildir_box *m, const struct maildir_file *f, const char *to)
+{
+	int from_fd = m->dir_fd[f->in_new];
+	int result = renameat2(from_fd, f->name, m->dir_fd[0], to, RENAME_NOREPLACE);
+
+	if (result < 0 && (errno == EINVAL || errno == ENOSYS))
+		result = renameat(from_fd, f->name, m->dir_fd[0], to);
+	return result;
+}
 
 static int change_file(struct maildir_box *m, const struct maildir_file *f, void *arg)
 {
-	const struct change *change = arg;
+	struct change *change = arg;
 	struct strbuf name = STRBUF_INIT(2 * MAILDIR_NAME_MAX);
 	struct slice base, flags;
 	struct maildir_file *own = &m->files[f - m->files];
-	int result = 0;
+	const char *to;
+	int error;
 
 	maildir_name_split(slice_of(f->name), &base, &flags);
 	maildir_name_build(
 	    &name, base, flags, (maildir_flags_parse(flags) | change->add) & ~change->remove);
-	if (f->in_new || strcmp(name.ptr, f->name) != 0)
-		result = renameat2(
-		    m->dir_fd[f->in_new], f->name, m->dir_fd[0], name.ptr, RENAME_NOREPLACE);
-	if (result < 0 && (errno == EINVAL || errno == ENOSYS))
-		result = renameat(m->dir_fd[f->in_new], f->name, m->dir_fd[0], name.ptr);
-	if (result == 0) {
-		own->name = arena_strdup(&m->arena, name.ptr);
-		own->in_new = false;
-		m->touched = true;
-	}
+	to = arena_strdup(&m->arena, name.ptr);
 	strbuf_release(&name);
-	return result;
+	if (!f->in_new && strcmp(to, f->name) == 0)
+		return 0;
+	if (!f->in_new)
+		maildir_watch_announce(m, f->name, to, &change->told);
+	if (rename_file(m, f, to) < 0) {
+		error = errno;
+		maildir_watch_done(&change->told);
+		errno = error;
+		return -1;
+	}
+	change->from = f->in_new ? NULL : f->name;
+	own->name = to;
+	own->in_new = false;
+	m->touched = true;
+	return 0;
 }
 
 static bool change_flags(
     struct store_box *box, size_t i, unsigned add, unsigned remove, struct reason *why)
 {
 	struct maildir_box *m = maildir_of(box);
-	struct change change = { add, remove };
+	struct change change = { .add = add, .remove = remove };
 
 	if (m->read_only) {
 		reason_set(why, "5.2.0", "the mailbox is open for reading only");
@@ -271,6 +290,10 @@ static bool change_flags(
 	if (on_file(m, i, change_file, &change, "cannot change flags", why) < 0)
 		return false;
 	box->messages[i].flags = (box->messages[i].flags | add) & ~remove;
+	if (change.from) {
+		maildir_snapshot_renamed(m, i, change.from);
+		maildir_watch_done(&change.told);
+	}
 	return true;
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A snapshot is never written again: boxes copy its arrays, which they change, and point at its
- * texts.  It is freed by the last of them, or when the list of all lets it go.
+ * Boxes copy a snapshot's arrays, which they change, and point at its texts, which are never
+ * written again.  It is freed by the last of them, or when the list of all lets it go.
  */
 #include "store/maildir_snapshot.h"
+#include "store/maildir_watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 /* Kept in all, the ones that were used last. */
 #define MESSAGES_MAX  200000
 #define SNAPSHOTS_MAX 1000
+#define RENAMES_MAX   4 /* of each message, on average */
 
 struct maildir_snapshot {
 	struct list link; /* the latest first */
@@ -29,7 +31,7 @@ struct maildir_snapshot {
 	struct arena arena;
 	struct store_message *messages;
 	struct maildir_file *files;
-	size_t count;
+	size_t count, renamed;
 	uint32_t uidvalidity;
 };
 
@@ -71,6 +73,8 @@ static bool stamp_part(int dirfd, const char *name, struct maildir_stamp *stamp,
 bool maildir_stamp(const struct maildir_box *m, struct maildir_stamp *stamp)
 {
 	memset(stamp, 0, sizeof(*stamp)); /* it is compared as bytes */
+	if (maildir_watch(m, &stamp->changes))
+		return true;
 	return stamp_part(m->dir_fd[0], "", stamp, 0) && stamp_part(m->dir_fd[1], "", stamp, 1) &&
 	       stamp_part(m->root_fd, MAILDIR_UIDLIST, stamp, 2);
 }
@@ -121,12 +125,11 @@ static void make_room(void)
 	}
 }
 
+/* With the lock. */
 static struct maildir_snapshot *find(const char *path, const struct maildir_stamp *stamp)
 {
-	struct maildir_snapshot *s;
+	struct maildir_snapshot *s = map_get_str(&kept.by_path, path);
 
-	pthread_mutex_lock(&kept.lock);
-	s = map_get_str(&kept.by_path, path);
 	if (s != NULL && memcmp(&s->stamp, stamp, sizeof(*stamp)) != 0) {
 		if (take_off(s))
 			free_snapshot(s);
@@ -137,7 +140,6 @@ static struct maildir_snapshot *find(const char *path, const struct maildir_stam
 		list_del(&s->link);
 		list_add_head(&kept.all, &s->link);
 	}
-	pthread_mutex_unlock(&kept.lock);
 	return s;
 }
 
@@ -154,23 +156,54 @@ static void *copy(const void *from, size_t count, size_t size)
 
 bool maildir_snapshot_show(struct maildir_box *m, const struct maildir_stamp *stamp)
 {
-	struct maildir_snapshot *s = find(m->path, stamp);
+	struct maildir_snapshot *s;
 
-	if (s == NULL)
-		return false;
-	m->snapshot = s;
-	m->box.uidvalidity = s->uidvalidity;
-	m->box.count = s->count;
-	m->box.messages = copy(s->messages, s->count, sizeof(*s->messages));
-	m->files = copy(s->files, s->count, sizeof(*s->files));
-	return true;
+	pthread_mutex_lock(&kept.lock);
+	s = find(m->path, stamp);
+	if (s != NULL) {
+		m->snapshot = s;
+		m->box.uidvalidity = s->uidvalidity;
+		m->box.count = s->count;
+		m->box.messages = copy(s->messages, s->count, sizeof(*s->messages));
+		m->files = copy(s->files, s->count, sizeof(*s->files));
+	}
+	pthread_mutex_unlock(&kept.lock);
+	return s != NULL;
+}
+
+/* One whose texts were all replaced some times is let go, too, with the old ones. */
+static bool is_renamed_as_known(
+    struct maildir_snapshot *s, const struct maildir_box *m, size_t i, const char *from)
+{
+	return s == m->snapshot && !s->files[i].in_new && strcmp(s->files[i].name, from) == 0 &&
+	       ++s->renamed <= RENAMES_MAX * s->count;
+}
+
+void maildir_snapshot_renamed(const struct maildir_box *m, size_t i, const char *from)
+{
+	struct maildir_snapshot *s;
+
+	pthread_mutex_lock(&kept.lock);
+	s = map_get_str(&kept.by_path, m->path);
+	if (s != NULL && !is_renamed_as_known(s, m, i, from)) {
+		if (take_off(s))
+			free_snapshot(s);
+	} else if (s != NULL) {
+		s->files[i].name = arena_strdup(&s->arena, m->files[i].name);
+		s->files[i].in_new = m->files[i].in_new;
+		s->messages[i].flags = m->box.messages[i].flags;
+	}
+	pthread_mutex_unlock(&kept.lock);
 }
 
 void maildir_snapshot_keep(struct maildir_box *m, const struct maildir_stamp *stamp)
 {
 	struct maildir_snapshot *s, *old;
+	uint64_t changes;
 
 	if (m->box.count > MESSAGES_MAX / 4)
+		return;
+	if (stamp->changes && (!maildir_watch(m, &changes) || changes != stamp->changes))
 		return;
 	s = xcalloc(1, sizeof(*s));
 	s->path = xstrdup(m->path);

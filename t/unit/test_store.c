@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "store/maildir_snapshot.h"
+#include "store/maildir_watch.h"
 #include "store/store.h"
 #include "sys/file.h"
 
@@ -378,7 +379,7 @@ static struct store_box *open_later(const char *path)
 }
 
 /* What the last session saw is shown again as long as nothing has changed. */
-static void sessions_in_a_row(void **state)
+static void look_in_a_row(bool watched)
 {
 	static const char *const message[] = { "x\n", NULL };
 	const struct maildir_snapshot *first;
@@ -386,7 +387,7 @@ static void sessions_in_a_row(void **state)
 	char name[256], from[600], to[600];
 	struct reason why;
 
-	(void)state;
+	maildir_watch_forbid(!watched);
 	maildir_snapshot_set_age(0);
 	make_maildir("row");
 	put_file("row/cur/1.h,S=1,W=1:2,", "1");
@@ -448,9 +449,123 @@ static void sessions_in_a_row(void **state)
 	maildir_snapshot_set_age(1000);
 	store_close(open_later("row"));
 	box = open_later("row");
-	assert_null(snapshot_of(box));
+	assert_int_equal(snapshot_of(box) != NULL, watched);
 	store_close(box);
 	maildir_snapshot_set_age(2);
+	maildir_watch_forbid(false);
+}
+
+static void rename_in(const char *box, const char *from, const char *to)
+{
+	char old[600], new[600], name[100];
+
+	(void)snprintf(name, sizeof(name), "%s/%s", box, from);
+	path_of(old, name);
+	(void)snprintf(name, sizeof(name), "%s/%s", box, to);
+	path_of(new, name);
+	assert_int_equal(rename(old, new), 0);
+}
+
+static void sessions_in_a_row(void **state)
+{
+	(void)state;
+	look_in_a_row(true);
+	rename_in(".", "row", "row.watched");
+	rename_in(".", "row.old", "row.watched.old");
+	look_in_a_row(false);
+}
+
+/* A session that opens the mailbox now; what it must see of message I. */
+static void want_seen(const char *what, size_t count, size_t i, unsigned flags)
+{
+	struct store_box *box = open_box("own", 0, &(struct reason){ .text = "" });
+	struct reason why;
+	int fd;
+
+	assert_non_null(box);
+	want_int(what, store_count(box), count);
+	want_int(what, store_message(box, i)->flags, flags);
+	fd = store_message_open(box, i, &why);
+	assert_true(fd >= 0);
+	close(fd);
+	store_close(box);
+}
+
+static const struct maildir_snapshot *snapshot_now(void)
+{
+	struct store_box *box = open_box("own", 0, &(struct reason){ .text = "" });
+	const struct maildir_snapshot *s = snapshot_of(box);
+
+	store_close(box);
+	return s;
+}
+
+/* A session's own flags do not make the next one look anew; what others do does. */
+static void own_changes(void **state)
+{
+	static const char *const message[] = { "x\n", NULL };
+	const struct maildir_snapshot *first;
+	struct store_box *box, *other;
+	struct reason why;
+
+	(void)state;
+	make_maildir("own");
+	put_file("own/cur/1.h,S=1,W=1:2,", "1");
+	put_file("own/cur/2.h,S=1,W=1:2,", "2");
+	store_close(open_box("own", 0, &why)); /* gives UIDs */
+	box = open_box("own", 0, &why);
+	first = snapshot_of(box);
+	if (!first) { /* a file system that is not watched */
+		store_close(box);
+		skip();
+	}
+	assert_true(store_change_flags(box, 0, STORE_SEEN, 0, &why));
+	assert_ptr_equal(snapshot_now(), first);
+	want_seen("one's own", 2, 0, STORE_SEEN);
+
+	/* Another session that has the old name sets another flag. */
+	other = open_box("own", 0, &why);
+	assert_true(store_change_flags(box, 1, STORE_SEEN, 0, &why));
+	assert_true(store_change_flags(other, 1, STORE_FLAGGED, 0, &why));
+	want_seen("of two sessions", 2, 1, STORE_SEEN | STORE_FLAGGED);
+	assert_true(store_change_flags(box, 1, STORE_DELETED, 0, &why));
+	want_seen("of both again", 2, 1, STORE_SEEN | STORE_FLAGGED | STORE_DELETED);
+	store_close(other);
+	store_close(box);
+
+	/* Foreign renames before, between and after our own. */
+	box = open_box("own", 0, &why);
+	rename_in("own/cur", "1.h,S=1,W=1:2,S", "1.h,S=1,W=1:2,FS");
+	assert_true(store_change_flags(box, 1, 0, STORE_DELETED, &why));
+	want_seen("a foreign one before", 2, 0, STORE_SEEN | STORE_FLAGGED);
+	rename_in("own/cur", "1.h,S=1,W=1:2,FS", "1.h,S=1,W=1:2,");
+	want_seen("after", 2, 0, 0);
+	assert_true(store_change_flags(box, 0, STORE_DELETED, 0, &why));
+	want_seen("and ours on it", 2, 0, STORE_DELETED);
+	store_close(box);
+
+	/* Others' mail, expunges and lists. */
+	box = open_box("own", 0, &why);
+	assert_true(deliver("own/", message, 0, &why));
+	assert_true(store_change_flags(box, 0, STORE_FLAGGED, 0, &why));
+	store_close(box);
+	want_seen("new mail", 3, 0, STORE_DELETED | STORE_FLAGGED);
+	box = open_box("own", 0, &why);
+	assert_true(store_expunge(box, 0, &why));
+	store_close(box);
+	want_seen("an expunge", 2, 0, STORE_SEEN | STORE_FLAGGED);
+	put_file("own/new-list", "3 V5000000 N20\n");
+	rename_in("own", "new-list", "dovecot-uidlist");
+	box = open_box("own", 0, &why);
+	want_int("another list", store_uidvalidity(box), 5000000);
+	store_close(box);
+
+	/* Another mailbox of that name. */
+	rename_in(".", "own", "own.old");
+	make_maildir("own");
+	box = open_box("own", 0, &why);
+	want_int("another mailbox", store_count(box), 0);
+	store_close(box);
 }
 
 static void foreign_list(void **state)
@@ -684,6 +799,7 @@ int main(void)
 		cmocka_unit_test(deliveries_at_a_time),
 		cmocka_unit_test(first_session),
 		cmocka_unit_test(sessions_in_a_row),
+		cmocka_unit_test(own_changes),
 		cmocka_unit_test(foreign_list),
 		cmocka_unit_test(broken_list),
 		cmocka_unit_test(dead_records),
