@@ -288,7 +288,7 @@ FILES = {
     "bounce": PROC + rf"|{SPOOL}/incoming|/etc/postfix.*",
     "virtual": PROC + r"|/etc/postfix.*",
     "authd": PROC,
-    "pop3": PROC,
+    "pop3": PROC + r"|anon_inode:inotify|inotify",
     "pop3-login": "",
 }
 # What workers keep open are mailboxes of their user's, alice's being on another disk.

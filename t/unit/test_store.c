@@ -568,6 +568,94 @@ static void own_changes(void **state)
 	store_close(box);
 }
 
+#define CROWD_FILES   8
+#define CROWD_CHANGES 3
+#define CROWD_ROUNDS  300
+
+/* Sessions of this process that set and take away flags. */
+static void *flag_often(void *arg)
+{
+	unsigned flag = *(const unsigned *)arg;
+
+	for (int i = 0; i < CROWD_CHANGES; i++) {
+		struct reason why;
+		struct store_box *box = open_box("crowd", 0, &why);
+
+		assert_non_null(box);
+		for (size_t k = 0; k < store_count(box); k++) {
+			bool is_set = store_message(box, k)->flags & flag;
+
+			(void)store_change_flags(
+			    box, k, is_set ? 0 : flag, is_set ? flag : 0, &why);
+		}
+		store_close(box);
+	}
+	return NULL;
+}
+
+/* Another program. */
+static void *rename_often(void *arg)
+{
+	char from[600], to[600], name[100];
+
+	(void)arg;
+	for (int i = 0; i < CROWD_CHANGES; i++) {
+		(void)snprintf(name, sizeof(name), "crowd/cur/%d.h,S=1,W=1:2,", i % CROWD_FILES);
+		path_of(from, name);
+		(void)snprintf(name, sizeof(name), "crowd/cur/%d.h,S=1,W=1:2,R", i % CROWD_FILES);
+		path_of(to, name);
+		(void)(rename(from, to) == 0 || rename(to, from) == 0);
+	}
+	return NULL;
+}
+
+static void want_as_on_disk(const char *box_name)
+{
+	struct reason why;
+	struct store_box *box = open_box(box_name, 0, &why);
+
+	assert_non_null(box);
+	want_int("messages", store_count(box), CROWD_FILES);
+	for (size_t i = 0; i < store_count(box); i++) {
+		const struct store_message *m = store_message(box, i);
+		struct strbuf now = STRBUF_INIT(600);
+		struct stat st;
+
+		strbuf_addf(&now, "%s/%s/cur/", top, box_name);
+		maildir_name_build(&now, slice_of(m->name), SLICE_NULL, m->flags);
+		want_int(now.ptr, stat(now.ptr, &st), 0);
+		strbuf_release(&now);
+	}
+	store_close(box);
+}
+
+/* What is kept is what is there, when all is quiet. */
+static void crowd(void **state)
+{
+	static const unsigned flags[] = { STORE_SEEN, STORE_FLAGGED };
+	pthread_t threads[3];
+	char name[100];
+
+	(void)state;
+	make_maildir("crowd");
+	for (int i = 0; i < CROWD_FILES; i++) {
+		(void)snprintf(name, sizeof(name), "crowd/cur/%d.h,S=1,W=1:2,", i);
+		put_file(name, "x");
+	}
+	for (int round = 0; round < CROWD_ROUNDS; round++) {
+		size_t count = round % 2 ? 2 : 3;
+
+		for (size_t i = 0; i < count; i++)
+			assert_int_equal(
+			    pthread_create(&threads[i], NULL, i < 2 ? flag_often : rename_often,
+				(void *)(uintptr_t)&flags[i % 2]),
+			    0);
+		for (size_t i = 0; i < count; i++)
+			assert_int_equal(pthread_join(threads[i], NULL), 0);
+		want_as_on_disk("crowd");
+	}
+}
+
 static void foreign_list(void **state)
 {
 	struct store_box *box;
@@ -800,6 +888,7 @@ int main(void)
 		cmocka_unit_test(first_session),
 		cmocka_unit_test(sessions_in_a_row),
 		cmocka_unit_test(own_changes),
+		cmocka_unit_test(crowd),
 		cmocka_unit_test(foreign_list),
 		cmocka_unit_test(broken_list),
 		cmocka_unit_test(dead_records),
