@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/json.h"
 
 #define SCREEN_WIDTH 80
 #define COLUMNS_MAX  16
@@ -56,35 +57,25 @@ static void print_pager(void)
 	}
 }
 
-static void print_json_text(const char *text)
-{
-	putchar('"');
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			printf("\\%c", *text);
-		else if ((unsigned char)*text < 0x20)
-			printf("\\u%04x", (unsigned char)*text);
-		else
-			putchar(*text);
-	}
-	putchar('"');
-}
-
 static void print_json(void)
 {
-	putchar('[');
+	struct strbuf text = STRBUF_INIT(STRBUF_NO_LIMIT);
+
+	strbuf_addch(&text, '[');
 	for (size_t i = 0; i < rows(); i++) {
-		fputs(i ? ",{" : "{", stdout);
+		strbuf_addstr(&text, i ? ",{" : "{");
 		for (size_t c = 0; c < out.column_count; c++) {
 			if (c)
-				putchar(',');
-			print_json_text(out.columns[c].key);
-			putchar(':');
-			print_json_text(cell(i, c));
+				strbuf_addch(&text, ',');
+			json_add_text(&text, slice_of(out.columns[c].key));
+			strbuf_addch(&text, ':');
+			json_add_text(&text, slice_of(cell(i, c)));
 		}
-		putchar('}');
+		strbuf_addch(&text, '}');
 	}
-	putchar(']');
+	strbuf_addch(&text, ']');
+	fputs(text.ptr, stdout);
+	strbuf_release(&text);
 }
 
 static size_t larger(size_t a, size_t b)

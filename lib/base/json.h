@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Texts in JSON (RFC 8259 7), as Postfix's commands write them. */
+/*
+ * Texts in JSON (RFC 8259 7), as Postfix's commands write them.  What doveadm's readers make of
+ * them is the same: Dovecot writes rare control characters with small letters, and DEL as it is.
+ */
 #ifndef PC_BASE_JSON_H
 #define PC_BASE_JSON_H
 
