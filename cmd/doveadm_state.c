@@ -166,7 +166,7 @@ static void read_instances(const struct dovecot_settings *settings, struct insta
 int doveadm_instance_list(int argc, char **argv)
 {
 	static const struct doveadm_column columns[] = { { "path", "path", true, false },
-		COLUMN("name"), { "last-used", "last used", false, false }, COLUMN("running") };
+		COLUMN("name"), COLUMN("last used"), COLUMN("running") };
 	struct dovecot_settings *settings;
 	struct instance_list list;
 	bool only_config = false;

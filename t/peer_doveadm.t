@@ -5,6 +5,7 @@ output and exit status.  And what only a running master of ours can show: logs i
 reopening, errors kept, status of services and processes."""
 
 import difflib
+import json
 import os
 import re
 import shutil
@@ -239,6 +240,20 @@ SESSIONS = [("u1", "pop3", "11", "127.0.0.1", "a"), ("u1", "pop3", "12", "192.0.
             ("u2", "pop3", "13", "127.0.0.1", "c"), ("x\ty", "pop3", "14", "::1", "d")]
 
 
+def json_texts(ours):
+    """Keys and escapes are those of the peer."""
+    path = os.path.join(ours.dir, "state/instances")
+    with open(path, "a", encoding="utf-8") as f:
+        f.write(f'1700000000\ta"b\\c\fd\t{ours.dir}/other\t/x\n')
+    code, text = ours.run("-f", "json", "instance", "list")
+    tap.equal(code, 0, "instance list in JSON")
+    rows = [row for row in json.loads(text) if row["path"] == "DIR/other"]
+    tap.equal([(row["name"], sorted(row)) for row in rows],
+              [('a"b\\c\fd', ["last used", "name", "path", "running"])], "its names and texts")
+    tap.like(text, r'"a\\"b\\\\c\\fd"', "a short escape")
+    ours.run("instance", "remove", f"{ours.dir}/other")
+
+
 def serve_sessions(listener, kicked):
     """A mailbox service that tells of SESSIONS, and notes who is kicked."""
     while True:
@@ -327,7 +342,7 @@ def main():
             else:
                 tap.skip("there is no Dovecot here", "comparison")
                 ours.run("log", "test")
-            for test in (running, logs, daemons_log, who):
+            for test in (running, logs, daemons_log, json_texts, who):
                 test(ours)
             ours.stop()
             left_pid(ours)
