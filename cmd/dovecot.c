@@ -201,7 +201,7 @@ int main(int argc, char **argv)
 		case 'D':
 			return host_domain();
 		case 'p':
-			give_up("-p is not supported: set ssl_key_password");
+			give_up("-p is not supported: the key must be there without a password");
 		case 'h':
 			return usage(0);
 		default:
