@@ -111,6 +111,7 @@ void generation_free(struct generation *g)
 	free(g->facility);
 	free(g->protocols);
 	free(g->absent);
+	conf_errors_release(&g->findings);
 	free(g);
 }
 

@@ -368,8 +368,11 @@ struct generation *plan_dovecot(struct conf_errors *errors)
 		conf_report(errors, CONF_ERROR, "", 0, "cannot seal the configuration: %s",
 		    strerror(errno));
 	strbuf_release(&plan.absent);
-	if (errors->error_count == 0)
+	if (errors->error_count == 0) {
+		plan.g->findings = *errors;
+		*errors = (struct conf_errors)CONF_ERRORS_INIT;
 		return plan.g;
+	}
 	generation_free(plan.g);
 	return NULL;
 }

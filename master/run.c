@@ -44,6 +44,13 @@ static void emit_error(enum conf_severity severity, const char *line, void *arg)
 		log_error("%s", line);
 }
 
+static void emit_warning(enum conf_severity severity, const char *line, void *arg)
+{
+	(void)severity;
+	(void)arg;
+	log_warning("%s", line);
+}
+
 static struct generation *make_plan(void)
 {
 	struct conf_errors errors = CONF_ERRORS_INIT;
@@ -142,6 +149,7 @@ static void on_reload(int signo, void *arg)
 	}
 	if (is_postfix())
 		log_started(g, "reload");
+	conf_errors_each(&g->findings, emit_warning, NULL);
 	(void)generation_open_sockets(g);
 	generation_install(g);
 }
@@ -260,6 +268,7 @@ static void start(const struct run_options *options)
 		status_open(g);
 	if (g->absent != NULL)
 		log_warning("%s", g->absent);
+	conf_errors_each(&g->findings, emit_warning, NULL);
 	/* From here on the terminal hears what does not start, and nothing else. */
 	(void)master_log_open(g, false, debug, &failed);
 	log_started(g, "daemon started");

@@ -127,6 +127,8 @@ struct generation {
 	char *facility;
 	char *protocols; /* Dovecot: "pop3", for the log */
 	char *absent;	 /* one line about what is not served; NULL: nothing */
+	/* Warnings about dovecot.conf; those of main.cf are what postfix check prints. */
+	struct conf_errors findings;
 	/* What it was made of. */
 	struct postfix_source *postfix;
 	struct postfix_params *params;

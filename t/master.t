@@ -667,7 +667,7 @@ def one_user_takes_nobody_along():
 
 
 def dovecot_shape():
-    with Suite() as s:
+    with Suite(dovecot="mail_fsync = always") as s:
         tap.equal(s.dovecot("stop").returncode, 75, "stop before the start")
         result = s.dovecot()
         tap.equal((result.returncode, result.stdout), (0, ""), "start")
@@ -675,6 +675,8 @@ def dovecot_shape():
         tap.like(log, r"master: Info: Dovecot v2\.3\S* \(.*\) starting up for pop3 "
                  r"\(core dumps disabled\)$", "start in the log")
         tap.equal(len(re.findall("imap, lmtp", log)), 1, "one line about what is absent")
+        tap.like(log, r"master: Warning: .*/dovecot\.conf: line \d+: mail_fsync has no effect yet",
+                 "and one about each setting")
         tap.like(log, rf"master: Error: bind\({s.dir}/late/auth\) failed: No such file",
                  "a socket without its directory is an error")
         with s.client(2) as c:

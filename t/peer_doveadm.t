@@ -54,12 +54,15 @@ service pop3-login {{
     port = 0
   }}
 }}
-service anvil {{
+"""
+# Of these services we have none, and say so.
+PEER_ONLY = """
+service anvil {
   chroot =
-}}
-service stats {{
+}
+service stats {
   chroot =
-}}
+}
 """
 
 COMMANDS = """
@@ -140,7 +143,8 @@ class Side:
         os.chmod(self.dir, 0o711)
         os.chmod(os.path.join(self.dir, "mail"), 0o777)
         self.config = os.path.join(self.dir, "dovecot.conf")
-        self.write("dovecot.conf", CONFIG.format(dir=self.dir, name="side", port=port))
+        self.write("dovecot.conf", CONFIG.format(dir=self.dir, name="side", port=port) +
+                   (PEER_ONLY if name == "peer" else ""))
         self.write("users", "u1:pw1:65534:65534::{0}/mail/u1::userdb_quota_rule=*:storage=1G nice=x\n"
                             "u2:pw2:65534:65534::{0}/mail/u2\n".format(self.dir))
 
