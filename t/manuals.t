@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""mandoc finds nothing to warn of in the manual pages, and main.cf(5) and dovecot.conf(5) know every
-parameter."""
+"""mandoc finds nothing to warn of in the manual pages, each program has one, and main.cf(5) and
+dovecot.conf(5) know every parameter."""
 
 import glob
 import os
@@ -108,6 +108,31 @@ def test_rows():
                   f"{page} has them")
 
 
+def makefiles():
+    text = ""
+    for path in glob.glob(TREE + "/*/Makemodule.am"):
+        with open(path, encoding="utf-8") as f:
+            text += f.read()
+    return text
+
+
+def test_programs():
+    """man finds a page by the name of each program."""
+    text = makefiles()
+    programs = {name for line in re.findall(r"^(?:sbin|pkglibexec)_PROGRAMS \+= (.*)$", text, re.M)
+                for name in line.split()}
+    links = re.search(r"^MAN_LINKS = (.*?[^\\])$", text, re.M | re.S)[1]
+    links = dict(link.split(":")[::-1] for link in links.split() if link != "\\")
+    pages = {os.path.basename(page) for page in PAGES}
+    tap.ok(len(programs) > 25, "the programs are read", len(programs))
+    missing = []
+    for program in map(os.path.basename, sorted(programs)):
+        names = [f"{program}.{section}" for section in "18"]
+        if not any(name in pages or links.get(name) in pages for name in names):
+            missing.append(program)
+    tap.equal(missing, [], "each program has a page")
+
+
 def test_references():
     """Pages that others point to are there, or are the system's."""
     ours = {os.path.basename(page) for page in PAGES}
@@ -122,4 +147,5 @@ def test_references():
                   [], f"{os.path.basename(page)} points to pages that are there")
 
 
-tap.run(test_rows, test_references, test_pages, test_parameters, test_settings, test_settings_are_read)
+tap.run(test_rows, test_programs, test_references, test_pages, test_parameters, test_settings,
+        test_settings_are_read)
