@@ -54,6 +54,16 @@ static const char *unless_empty(const char *text)
 	return text[0] != '\0' ? text : NULL;
 }
 
+/*
+ * A session that is resumed keeps the word on the client's certificate of the place where it began;
+ * with blocks that may have been another one's ssl_ca.
+ */
+static bool has_tickets(const struct dovecot_settings *set)
+{
+	return !has_word(set->ssl_options, "no_ticket") &&
+	       !(loaded.narrowed && set->ssl_verify_client_cert);
+}
+
 static struct tls_context *make_tls(const struct dovecot_settings *set)
 {
 	struct tls_files files[3] = { { file_of("ssl_cert", set->ssl_cert),
@@ -73,7 +83,7 @@ static struct tls_context *make_tls(const struct dovecot_settings *set)
 		.curves = unless_empty(set->ssl_curve_list),
 		.dh_file = file_of("ssl_dh", set->ssl_dh),
 		.prefer_server_ciphers = set->ssl_prefer_server_ciphers,
-		.session_seconds = has_word(set->ssl_options, "no_ticket") ? -1 : 0,
+		.session_seconds = has_tickets(set) ? 0 : -1,
 		.service = "pop3",
 		.ticket_secret = loaded.secret,
 		.whole_errors = true };
@@ -208,10 +218,10 @@ void login_config_open(const struct server_context *ctx)
 
 	loaded.source = ctx->dovecot;
 	loaded.secret = slice_mem(ctx->secret, SERVER_SECRET_SIZE);
-	loaded.all = evaluate(&filter, true);
 	find_examples("local", &locals);
 	find_examples("local_name", &names);
 	find_examples("remote", &remotes);
+	loaded.all = evaluate(&filter, true);
 	if (loaded.narrowed)
 		load_places(&locals, &names, &remotes);
 	forget(&locals);

@@ -7,13 +7,16 @@ import base64
 import os
 import re
 import socket
+import ssl
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import peer_auth  # noqa: E402
 import tap  # noqa: E402
 from instance import DOMAIN, WAIT_S, Instance  # noqa: E402
 from sasl_client import Cram, Scram  # noqa: E402
+from small_ca import SmallCa  # noqa: E402
 
 USER, PASSWORD = f"alice@{DOMAIN}", "alice"
 MECHANISMS = "plain login cram-md5 digest-md5 scram-sha-1 scram-sha-256 external"
@@ -490,5 +493,55 @@ def test_paths():
             tap.ok(good(auth.plain_all([(name, "x")])[0]), f"name {name}: not such a one")
 
 
+TENANTS = """
+auth_mechanisms = plain external
+auth_failure_delay = 0
+auth_ssl_require_client_cert = yes
+auth_ssl_username_from_cert = yes
+ssl_require_crl = no
+ssl_verify_client_cert = yes
+ssl_ca = </ca/one/ca.pem
+local_name two.test {
+  ssl_ca = </ca/two/ca.pem
+}
+local_name three.test {
+  ssl_ca = </ca/one/ca.pem
+}
+"""
+
+
+def tenant(mail, context, name, session=None):
+    """The reply to EXTERNAL as NAME's client, whether it resumed, and the session for the next one."""
+    with socket.create_connection(("127.0.0.1", mail.pop3s_port), WAIT_S) as sock:
+        with context.wrap_socket(sock, server_hostname=name, session=session) as tls:
+            file = tls.makefile("rb")
+            file.readline()
+            tls.sendall(b"AUTH EXTERNAL =\r\n")
+            return file.readline(), tls.session_reused, tls.session
+
+
+def test_tickets():
+    """A session that one tenant's authority vouched for is nobody's with the other one."""
+    with tempfile.TemporaryDirectory(prefix="postcote-ca-") as directory:
+        os.chmod(directory, 0o755)
+        ca = SmallCa(os.path.join(directory, "one"), "One")
+        SmallCa(os.path.join(directory, "two"), "Two")
+        ca.client("alice")
+        with Instance(dovecot=TENANTS.replace("/ca/", directory + "/")) as mail:
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                context.minimum_version = context.maximum_version = version
+                context.load_cert_chain(ca.path("alice.chain"))
+                refused = b"valid SSL certificate"
+                for first in ("one.test", "three.test"):
+                    reply, _, session = tenant(mail, context, first)
+                    tap.ok(refused not in reply, f"{version.name}, {first}: its own authority", reply)
+                    reply, _, _ = tenant(mail, context, "two.test")
+                    tap.ok(refused in reply, f"{version.name}: not that of another", reply)
+                    reply, reused, _ = tenant(mail, context, "two.test", session)
+                    tap.ok(refused in reply, f"{version.name}: nor with a session of {first} (resumed: {reused})", reply)
+
+
 tap.run(test_through_protocols, test_raw_lines, test_raw_logins, test_raw_aborts, test_requests, test_certificates, test_masters,
-        test_secrets, test_paths)
+        test_secrets, test_paths, test_tickets)
