@@ -49,10 +49,6 @@ struct postfix_service {
 	struct postfix_override *overrides;
 	size_t override_count;
 	unsigned line;
-	/* As written: service, type, private, unpriv, chroot, wakeup, maxproc, then the program and
-	 * all its arguments (NULL-terminated; those of -o as "-o", "name=value"). */
-	char *columns[POSTFIX_COLUMNS];
-	char **command;
 };
 
 struct postfix_source;

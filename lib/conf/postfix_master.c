@@ -21,8 +21,9 @@ struct entry {
 	unsigned line;
 	struct conf_errors *errors;
 	bool bad;
+	char *columns[POSTFIX_COLUMNS]; /* as written, without the command */
 	struct postfix_service service;
-	size_t arg_count, word_count;
+	size_t arg_count, word_count; /* of all words those of -o count twice */
 };
 
 #define COMPLAIN(e, ...)                                                                           \
@@ -37,14 +38,9 @@ void postfix_service_release(struct postfix_service *service)
 	free(service->name);
 	free(service->type);
 	free(service->program);
-	for (size_t i = 0; i < POSTFIX_COLUMNS; i++)
-		free(service->columns[i]);
 	for (char **arg = service->args; arg && *arg; arg++)
 		free(*arg);
 	free(service->args);
-	for (char **word = service->command; word && *word; word++)
-		free(*word);
-	free(service->command);
 	for (size_t i = 0; i < service->override_count; i++) {
 		free(service->overrides[i].name);
 		free(service->overrides[i].value);
@@ -84,11 +80,13 @@ static bool take_word(struct entry *e, struct cursor *c, struct slice *word)
 	return true;
 }
 
-static void append(char ***list, size_t *count, struct slice text)
+static void add_argument(struct entry *e, struct slice text)
 {
-	*list = xreallocarray(*list, *count + 2, sizeof(**list));
-	(*list)[(*count)++] = dup_slice(text);
-	(*list)[*count] = NULL;
+	struct postfix_service *s = &e->service;
+	s->args = xreallocarray(s->args, e->arg_count + 2, sizeof(*s->args));
+	s->args[e->arg_count++] = dup_slice(text);
+	s->args[e->arg_count] = NULL;
+	e->word_count++;
 }
 
 static void add_override(struct entry *e, struct slice text)
@@ -100,11 +98,7 @@ static void add_override(struct entry *e, struct slice text)
 		COMPLAIN(e, "-o: %s: \"%.*s\"", problem, SLICE_ARG(text));
 		return;
 	}
-	struct strbuf joined = STRBUF_INIT(POSTFIX_FILE_LIMIT);
-	strbuf_addf(&joined, "%.*s=%.*s", SLICE_ARG(name), SLICE_ARG(value));
-	append(&s->command, &e->word_count, SLICE_LIT("-o"));
-	append(&s->command, &e->word_count, strbuf_slice(&joined));
-	strbuf_release(&joined);
+	e->word_count += 2;
 	s->overrides = xreallocarray(s->overrides, s->override_count + 1, sizeof(*s->overrides));
 	s->overrides[s->override_count++] = (struct postfix_override){
 		.name = dup_slice(name),
@@ -130,8 +124,7 @@ static void parse_arguments(struct entry *e, struct cursor *c)
 			add_override(e, text);
 			continue;
 		}
-		append(&e->service.args, &e->arg_count, word);
-		append(&e->service.command, &e->word_count, word);
+		add_argument(e, word);
 	}
 	if (!cursor_at_end(c) && !e->bad)
 		COMPLAIN(e, "more than %d arguments", ARGS_MAX);
@@ -177,23 +170,23 @@ static void parse_columns(struct entry *e, bool chroot_default)
 	struct postfix_service *s = &e->service;
 	struct nearest nearest;
 	bool known = false;
-	nearest_init(&nearest, s->columns[1]);
+	nearest_init(&nearest, e->columns[1]);
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
-		known |= strcmp(s->columns[1], types[i]) == 0;
+		known |= strcmp(e->columns[1], types[i]) == 0;
 		nearest_try(&nearest, types[i]);
 	}
 	if (!known)
 		COMPLAIN(e,
 		    "service type \"%s\" is unknown (want inet, unix, unix-dgram, fifo or pass%s%s%s)",
-		    s->columns[1], nearest.found ? "; did you mean " : "",
+		    e->columns[1], nearest.found ? "; did you mean " : "",
 		    nearest.found ? nearest.found : "", nearest.found ? "?" : "");
-	s->name = xstrdup(s->columns[0]);
-	s->type = xstrdup(s->columns[1]);
-	s->is_private = parse_flag(e, "private", s->columns[2], true);
-	s->unprivileged = parse_flag(e, "unpriv", s->columns[3], true);
-	s->chroot = parse_flag(e, "chroot", s->columns[4], chroot_default);
-	parse_wakeup(e, s->columns[5]);
-	parse_maxproc(e, s->columns[6]);
+	s->name = xstrdup(e->columns[0]);
+	s->type = xstrdup(e->columns[1]);
+	s->is_private = parse_flag(e, "private", e->columns[2], true);
+	s->unprivileged = parse_flag(e, "unpriv", e->columns[3], true);
+	s->chroot = parse_flag(e, "chroot", e->columns[4], chroot_default);
+	parse_wakeup(e, e->columns[5]);
+	parse_maxproc(e, e->columns[6]);
 	if (strcmp(s->type, "inet") == 0 && s->is_private)
 		COMPLAIN(e,
 		    "service %s: an inet service cannot be private (want n in column "
@@ -215,7 +208,7 @@ static bool parse_entry(struct entry *e, struct slice text, bool chroot_default)
 			    e, "%zu of 8 columns: \"%.*s\"", i, SLICE_ARG(slice_first(text, 60)));
 			return false;
 		}
-		s->columns[i] = dup_slice(cursor_until(&c, BLANKS));
+		e->columns[i] = dup_slice(cursor_until(&c, BLANKS));
 	}
 	parse_columns(e, chroot_default);
 	if (!take_word(e, &c, &word)) {
@@ -224,7 +217,7 @@ static bool parse_entry(struct entry *e, struct slice text, bool chroot_default)
 		return false;
 	}
 	s->program = dup_slice(word);
-	append(&s->command, &e->word_count, word);
+	e->word_count = 1;
 	parse_arguments(e, &c);
 	return !e->bad;
 }
@@ -240,8 +233,8 @@ static struct postfix_service *find_service(
 	return NULL;
 }
 
-/* Takes the service over.  Of two with one name and type the later one counts, in the first's
- * place. */
+/* Takes the service over, unless it is one too many.  Of two with one name and type the later one
+ * counts, in the first's place. */
 static void add_service(struct postfix_source *source, struct entry *e)
 {
 	struct postfix_service *old = find_service(source, e->service.name, e->service.type);
@@ -255,7 +248,6 @@ static void add_service(struct postfix_source *source, struct entry *e)
 	}
 	if (source->service_count == POSTFIX_SERVICE_LIMIT) {
 		COMPLAIN(e, "more than %d services", POSTFIX_SERVICE_LIMIT);
-		postfix_service_release(&e->service);
 		return;
 	}
 	if (source->service_count == source->service_alloc) {
@@ -290,11 +282,12 @@ void postfix_master_parse(struct postfix_source *source, struct conf_errors *err
 			COMPLAIN(&e, "NUL byte in line");
 		else if (ascii_isspace(text.ptr[0]))
 			COMPLAIN(&e, "continues a line, but there is none before it");
-		else if (parse_entry(&e, text, chroot_default)) {
+		else if (parse_entry(&e, text, chroot_default))
 			add_service(source, &e);
-			continue;
-		}
-		postfix_service_release(&e.service);
+		if (e.bad)
+			postfix_service_release(&e.service);
+		for (size_t i = 0; i < POSTFIX_COLUMNS; i++)
+			free(e.columns[i]);
 	}
 	strbuf_release(&line);
 }
