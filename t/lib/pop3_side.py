@@ -204,7 +204,7 @@ def plain(user, password, authzid=""):
 
 
 LOGIN = ["USER u0", "PASS pw"]
-ENDS = re.compile(r"Disconnected: ")
+ENDS = re.compile(r"Disconnected: .*\n")  # a line may be there in part
 
 
 class Side:
@@ -348,7 +348,7 @@ class Side:
         wait_until(lambda: ENDS.search(self.log()[skip:]), "the end of a session")
         if any("+OK Logged in." in reply for reply in replies):
             # The other half's line, which may come later.
-            wait_until(lambda: re.search(r"\bLogin\b", self.log()[skip:]), "the login's line")
+            wait_until(lambda: re.search(r"\bLogin\b.*\n", self.log()[skip:]), "the login's line")
         # Two processes write: which of their lines is first is chance.
         return replies, sorted(self.lines(skip), key=lambda s: not s.startswith("pop3-login"))
 
