@@ -111,8 +111,6 @@ static enum auth_status dovecot_settle(struct dovecot_exchange *x, enum auth_sta
 		log_warning("SASL: %s", x->base.reason);
 		x->base.reason = LOST;
 	}
-	if (status == AUTH_FAILED && !strcmp(auth_request_code(x->request), "temp_fail"))
-		return AUTH_TEMPORARY;
 	return status;
 }
 
