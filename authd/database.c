@@ -245,6 +245,13 @@ static struct database *load_block(const struct dovecot_block *block, bool is_us
 	return db;
 }
 
+enum db_rule database_rule(const struct database *db, enum db_result result)
+{
+	if (result == DB_OK)
+		return db->on_success;
+	return result == DB_FAILED ? db->on_internal_failure : db->on_failure;
+}
+
 static void append(struct database **list, struct database *db)
 {
 	while (*list)

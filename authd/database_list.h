@@ -9,4 +9,7 @@
 extern struct database *passdb_list, *masterdb_list, *userdb_list;
 extern const struct dovecot_settings *database_settings;
 
+/* The block's rule for a result of its own. */
+enum db_rule database_rule(const struct database *db, enum db_result result);
+
 #endif

@@ -406,11 +406,7 @@ static void go_back(struct subject *s, const struct snapshot *snapshot)
 
 static enum db_rule rule_for(const struct database *db, enum db_result result)
 {
-	if (result == (enum db_result)RESULT_NEXT)
-		return DB_CONTINUE;
-	if (result == DB_OK)
-		return db->on_success;
-	return result == DB_FAILED ? db->on_internal_failure : db->on_failure;
+	return result == (enum db_result)RESULT_NEXT ? DB_CONTINUE : database_rule(db, result);
 }
 
 /* Whether the chain goes on. */

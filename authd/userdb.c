@@ -424,13 +424,6 @@ static bool apply_rule(struct user_chain *chain, enum db_rule rule)
 	return rule == DB_CONTINUE || rule == DB_CONTINUE_OK || rule == DB_CONTINUE_FAIL;
 }
 
-static enum db_rule rule_for(const struct database *db, enum db_result result)
-{
-	if (result == DB_OK)
-		return db->on_success;
-	return result == DB_FAILED ? db->on_internal_failure : db->on_failure;
-}
-
 static const struct database *next_block(const struct user_chain *chain, const struct database *db)
 {
 	while (db && ((db->skip == DB_SKIP_AUTHENTICATED && chain->success) ||
@@ -464,7 +457,7 @@ enum db_result userdb_lookup(struct subject *subject, bool logged_in)
 		result = ask_block(db, subject, logged_in);
 		if (result != DB_OK)
 			subject->answer = kept;
-		goes_on = apply_rule(&chain, rule_for(db, result));
+		goes_on = apply_rule(&chain, database_rule(db, result));
 		chain.saw_failure |= result == DB_FAILED;
 		db = goes_on ? next_block(&chain, db->next) : NULL;
 	}
