@@ -90,7 +90,7 @@ void login_xclient(struct login *l, struct slice args);
 
 /* login_auth.c: an exchange, and on success the hand-over. */
 void login_list_mechanisms(struct login *l, const char *separator, const char *end);
-bool login_has_mechanism(struct login *l, const char *name);
+bool login_has_mechanism(const char *name);
 /* INITIAL in base64; a NULL pointer: none.  False: the connection is over (or handed over). */
 bool login_authenticate(struct login *l, struct slice mechanism, struct slice initial);
 /* An attempt that is over before it began. */

@@ -67,11 +67,10 @@ static enum known find_mechanism(const char *name, struct auth_mechanism *found)
 	return KNOWN_NO;
 }
 
-bool login_has_mechanism(struct login *l, const char *name)
+bool login_has_mechanism(const char *name)
 {
 	struct auth_mechanism m;
 
-	(void)l;
 	return find_mechanism(name, &m) == KNOWN_YES;
 }
 
@@ -461,10 +460,8 @@ bool login_password(struct login *l, struct slice password)
 	strbuf_addslice(&plain, password);
 	base64_encode(&text, strbuf_slice(&plain));
 	go_on = login_authenticate(l, SLICE_LIT("PLAIN"), strbuf_slice(&text));
-	secret_clear(plain.ptr, plain.len);
-	secret_clear(text.ptr, text.len);
-	strbuf_release(&plain);
-	strbuf_release(&text);
+	secret_release(&plain);
+	secret_release(&text);
 	free(l->user);
 	l->user = NULL;
 	return go_on;

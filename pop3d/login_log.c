@@ -28,20 +28,6 @@ static struct slice user_of(const struct login *l)
 	return slice_of(l->tried_user != NULL ? l->tried_user : "");
 }
 
-static struct slice local_part(struct slice user)
-{
-	ptrdiff_t at = slice_find(user, '@');
-
-	return at < 0 ? user : slice_first(user, (size_t)at);
-}
-
-static struct slice domain(struct slice user)
-{
-	ptrdiff_t at = slice_find(user, '@');
-
-	return at < 0 ? SLICE_LIT("") : slice_from(user, (size_t)at + 1);
-}
-
 static struct slice address(struct values *v, const struct net_addr *addr)
 {
 	char text[NET_ADDR_TEXT];
@@ -97,18 +83,15 @@ static struct slice look_up_user(const char *name, const struct login *l)
 
 	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
 		size_t len = strlen(prefixes[i]);
-		const char *rest = name + len;
+		struct slice value;
 
 		if (strncmp(name, prefixes[i], len) != 0)
 			continue;
 		if (strcmp(prefixes[i], "login_") == 0) /* a master user's, which we do not know */
 			user = SLICE_LIT("");
-		if (strcmp(rest, "user") == 0)
-			return user;
-		if (strcmp(rest, "username") == 0)
-			return local_part(user);
-		if (strcmp(rest, "domain") == 0)
-			return domain(user);
+		value = dovecot_var_user(name + len, user);
+		if (value.ptr != NULL)
+			return value;
 	}
 	return SLICE_NULL;
 }
@@ -169,8 +152,8 @@ static struct slice look_up(const char *name, void *arg)
 	if (value.ptr == NULL)
 		value = look_up_address(name, v);
 	if (value.ptr == NULL) {
-		v->unknown = name[0] == 'u' && strcmp(name, "uid") == 0 ? "i" : "";
-		(void)snprintf(v->text, sizeof(v->text), "%s", v->unknown[0] ? v->unknown : name);
+		(void)snprintf(
+		    v->text, sizeof(v->text), "%s", strcmp(name, "uid") == 0 ? "i" : name);
 		v->unknown = v->text;
 		return SLICE_LIT("");
 	}

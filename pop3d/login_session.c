@@ -157,7 +157,7 @@ static bool cmd_capa(struct login *l, struct slice args)
 		stream_puts(s, "STLS\r\n");
 	/* As the peer: what ssl = required forbids is offered here. */
 	if ((login_is_secure(l) || !l->config->set->disable_plaintext_auth) &&
-	    login_has_mechanism(l, "PLAIN"))
+	    login_has_mechanism("PLAIN"))
 		stream_puts(s, "USER\r\n");
 	stream_puts(s, "SASL");
 	login_list_mechanisms(l, " ", "");

@@ -68,8 +68,6 @@ extern const struct session_class pop3_session_class;
 /* pop3_open.c: the location of the user's INBOX; false with a text for the log. */
 bool pop3_location(struct store_location *location, const char *user, const char *home,
     const char *mail, struct reason *why);
-/* "user", "username", "domain"; a NULL slice for other names. */
-struct slice pop3_user_variable(const char *name, const char *user);
 /* What LIST says of the message at INDEX of the box. */
 uint64_t pop3_size(const struct pop3 *p, size_t index);
 /* Opens it, sizes and all; what goes wrong is told to the client and logged. */

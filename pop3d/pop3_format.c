@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "pop3d/pop3.h"
 
 /* A variable under its long name, and under what the reader of variables calls its letter. */
@@ -123,7 +124,7 @@ static struct slice look_up_prefix(const char *name, void *arg)
 	static _Thread_local char number[sizeof(struct variable)];
 	const struct pop3 *p = arg;
 
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		if (strcmp(texts[i].name, name) == 0)
 			return slice_of((const char *)p + texts[i].field);
 	if (strcmp(name, "service") == 0)
@@ -133,7 +134,7 @@ static struct slice look_up_prefix(const char *name, void *arg)
 		    name[0] == 'p' ? (long)getpid() : (long)getuid());
 		return slice_of(number);
 	}
-	return pop3_user_variable(name, p->user);
+	return dovecot_var_user(name, slice_of(p->user));
 }
 
 /* Names that have no meaning here are shown as the peer shows them. */

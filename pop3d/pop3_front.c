@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "ipc/channel.h"
 #include "log/log.h"
@@ -28,7 +29,7 @@ static void forward(struct msg_out *m, struct msg_in *in)
 	struct slice value;
 
 	msg_begin(m, POP3_LOGIN);
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (msg_get(&in->msg, names[i], &value))
 			msg_add(m, names[i], value);
 }

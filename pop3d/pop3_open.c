@@ -20,20 +20,6 @@ struct variables {
 	char uid[16], pid[16];
 };
 
-struct slice pop3_user_variable(const char *name, const char *text)
-{
-	struct slice user = slice_of(text);
-	ptrdiff_t at = slice_find(user, '@');
-
-	if (strcmp(name, "user") == 0)
-		return user;
-	if (strcmp(name, "username") == 0)
-		return at < 0 ? user : slice_first(user, (size_t)at);
-	if (strcmp(name, "domain") == 0)
-		return at < 0 ? SLICE_LIT("") : slice_from(user, (size_t)at + 1);
-	return SLICE_NULL;
-}
-
 static struct slice lookup(const char *name, void *arg)
 {
 	const struct variables *v = arg;
@@ -46,7 +32,7 @@ static struct slice lookup(const char *name, void *arg)
 		return slice_of(v->pid);
 	if (strcmp(name, "service") == 0)
 		return SLICE_LIT("pop3");
-	return pop3_user_variable(name, v->user);
+	return dovecot_var_user(name, slice_of(v->user));
 }
 
 /* A name is part of a path: it must not be one. */

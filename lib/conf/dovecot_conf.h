@@ -165,5 +165,8 @@ void dovecot_conf_check_values(const struct dovecot_source *source, struct conf_
 typedef struct slice dovecot_var_lookup(const char *name, void *arg);
 bool dovecot_var_expand(
     struct strbuf *out, const char *text, dovecot_var_lookup *lookup, void *arg, char **error);
+/* For a LOOKUP: "user", "username" and "domain" of a user's whole name; NULL for other variables.
+ */
+struct slice dovecot_var_user(const char *name, struct slice user);
 
 #endif

@@ -407,3 +407,16 @@ bool dovecot_var_expand(
 	var_fail(&ctx, "Value too long");
 	return false;
 }
+
+struct slice dovecot_var_user(const char *name, struct slice user)
+{
+	ptrdiff_t at = slice_find(user, '@');
+
+	if (!strcmp(name, "user"))
+		return user;
+	if (!strcmp(name, "username"))
+		return at < 0 ? user : slice_first(user, (size_t)at);
+	if (!strcmp(name, "domain"))
+		return at < 0 ? SLICE_LIT("") : slice_from(user, (size_t)at + 1);
+	return SLICE_NULL;
+}
