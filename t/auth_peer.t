@@ -10,6 +10,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "lib"))
+import peer_dovecot  # pylint: disable=wrong-import-position
 import tap  # pylint: disable=wrong-import-position
 from instance import stage, wait_until  # pylint: disable=wrong-import-position
 
@@ -52,18 +53,6 @@ QUESTIONS = [
     (["pw", "-s", "NONSENSE", "-p", "b"], 75),
     (["user"], 64),
 ]
-
-
-def peer():
-    """Real Dovecot's programs, or None; ours are in the stage, not in /usr."""
-    programs = {name: shutil.which(name, path="/usr/sbin:/usr/bin") for name in
-                ("dovecot", "doveadm")}
-    if None in programs.values():
-        return None
-    result = subprocess.run([programs["dovecot"], "--version"], capture_output=True, text=True,
-                            timeout=60, check=False)
-    return programs if result.stdout.startswith("2.3.") and "postcote" not in result.stdout.lower() \
-        else None
 
 
 def write(path, text):
@@ -117,7 +106,7 @@ def test_authd(programs, directory):
 def run_all():
     if os.geteuid() != 0:
         tap.skip_all("needs root")
-    programs = peer()
+    programs = peer_dovecot.programs()
     if not programs:
         tap.skip_all("no Dovecot 2.3 is installed (dovecot-core)")
     directory = tempfile.mkdtemp(prefix="postcote-peer-")

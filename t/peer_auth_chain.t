@@ -10,8 +10,9 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import peer_dovecot  # pylint: disable=wrong-import-position
 import tap  # pylint: disable=wrong-import-position
-from peer_auth import both, peer_programs  # pylint: disable=wrong-import-position
+from peer_auth import both  # pylint: disable=wrong-import-position
 
 RULES = ["return-ok", "return", "return-fail", "continue", "continue-ok", "continue-fail"]
 OUTCOMES = {"ok": "success", "mismatch": "failure", "unknown": "failure", "fail": "internalfail"}
@@ -221,7 +222,7 @@ def log_by_user(instance, users):
 def run_all():
     if os.geteuid() != 0:
         tap.skip_all("needs root")
-    if not peer_programs():
+    if not peer_dovecot.programs():
         tap.skip_all("no Dovecot 2.3 is installed (dovecot-core)")
     tap.run(test_rules, test_fields, test_variables, test_users, test_masters)
 

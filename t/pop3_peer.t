@@ -13,6 +13,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import peer_dovecot
 import tap
 from instance import WAIT_S, Instance, free_ports, wait_until
 
@@ -53,16 +54,6 @@ service stats {{
   chroot =
 }}
 """
-
-
-def peer():
-    program = shutil.which("dovecot", path="/usr/sbin:/usr/bin")
-    if not program or not os.path.exists("/usr/lib/dovecot/pop3"):
-        return None
-    result = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60,
-                            check=False)
-    return program if result.stdout.startswith("2.3.") and "postcote" not in result.stdout.lower() \
-        else None
 
 
 class Pair:
@@ -207,7 +198,7 @@ def test_at_once(pair):
 def run_all():
     if os.geteuid() != 0:
         tap.skip_all("needs root")
-    program = peer()
+    program = peer_dovecot.program("/usr/lib/dovecot/pop3")
     if not program:
         tap.skip_all("no Dovecot 2.3 with POP3 is installed (dovecot-pop3d)")
     directory = tempfile.mkdtemp(prefix="postcote-peer-")

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 
+import peer_dovecot
 from instance import WAIT_S, stage, wait_until
 
 CONFIG = """
@@ -37,18 +38,6 @@ service auth {{
 """
 
 NUDGE = base64.b64encode(b"\0nudge\0nudge").decode()
-
-
-def peer_programs():
-    """Real Dovecot's programs, or None; ours are in the stage, not in /usr."""
-    programs = {name: shutil.which(name, path="/usr/sbin:/usr/bin") for name in
-                ("dovecot", "doveadm")}
-    if None in programs.values():
-        return None
-    result = subprocess.run([programs["dovecot"], "--version"], capture_output=True, text=True,
-                            timeout=60, check=False)
-    good = result.stdout.startswith("2.3.") and "postcote" not in result.stdout.lower()
-    return programs if good else None
 
 
 class Lines:
@@ -216,4 +205,4 @@ class Instance:
 
 def both(more, files=None):
     """(peer, ours), to be used with "with"."""
-    return Instance(more, files, peer_programs()), Instance(more, files)
+    return Instance(more, files, peer_dovecot.programs()), Instance(more, files)

@@ -9,15 +9,21 @@ import subprocess
 from instance import stage, wait_until
 
 
-def program():
-    """Real Dovecot's, when it is installed; ours is in the stage, not in /usr."""
+def program(*files):
+    """Real Dovecot's, when it and FILES are installed; ours is in the stage, not in /usr."""
     found = shutil.which("dovecot", path="/usr/sbin:/usr/bin")
-    if not found:
+    if not found or not all(os.path.exists(name) for name in files):
         return None
     result = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=60,
                             check=False)
     is_real = result.stdout.startswith("2.3.") and "postcote" not in result.stdout.lower()
     return found if is_real else None
+
+
+def programs():
+    """It and its doveadm, by name, or None."""
+    found = {"dovecot": program(), "doveadm": shutil.which("doveadm", path="/usr/sbin:/usr/bin")}
+    return found if all(found.values()) else None
 
 
 class Dovecot:

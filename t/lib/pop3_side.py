@@ -23,6 +23,7 @@ import tempfile
 import time
 
 import instance
+import peer_dovecot
 import tap
 from instance import WAIT_S, wait_until
 
@@ -84,13 +85,7 @@ service stats {
 
 def peer_program():
     """A real Dovecot 2.3's program, or None."""
-    program = shutil.which("dovecot", path="/usr/sbin:/usr/bin")
-    if not program or not os.path.exists("/usr/lib/dovecot/pop3"):
-        return None
-    result = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60,
-                            check=False)
-    return program if result.stdout.startswith("2.3.") and "postcote" not in result.stdout.lower() \
-        else None
+    return peer_dovecot.program("/usr/lib/dovecot/pop3")
 
 
 def need_peer():
@@ -314,9 +309,11 @@ class Side:
                       for name in os.listdir(os.path.join(base, part)))
 
     def log(self):
+        """As far as whole lines have been written."""
         try:
             with open(self.path("log"), encoding="utf-8", errors="replace") as f:
-                return f.read()
+                text = f.read()
+                return text[:text.rfind("\n") + 1]
         except FileNotFoundError:
             return ""
 
