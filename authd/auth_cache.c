@@ -105,8 +105,11 @@ struct slice auth_cache_key(const struct database *db, struct subject *subject)
 		unsigned char digest[DIGEST_MAX_SIZE];
 		size_t size = digest_bytes("SHA256", strbuf_slice(&b.text), digest);
 
-		/* A digest: a password may be among the values, and the map keeps copies. */
-		key = slice_mem(arena_slicedup(subject->arena, slice_mem(digest, size)), size);
+		/* A digest: a password may be among the values, and the map keeps copies.  Where
+		 * there is none, an empty key would be everybody's. */
+		if (size)
+			key = slice_mem(
+			    arena_slicedup(subject->arena, slice_mem(digest, size)), size);
 	}
 	secret_release(&b.text);
 	secret_release(&unused);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* What the cache of databases' answers keeps, and for whom. */
+#include <openssl/evp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +90,20 @@ static void test_keys(void **state)
 	put(&by_address, "a1", "0.0.0.0", DB_OK, "three");
 	want_int("name and address", holds(&by_address, "a", "10.0.0.0", NULL), true);
 	want_int("itself", holds(&by_address, "a1", "0.0.0.0", "three"), true);
+}
+
+/* Users must not share a key because OpenSSL makes no digest. */
+static void test_no_digest(void **state)
+{
+	(void)state;
+	auth_cache_setup(100000, 3600, 3600);
+	assert_int_equal(EVP_set_default_properties(NULL, "provider=absent"), 1);
+	put(&by_name, "alice", "", DB_OK, "one");
+	want_int("another user", holds(&by_name, "bob", "", NULL), true);
+	want_int("nothing is kept", holds(&by_name, "alice", "", NULL), true);
+	assert_int_equal(EVP_set_default_properties(NULL, ""), 1);
+	put(&by_name, "alice", "", DB_OK, "one");
+	want_int("kept again", holds(&by_name, "alice", "", "one"), true);
 }
 
 static void test_results(void **state)
@@ -183,6 +198,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_no_digest),
 		cmocka_unit_test(test_results),
 		cmocka_unit_test(test_flush),
 		cmocka_unit_test(test_bounds),
