@@ -5,10 +5,12 @@ session ends, and every pair of commands, in clear and in TLS, before and after 
 
 import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -77,6 +79,53 @@ def test_trusted():
         pair.talk("odd", ["XCLIENT FOO=bar", "XCLIENT ADDR=bad", "XCLIENT LOGIN=x FORWARD=YQ==", "XCLIENT",
                           "XCLIENT ADDR=::1", "QUIT"], source="127.0.0.3")
         pair.talk("not trusted", ["XCLIENT ADDR=10.9.8.7", "CAPA", "QUIT"], source="127.0.0.4")
+
+
+HELLO = ("VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\n"
+         "COOKIE\t0123456789abcdef0123456789abcdef\nDONE\n")
+
+
+def serve_auth(listener, requests):
+    """An auth server that refuses everybody, once for each connection to LISTENER."""
+    while True:
+        try:
+            sock, _ = listener.accept()
+        except OSError:
+            return
+        with sock, sock.makefile("r", encoding="latin-1") as lines:
+            sock.sendall(HELLO.encode())
+            for line in lines:
+                if line.startswith("AUTH\t"):
+                    requests.append(line.rstrip("\n").split("\t"))
+                    sock.sendall(f"FAIL\t{requests[-1][1]}\tuser=u0\n".encode())
+                    break
+
+
+def test_no_penalty():
+    """What the auth server is told of clients that a trusted proxy speaks for."""
+    requests = []
+    with pop3_side.Side(pop3_side.OURS, "login_trusted_networks = 127.0.0.2\n") as side, \
+            socket.socket(socket.AF_UNIX) as listener:
+        path = side.path("run/login/login")
+        os.rename(path, path + ".away")
+        listener.bind(path)
+        os.chmod(path, 0o666)
+        listener.listen()
+        threading.Thread(target=serve_auth, args=(listener, requests), daemon=True).start()
+        # It has connections from before.
+        for pid in subprocess.run(["pgrep", "-P", str(side.process.pid), "-x", "authd"], stdout=subprocess.PIPE,
+                                  text=True, check=True).stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+        for source, steps in (("127.0.0.2", ["XCLIENT ADDR=10.9.8.7"]), ("127.0.0.3", [])):
+            talk = pop3_side.Talk(side, source=source)
+            talk.line()
+            for step in steps:
+                talk.ask(step)
+            tap.equal(talk.ask(OVER), "-ERR [AUTH] Authentication failed.", f"{source}: refused")
+            talk.close()
+        told = [("no-penalty" in r, next((f for f in r if f.startswith("rip=")), "")) for r in requests]
+        tap.equal(told, [(True, "rip=10.9.8.7"), (False, "rip=127.0.0.3")], "no-penalty, for the trusted one alone")
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_formats():
@@ -316,5 +365,6 @@ def test_who():
 only = sys.argv[1:]
 if only:
     tap.run(*(globals()[name] for name in only))
-tap.run(test_ends, test_plaintext, test_trusted, test_formats, test_filters, test_haproxy, test_apop, test_userip, test_who, test_groups, test_pairs,
+tap.run(test_ends, test_plaintext, test_trusted, test_no_penalty, test_formats, test_filters, test_haproxy, test_apop, test_userip,
+        test_who, test_groups, test_pairs,
         test_pairs_after_login)
