@@ -10,11 +10,13 @@
 #endif
 #include "authd/gate.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/check.h"
 
@@ -66,22 +68,45 @@ static void enqueue(struct waiter *waiter)
 	gate.waiting++;
 }
 
-void gate_enter(const char *client)
+/* With the lock. */
+static void dequeue(const struct waiter *waiter)
+{
+	struct waiter **place = &gate.first;
+
+	while (*place != waiter)
+		place = &(*place)->next;
+	*place = waiter->next;
+	gate.waiting--;
+}
+
+static bool wait_turn(struct waiter *self, int64_t deadline)
+{
+	const struct timespec until = { .tv_sec = deadline / 1000,
+		.tv_nsec = deadline % 1000 * 1000000 };
+
+	pthread_cond_init(&self->let_in, NULL);
+	enqueue(self);
+	while (!self->is_let_in && pthread_cond_clockwait(&self->let_in, &gate.mutex,
+				       CLOCK_MONOTONIC, &until) != ETIMEDOUT)
+		continue;
+	if (!self->is_let_in)
+		dequeue(self);
+	pthread_cond_destroy(&self->let_in);
+	return self->is_let_in;
+}
+
+bool gate_enter(const char *client, int64_t deadline)
 {
 	struct waiter self = { .client = client };
+	bool is_in = true;
 
 	lock();
-	if (gate.inside < gate.width) {
+	if (gate.inside < gate.width)
 		gate.inside++;
-		pthread_mutex_unlock(&gate.mutex);
-		return;
-	}
-	pthread_cond_init(&self.let_in, NULL);
-	enqueue(&self);
-	while (!self.is_let_in)
-		pthread_cond_wait(&self.let_in, &gate.mutex);
+	else
+		is_in = wait_turn(&self, deadline);
 	pthread_mutex_unlock(&gate.mutex);
-	pthread_cond_destroy(&self.let_in);
+	return is_in;
 }
 
 /* The place goes from hand to hand, so that nobody who comes just now slips in between. */

@@ -10,12 +10,14 @@
  */
 #include <string.h>
 
+#include "auth/auth_proto.h"
 #include "auth/scheme.h"
 #include "authd/auth_cache.h"
 #include "authd/gate.h"
 #include "authd/mismatch.h"
 #include "authd/passdb_attempt.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/digest.h"
 
 /* Results that are the chain's alone. */
@@ -38,19 +40,18 @@ static void tell(const struct attempt *a, const char *text)
 		subject_log(a->subject, LOG_LEVEL_INFO, a->db->driver_name, "%s", text);
 }
 
-/* Slow hashes are computed by turns. */
-static enum password_result compare(
-    const struct attempt *a, struct slice password, struct reason *why)
+/* Slow hashes are computed by turns.  False: the turn did not come while the request lived. */
+static bool compare(const struct attempt *a, struct slice password, enum password_result *result,
+    struct reason *why)
 {
 	bool is_slow = password_scheme_is_slow(a->password, a->scheme);
-	enum password_result result;
 
-	if (is_slow)
-		gate_enter(a->subject->remote_ip);
-	result = password_verify(a->password, a->scheme, a->subject->login_user, password, why);
+	if (is_slow && !gate_enter(a->subject->remote_ip, deadline_in(AUTH_REQUEST_LIFE_MS)))
+		return false;
+	*result = password_verify(a->password, a->scheme, a->subject->login_user, password, why);
 	if (is_slow)
 		gate_leave();
-	return result;
+	return true;
 }
 
 /* "{X}data" or data in the default scheme. */
@@ -71,6 +72,7 @@ static void split_scheme(const struct attempt *a, struct credentials *found)
 static enum db_result check_password(const struct attempt *a, struct slice password)
 {
 	struct credentials found = { NULL, NULL, NULL };
+	enum password_result result;
 	struct reason why = { "", "" };
 
 	/* What a driver has verified and the cache has kept wants that password, whatever fields
@@ -87,7 +89,12 @@ static enum db_result check_password(const struct attempt *a, struct slice passw
 		mismatch_log(a->subject, a->db, password, "Password mismatch");
 		return DB_MISMATCH;
 	}
-	switch (compare(a, password, &why)) {
+	if (!compare(a, password, &result, &why)) {
+		subject_log(a->subject, LOG_LEVEL_ERROR, a->db->driver_name,
+		    "too many slow password checks wait");
+		return DB_FAILED;
+	}
+	switch (result) {
 	case PASSWORD_MATCH:
 		return DB_OK;
 	case PASSWORD_MISMATCH:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "authd/gate.h"
+#include "base/clock.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -23,7 +24,7 @@ static void *visit(void *arg)
 	const struct visitor *v = arg;
 	size_t len;
 
-	gate_enter(v->client);
+	(void)gate_enter(v->client, deadline_in(60000));
 	pthread_mutex_lock(&mutex);
 	len = strlen(order);
 	order[len] = v->mark;
@@ -40,7 +41,7 @@ static void queue_up(struct visitor *visitors, size_t count)
 
 	order[0] = '\0';
 	for (unsigned i = 0; i < width; i++)
-		gate_enter("keeper");
+		assert_true(gate_enter("keeper", 0));
 	for (size_t i = 0; i < count; i++) {
 		want_int(
 		    "thread", pthread_create(&visitors[i].thread, NULL, visit, &visitors[i]), 0);
@@ -89,7 +90,7 @@ static void test_order(void **state)
 static void *work(void *arg)
 {
 	for (int i = 0; i < 200; i++) {
-		gate_enter(arg);
+		(void)gate_enter(arg, deadline_in(60000));
 		pthread_mutex_lock(&mutex);
 		inside++;
 		most = inside > most ? inside : most;
@@ -117,9 +118,26 @@ static void test_width(void **state)
 	want_int("nobody is left", gate_waiting(), 0);
 }
 
+/* Who waited too long is out of the queue, and the others' turns come. */
+static void test_deadline(void **state)
+{
+	const unsigned width = gate_width();
+
+	(void)state;
+	for (unsigned i = 0; i < width; i++)
+		assert_true(gate_enter("a", 0));
+	assert_false(gate_enter("b", clock_ms() - 1));
+	assert_false(gate_enter("b", deadline_in(20)));
+	want_int("nobody waits", (int)gate_waiting(), 0);
+	gate_leave();
+	assert_true(gate_enter("b", clock_ms() - 1));
+	for (unsigned i = 0; i < width; i++)
+		gate_leave();
+}
+
 static void leave_twice(void)
 {
-	gate_enter("");
+	(void)gate_enter("", 0);
 	gate_leave();
 	gate_leave();
 }
@@ -135,6 +153,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_width),
+		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_misuse),
 	};
 
