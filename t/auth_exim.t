@@ -203,7 +203,11 @@ def main():
         master.terminate()
         master.wait(60)
     with open(directory + "/dovecot.log", encoding="utf-8") as f:
-        complaints = re.findall(r"^.*(?:Error|Fatal|Panic): .*$", f.read(), re.M)
+        log = f.read()
+    # Exim aborts by hanging up, which is told as Dovecot tells it.
+    complaints = [line for line in re.findall(r"^.*(?:Error|Fatal|Panic): .*$", log, re.M)
+                  if not re.search(r"auth client \d+ disconnected with \d pending requests: EOF$",
+                                   line)]
     tap.equal(complaints, [], "authd has nothing to complain of")
     shutil.rmtree(directory, ignore_errors=True)
     tap.done()
