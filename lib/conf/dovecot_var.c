@@ -6,7 +6,6 @@
  * dovecot_var_function.c.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
