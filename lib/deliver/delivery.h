@@ -50,6 +50,7 @@ struct delivery_request {
 	unsigned ret;
 	unsigned sendopts;
 	bool probe; /* only tell what would become of it: deliver nothing, report SENT or not */
+	bool more;  /* this next hop gets a lot of mail now: a connection is worth keeping */
 	off_t size; /* as in "size=" */
 	off_t data_offset;			/* for content_reader_init */
 	int64_t arrival_us, ready_us;		/* message came; qmgr could have delivered it */

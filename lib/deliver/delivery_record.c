@@ -70,6 +70,8 @@ void delivery_request_write(struct msg_out *m, const struct delivery_request *re
 	msg_add_u64(m, "sendopts", request->sendopts);
 	if (request->probe)
 		msg_add_u64(m, "probe", 1);
+	if (request->more)
+		msg_add_u64(m, "more", 1);
 	msg_add_u64(m, "size", (uint64_t)request->size);
 	msg_add_u64(m, "data_offset", (uint64_t)request->data_offset);
 	msg_add_i64(m, "arrival", request->arrival_us);
@@ -140,7 +142,7 @@ static bool parse_attributes(
 bool delivery_request_parse(
     const struct msg *m, struct arena *arena, struct delivery_request *request)
 {
-	uint64_t ret, sendopts, size, data_offset, probe;
+	uint64_t ret, sendopts, size, data_offset, probe, more;
 
 	*request = (struct delivery_request){ .number = 0 };
 	if (!msg_is(m, "DELIVER") || !msg_get_u64(m, "number", &request->number) ||
@@ -156,6 +158,7 @@ bool delivery_request_parse(
 	request->size = (off_t)size;
 	request->data_offset = (off_t)data_offset;
 	request->probe = msg_get_u64(m, "probe", &probe) && probe == 1;
+	request->more = msg_get_u64(m, "more", &more) && more == 1;
 	request->queue = text_of(m, "queue", arena);
 	request->sender = text_of(m, "sender", arena);
 	request->nexthop = text_of(m, "nexthop", arena);
