@@ -66,7 +66,8 @@ void message_result(struct message *m, size_t index, const struct delivery_outco
 	}
 	r->state = states[outcome->status];
 	if (r->state == RCPT_DONE) {
-		if (m->env->trace || (m->env->recipients[index].notify & DSN_NOTIFY_SUCCESS))
+		if (m->env->trace || (!outcome->reports_passed &&
+					 (m->env->recipients[index].notify & DSN_NOTIFY_SUCCESS)))
 			keep_report(m, r, outcome);
 		return;
 	}

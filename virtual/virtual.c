@@ -6,60 +6,24 @@
 #include "virtual/virtual.h"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "server/server.h"
-
-struct connection {
-	struct session session; /* first */
-	int fd;			/* -1: not served */
-};
-
-#define MAX_CONNECTIONS 64
-
-/* Connections that are served, so that a stop can end them. */
-static struct {
-	pthread_mutex_t lock;
-	struct connection *list[MAX_CONNECTIONS];
-} open_ones = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static struct agent_class agent = {
 	.name = "virtual", .deliver = virtual_front_deliver, .run = virtual_front_run
 };
 
-static bool register_connection(struct connection *c, struct connection *instead_of)
-{
-	bool found = false;
-
-	pthread_mutex_lock(&open_ones.lock);
-	for (size_t i = 0; i < MAX_CONNECTIONS && !found; i++)
-		if (open_ones.list[i] == instead_of) {
-			open_ones.list[i] = c;
-			found = true;
-		}
-	pthread_mutex_unlock(&open_ones.lock);
-	return found;
-}
-
 /* This thread is the connection's until qmgr ends it. */
 static enum session_next serve(struct session *session, enum session_wake why)
 {
-	struct connection *c = (struct connection *)session;
+	int fd;
 
 	if (why != SESSION_OPENED)
 		return SESSION_CLOSE;
-	c->fd = fcntl(stream_fd(session->stream), F_DUPFD_CLOEXEC, 0);
+	fd = fcntl(stream_fd(session->stream), F_DUPFD_CLOEXEC, 0);
 	stream_free(session_take_stream(session));
-	if (c->fd < 0)
-		return SESSION_CLOSE;
-	if (register_connection(c, NULL)) {
-		delivery_serve(c->fd, &agent);
-		(void)register_connection(NULL, c);
-	} else {
-		close(c->fd);
-	}
+	if (fd >= 0)
+		delivery_serve(fd, &agent);
 	return SESSION_CLOSE;
 }
 
@@ -69,7 +33,7 @@ static void close_session(struct session *session)
 }
 
 static const struct session_class connection_class = {
-	.name = "virtual", .size = sizeof(struct connection), .serve = serve, .close = close_session
+	.name = "virtual", .size = sizeof(struct session), .serve = serve, .close = close_session
 };
 
 static const struct session_class *session_class_of(const struct server_listener *listener)
@@ -82,20 +46,16 @@ static const struct session_class *session_class_of(const struct server_listener
 static void drain(struct server_context *ctx, bool reload)
 {
 	(void)ctx;
-	if (reload) {
+	if (reload)
 		delivery_leave();
-		return;
-	}
-	pthread_mutex_lock(&open_ones.lock);
-	for (size_t i = 0; i < MAX_CONNECTIONS; i++)
-		if (open_ones.list[i] != NULL)
-			(void)shutdown(open_ones.list[i]->fd, SHUT_RD);
-	pthread_mutex_unlock(&open_ones.lock);
+	else
+		delivery_stop();
 }
 
 static void start(struct server_context *ctx)
 {
 	agent.delay_resolution = (int)ctx->params->delay_logging_resolution_limit;
+	agent.soft_bounce = ctx->params->soft_bounce;
 }
 
 static const struct server virtual_server = { .program = "virtual",

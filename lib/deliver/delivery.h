@@ -70,10 +70,14 @@ struct delivery_outcome {
 	 * empty is 2.0.0; one whose class does not fit the status is corrected. */
 	struct reason why;
 	const char *relay;    /* "virtual", "mx.example.com[192.0.2.1]:25", NULL: "none" */
-	const char *extra;    /* "conn_use=2, " or "tls=..., ", see delivery_log; NULL: nothing */
+	unsigned conn_use;    /* deliveries of this connection, with this one; told from 2 on */
+	const char *extra;    /* "tls=may, ", before dsn=; NULL: nothing */
 	int64_t connected_us; /* wall clock when the connection stood; 0: there is none to make */
 	/* For notices: the remote host and its words, NULL when there is none. */
 	const char *remote_mta, *diagnostic;
+	/* SENT: the next hop makes the reports that the sender asked for (RFC 3461 5.2.2). */
+	bool reports_passed;
+	bool softened; /* by soft_bounce: it would have bounced, and the log says SOFTBOUNCE */
 };
 
 /* ---- agent ---- */
@@ -100,6 +104,7 @@ struct agent_class {
 	void (*run)(void (*fn)(void *), void *arg);
 	void *arg;
 	int delay_resolution; /* delay_logging_resolution_limit; 0: 2 */
+	bool soft_bounce;     /* what would bounce is deferred (soft_bounce) */
 };
 
 /*
@@ -110,6 +115,8 @@ void delivery_serve(int fd, const struct agent_class *agent);
 
 /* At a reload: sends LEAVE on every connection that is being served.  Any thread. */
 void delivery_leave(void);
+/* At a stop: no further delivery begins, and delivery_serve returns with the last one. */
+void delivery_stop(void);
 
 /*
  * Logs the recipient's line, then takes note of the result: it is sent with the end, or earlier
@@ -139,9 +146,9 @@ void delivery_end(struct delivery *d); /* frees D */
 /* ---- log lines (both sides: qmgr logs for error, retry and discard) ---- */
 
 /*
- * "ID: to=<X>, orig_to=<Y>, relay=R, delay=D, delays=A/B/C/D, EXTRAdsn=2.0.0, status=sent (TEXT)"
- * (postfix.md 8.2).  An EXTRA that begins with "conn_use=" stands after relay.  LOG_NAME as in
- * log_as. STARTED_US: when the agent got it; END_US: when this recipient was through.
+ * "ID: to=<X>, orig_to=<Y>, relay=R, conn_use=N, delay=D, delays=A/B/C/D, EXTRAdsn=2.0.0,
+ * status=sent (TEXT)" (postfix.md 8.2).  LOG_NAME as in log_as.  STARTED_US: when the agent got it;
+ * END_US: when this recipient was through.
  */
 void delivery_log(const char *log_name, const struct delivery_request *request,
     const struct delivery_recipient *recipient, const struct delivery_outcome *outcome,

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -54,6 +55,7 @@ struct running {
 static struct {
 	pthread_mutex_t lock;
 	struct list list;
+	bool stopped;
 } served = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = LIST_INIT(served.list) };
 
 static struct running *running_of(const struct delivery *d)
@@ -105,6 +107,10 @@ static void note_result(struct running *r, size_t index, const struct delivery_o
 		return;
 	r->reported[index] = true;
 	r->report_count++;
+	if (agent->soft_bounce && o.status == DELIVERY_BOUNCED) {
+		o.status = DELIVERY_DEFERRED;
+		o.softened = true;
+	}
 	make_consistent(&o);
 	delivery_log(agent->log_name, &r->request, &r->request.recipients[index], &o,
 	    r->pub.started_us, now, agent->delay_resolution);
@@ -285,6 +291,8 @@ static void register_serving(struct serving *s, bool on)
 		list_add_tail(&served.list, &s->node);
 	else
 		list_del(&s->node);
+	if (on && served.stopped)
+		(void)shutdown(channel_fd(s->channel), SHUT_RD);
 	pthread_mutex_unlock(&served.lock);
 }
 
@@ -299,6 +307,15 @@ void delivery_leave(void)
 		    deadline_in(LEAVE_LIMIT_MS));
 	pthread_mutex_unlock(&served.lock);
 	msg_release(&m);
+}
+
+void delivery_stop(void)
+{
+	pthread_mutex_lock(&served.lock);
+	served.stopped = true;
+	list_for_each(pos, &served.list)
+		(void)shutdown(channel_fd(list_entry(pos, struct serving, node)->channel), SHUT_RD);
+	pthread_mutex_unlock(&served.lock);
 }
 
 void delivery_serve(int fd, const struct agent_class *agent)

@@ -72,21 +72,19 @@ static void add_delays(struct strbuf *line, const struct delivery_request *reque
 	strbuf_addstr(line, ", ");
 }
 
-static const char *status_name(enum delivery_status status, bool probe)
+static const char *status_name(const struct delivery_outcome *o, bool probe)
 {
 	static const char *const names[] = { "sent", "deferred", "bounced" };
 
 	if (probe)
-		return status == DELIVERY_SENT ? "deliverable" : "undeliverable";
-	return names[status];
+		return o->status == DELIVERY_SENT ? "deliverable" : "undeliverable";
+	return o->softened ? "SOFTBOUNCE" : names[o->status];
 }
 
 void delivery_log(const char *log_name, const struct delivery_request *request,
     const struct delivery_recipient *recipient, const struct delivery_outcome *outcome,
     int64_t started_us, int64_t end_us, int resolution)
 {
-	const char *extra = outcome->extra ? outcome->extra : "";
-	bool extra_is_early = strncmp(extra, "conn_use=", 9) == 0;
 	struct strbuf line = STRBUF_INIT(LINE_MAX_BYTES);
 
 	strbuf_addstr(&line, request->id);
@@ -101,10 +99,11 @@ void delivery_log(const char *log_name, const struct delivery_request *request,
 	strbuf_addstr(&line, "relay=");
 	strbuf_addstr(&line, outcome->relay ? outcome->relay : "none");
 	strbuf_addstr(&line, ", ");
-	strbuf_addstr(&line, extra_is_early ? extra : "");
+	if (outcome->conn_use > 1)
+		strbuf_addf(&line, "conn_use=%u, ", outcome->conn_use);
 	add_delays(&line, request, outcome, started_us, end_us, resolution > 0 ? resolution : 2);
-	strbuf_addf(&line, "%sdsn=%s, status=%s (%s)", extra_is_early ? "" : extra,
-	    outcome->why.dsn, status_name(outcome->status, request->probe), outcome->why.text);
+	strbuf_addf(&line, "%sdsn=%s, status=%s (%s)", outcome->extra ? outcome->extra : "",
+	    outcome->why.dsn, status_name(outcome, request->probe), outcome->why.text);
 	log_as(log_name, LOG_LEVEL_INFO, "%s", line.ptr);
 	strbuf_release(&line);
 }

@@ -192,6 +192,8 @@ void delivery_report_add(
 		msg_add_str(m, "mta", outcome->remote_mta);
 	if (outcome->diagnostic && *outcome->diagnostic)
 		msg_add_str(m, "diagnostic", outcome->diagnostic);
+	if (outcome->reports_passed)
+		msg_add_u64(m, "passed", 1);
 }
 
 void delivery_report_site(struct msg_out *m, const struct reason *why)
@@ -249,6 +251,8 @@ static void take_item_attribute(const struct msg_attr *a, struct arena *arena,
 		text_value(a->value, arena, &o->remote_mta, good);
 	else if (slice_eq_str(a->name, "diagnostic"))
 		text_value(a->value, arena, &o->diagnostic, good);
+	else if (slice_eq_str(a->name, "passed"))
+		o->reports_passed = number_value(a->value, 1, good) == 1;
 }
 
 static bool parse_items(const struct msg *m, struct arena *arena, struct delivery_report *report)

@@ -212,34 +212,40 @@ static void deliver(struct delivery *d)
 {
 	struct delivery_outcome o = { .status = DELIVERY_SENT, .why = { "2.0.0", "fine" } };
 
+	o.reports_passed = true;
 	delivery_result(d, 0, &o);
 	delivery_result(d, 0, &o);   /* once is enough */
 	o.status = DELIVERY_BOUNCED; /* and the code is made to fit */
+	o.reports_passed = false;
 	delivery_result(d, 1, &o);
 }
 
+static struct agent_class agent = {
+	.name = "test", .log_name = "test", .deliver = deliver, .run = run_in_thread
+};
+
 static void *serve(void *arg)
 {
-	static const struct agent_class agent = {
-		.name = "test", .log_name = "test", .deliver = deliver, .run = run_in_thread
-	};
-
 	delivery_serve((int)(intptr_t)arg, &agent);
 	return NULL;
 }
 
-static void test_agent(void **state)
+struct seen {
+	enum delivery_status status[3];
+	char dsn[3][12];
+	size_t count;
+};
+
+static void ask_agent(struct seen *seen)
 {
 	int pair[2], fd = memfd_create("queue file", MFD_CLOEXEC);
 	struct arena arena = ARENA_INIT;
 	struct delivery_report report;
 	struct msg_out out = { 0 };
 	struct channel *channel;
-	enum delivery_status status[3];
-	size_t count = 0;
 	pthread_t thread;
 
-	(void)state;
+	*seen = (struct seen){ .count = 0 };
 	assert_int_equal(socket_pair(pair), 0);
 	assert_int_equal(pthread_create(&thread, NULL, serve, (void *)(intptr_t)pair[1]), 0);
 	channel = channel_new(pair[0], "qmgr");
@@ -250,27 +256,48 @@ static void test_agent(void **state)
 
 		assert_int_equal(channel_recv(channel, &in, deadline_in(60000)), CHANNEL_RECORD);
 		assert_true(delivery_report_parse(&in.msg, &arena, &report));
-		for (size_t i = 0; i < report.item_count; i++, count++) {
+		for (size_t i = 0; i < report.item_count; i++, seen->count++) {
 			const struct delivery_report_item *item = &report.items[i];
 
-			status[item->index] = item->outcome.status;
-			if (item->index == 1)
-				want_str("bounced", item->outcome.why.dsn, "5.0.0");
-			if (item->index == 2)
-				want_str("silent", item->outcome.why.dsn, "4.3.0");
+			seen->status[item->index] = item->outcome.status;
+			strcpy(seen->dsn[item->index], item->outcome.why.dsn);
+			want_int("passed", item->outcome.reports_passed, item->index == 0);
 		}
 		msg_in_release(&in);
 	} while (!report.end);
 	want_int("number", report.number, 7);
-	want_int("results", count, 3);
-	want_int("sent", status[0], DELIVERY_SENT);
-	want_int("bounced", status[1], DELIVERY_BOUNCED);
-	want_int("silent", status[2], DELIVERY_DEFERRED);
 	channel_free(channel);
 	pthread_join(thread, NULL);
 	msg_release(&out);
 	arena_release(&arena);
 	close(fd);
+}
+
+static void test_agent(void **state)
+{
+	struct seen seen;
+
+	(void)state;
+	ask_agent(&seen);
+	want_int("results", seen.count, 3);
+	want_int("sent", seen.status[0], DELIVERY_SENT);
+	want_int("bounced", seen.status[1], DELIVERY_BOUNCED);
+	want_str("bounced", seen.dsn[1], "5.0.0");
+	want_int("silent", seen.status[2], DELIVERY_DEFERRED);
+	want_str("silent", seen.dsn[2], "4.3.0");
+}
+
+static void test_soft_bounce(void **state)
+{
+	struct seen seen;
+
+	(void)state;
+	agent.soft_bounce = true;
+	ask_agent(&seen);
+	agent.soft_bounce = false;
+	want_int("sent", seen.status[0], DELIVERY_SENT);
+	want_int("softened", seen.status[1], DELIVERY_DEFERRED);
+	want_str("softened", seen.dsn[1], "4.0.0");
 }
 
 /* What is no queue file ends the connection before anybody reads from it. */
@@ -308,6 +335,7 @@ int main(void)
 		cmocka_unit_test(test_stored),
 		cmocka_unit_test(test_notice),
 		cmocka_unit_test(test_agent),
+		cmocka_unit_test(test_soft_bounce),
 		cmocka_unit_test(test_agent_wants_a_file),
 	};
 
