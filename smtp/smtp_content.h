@@ -41,7 +41,8 @@ struct smtp_content *smtp_content_open(
 void smtp_content_close(struct smtp_content *content);
 /*
  * Appends about WANT bytes more of the message to OUT, whole lines (a line may be longer); *ENDED
- * after the last.  SENT or DAMAGED or REFUSED.
+ * after the last.  SENT or DAMAGED or REFUSED.  OUT's maximum is to be far above WANT: a line that
+ * does not fit counts as damage.
  */
 enum smtp_content_result smtp_content_next(struct smtp_content *content, size_t want,
     struct strbuf *out, bool *ended, struct smtp_failure *failure);
