@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/reason.h"
 #include "conf/postfix_conf.h"
 #include "deliver/delivery.h"
@@ -57,6 +58,23 @@ struct smtp_failure {
 	/* The same, but another address of this next hop would not do better (a table of ours
 	 * failed). */
 	bool stop;
+	/* "tls=" of the log line as far as it was decided ("may?"), or "". */
+	char tls[64];
 };
+
+/* FAILURE becomes WHY and nothing else; TLS stays.  HOST as in the struct. */
+void smtp_fail(struct smtp_failure *failure, bool host, const char *dsn, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+struct smtp_session;
+/*
+ * What FAILURE makes of a recipient: BOUNCED or DEFERRED by its code.  SESSION may be NULL: no
+ * connection stood.  Texts are FAILURE's and SESSION's.  ARENA is for the rest.
+ */
+struct delivery_outcome smtp_outcome(
+    const struct smtp_session *session, const struct smtp_failure *failure, struct arena *arena);
+
+/* agent_class.deliver: smtp_deliver.c */
+void smtp_deliver(struct delivery *d);
 
 #endif
