@@ -55,6 +55,8 @@ struct smtp_failure {
 	 * there is none qmgr suspends the destination.
 	 */
 	bool host;
+	/* That another host has to do was logged with this reason ("connect to ..."). */
+	bool logged;
 	/* The same, but another address of this next hop would not do better (a table of ours
 	 * failed). */
 	bool stop;

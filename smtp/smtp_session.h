@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/strbuf.h"
 #include "net/stream.h"
+#include "queue/queue_id.h"
 #include "smtp/smtp_target.h"
 
 struct smtp_tls_policy;
@@ -50,6 +51,7 @@ void smtp_reply_release(struct smtp_reply *reply);
 
 struct smtp_session {
 	struct arena arena;
+	char id[QUEUE_ID_SIZE];	   /* of the delivery whose it is, for log lines */
 	struct smtp_target target; /* texts in ARENA */
 	struct stream *stream;
 	const char *name;	/* "mx.example.com[192.0.2.1]"; LMTP over a socket: "HOST[PATH]" */

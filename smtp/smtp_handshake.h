@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* What the parts of a session share among themselves: smtp_session.c, _ehlo, _hear, _xforward. */
+#ifndef PC_SMTP_SMTP_HANDSHAKE_H
+#define PC_SMTP_SMTP_HANDSHAKE_H
+
+#include "smtp/smtp_session.h"
+
+/* A delivery's way to MAIL. */
+struct smtp_handshake {
+	struct smtp_session *session;
+	const struct delivery *delivery;
+	struct smtp_reply reply; /* the last one, LF between its lines */
+	struct smtp_failure *failure;
+};
+
+/* smtp_hear.c: as smtp_hear, but with LF between the lines of REPLY. */
+bool smtp_hear_lines(struct smtp_session *session, int64_t seconds, const char *while_what,
+    struct smtp_reply *reply, struct smtp_failure *failure);
+void smtp_hear_prepare(const struct postfix_params *params);
+/* LF becomes a blank. */
+void smtp_reply_join(struct smtp_reply *reply);
+/* The host will not do, DSN and text say why. */
+void smtp_handshake_fail(struct smtp_handshake *h, const char *dsn, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/*
+ * "INTROhost NAME VERB: REPLY" with the reply's code, which is not final when SOFT.
+ */
+void smtp_handshake_refused(
+    struct smtp_handshake *h, const char *intro, const char *verb, bool soft);
+
+/* smtp_ehlo.c: EHLO or HELO or LHLO.  False: failure. */
+bool smtp_ehlo(struct smtp_handshake *h);
+/* What the greeting says of it: features before EHLO (ESMTP, PIX). */
+void smtp_ehlo_greeted(struct smtp_handshake *h);
+void smtp_ehlo_prepare(const struct postfix_params *params);
+
+/* smtp_xforward.c: XFORWARD for a delivery, where it is wanted and offered.  False: session lost.
+ */
+bool smtp_xforward(
+    struct smtp_session *session, const struct delivery *delivery, struct smtp_failure *failure);
+
+#endif

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A connection from connect(2) to the point where MAIL may follow, and its end.
+ *
+ *   connect - [TLS of the wrapper mode] - greeting - EHLO - [STARTTLS - TLS - EHLO] - [AUTH]
+ *           - [XFORWARD] - ready
+ *
+ * Which TLS is wanted and what to log in with is known before anything is connected, so that a
+ * table that fails costs nobody a connection.  A step that fails ends the way; its failure is the
+ * host's.  Where TLS was required no step leads to MAIL without it.
+ */
+#include "smtp/smtp_session.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "deliver/delivery.h"
+#include "log/log.h"
+#include "mail/dsn.h"
+#include "smtp/smtp_handshake.h"
+#include "smtp/smtp_sasl.h"
+#include "smtp/smtp_tls.h"
+
+/* A server that does not take its QUIT must not hold the thread. */
+#define GOODBYE_MS 5000
+
+void smtp_handshake_fail(struct smtp_handshake *h, const char *dsn, const char *format, ...)
+{
+	va_list args;
+
+	*h->failure = (struct smtp_failure){ .host = true };
+	va_start(args, format);
+	reason_vset(&h->failure->why, dsn, format, args);
+	va_end(args);
+}
+
+void smtp_handshake_refused(
+    struct smtp_handshake *h, const char *intro, const char *verb, bool soft)
+{
+	const struct smtp_session *session = h->session;
+	char dsn[DSN_CODE_TEXT] = "4.0.0";
+
+	if (h->reply.code / 100 != 2 && h->reply.dsn[0])
+		memcpy(dsn, h->reply.dsn, sizeof(dsn));
+	dsn[0] = !soft && h->reply.code / 100 == 5 ? '5' : '4';
+	smtp_reply_join(&h->reply);
+	smtp_handshake_fail(
+	    h, dsn, "%shost %s %s: %s", intro, session->name, verb, h->reply.text.ptr);
+	snprintf(
+	    h->failure->remote_mta, sizeof(h->failure->remote_mta), "%s", session->target.host);
+	snprintf(h->failure->diagnostic, sizeof(h->failure->diagnostic), "%s", h->reply.text.ptr);
+}
+
+/* ---- a session's life ---- */
+
+static void copy_target(struct arena *arena, struct smtp_target *target)
+{
+	target->destination = arena_strdup(arena, target->destination);
+	target->nexthop = arena_strdup(arena, target->nexthop);
+	target->host = arena_strdup(arena, target->host);
+	target->path = arena_strdup(arena, target->path);
+	target->canonical = arena_strdup(arena, target->canonical);
+}
+
+static struct smtp_session *session_new(
+    const struct delivery *delivery, const struct smtp_target *target)
+{
+	struct smtp_session *session = xcalloc(1, sizeof(*session));
+	char text[NET_ADDR_TEXT];
+
+	session->target = *target;
+	copy_target(&session->arena, &session->target);
+	if (target->path) {
+		session->name =
+		    arena_printf(&session->arena, "%s[%s]", smtp_params->myhostname, target->path);
+		session->relay = session->name;
+	} else {
+		session->name = arena_printf(
+		    &session->arena, "%s[%s]", target->host, net_addr_text(&target->addr, text));
+		session->relay =
+		    arena_printf(&session->arena, "%s:%u", session->name, target->port);
+	}
+	session->mechanisms = session->tls_summary = session->login_key = "";
+	session->opened_ms = clock_ms();
+	memcpy(session->id, delivery->request->id, sizeof(session->id));
+	return session;
+}
+
+static void session_free(struct smtp_session *session)
+{
+	stream_free(session->stream);
+	arena_release(&session->arena);
+	free(session);
+}
+
+static void say_goodbye(struct smtp_session *session)
+{
+	struct smtp_failure failure;
+	struct smtp_reply reply;
+	int64_t limit = SMTP_PARAM(quit_timeout);
+
+	smtp_say(session, "QUIT");
+	if (!SMTP_PARAM(skip_quit_response)) {
+		smtp_reply_init(&reply);
+		(void)smtp_hear(session, limit, "sending QUIT", &reply, &failure);
+		smtp_reply_release(&reply);
+	} else {
+		stream_set_deadline(session->stream, deadline_in(GOODBYE_MS));
+	}
+	(void)stream_finish(session->stream);
+}
+
+void smtp_session_close(struct smtp_session *session)
+{
+	if (session->stream && !session->broken && stream_error(session->stream) == STREAM_OK)
+		say_goodbye(session);
+	session_free(session);
+}
+
+/* ---- TLS ---- */
+
+/* Any of these may not be without it. */
+static bool needs_tls(const struct smtp_session *session)
+{
+	return session->policy->wrapper || session->policy->level > SMTP_TLS_MAY;
+}
+
+/*
+ * At level may a failed handshake is tried again without TLS only for mail that has waited for a
+ * while, and where no login was meant to be protected.
+ */
+static bool may_be_plain(const struct smtp_handshake *h)
+{
+	const struct delivery_request *request = h->delivery->request;
+	int64_t waited_us = request->ready_us - request->arrival_us;
+
+	return !needs_tls(h->session) && !h->session->login_key[0] &&
+	       waited_us >= smtp_params->minimal_backoff_time * 1000000;
+}
+
+static bool start_tls(struct smtp_handshake *h, bool *plain_next)
+{
+	bool plain_would_do = false;
+
+	*plain_next = false;
+	/* Before the first byte of TLS nothing may be in the buffer: it was not protected. */
+	if (smtp_tls_start(h->session, &plain_would_do, h->failure))
+		return true;
+	h->session->broken = true;
+	*plain_next = plain_would_do && may_be_plain(h);
+	return false;
+}
+
+/* RFC 3207 4.2: what the server says before TLS cannot be an answer to what we say in it. */
+static bool injected(struct smtp_handshake *h)
+{
+	if (!stream_has_input(h->session->stream))
+		return false;
+	h->session->broken = true;
+	log_warning("%s: host %s sent more than a reply to STARTTLS before TLS", h->session->id,
+	    h->session->relay);
+	smtp_handshake_fail(h, "4.7.5", "Cannot start TLS: handshake failure");
+	return true;
+}
+
+static bool starttls(struct smtp_handshake *h, bool *plain_next)
+{
+	struct smtp_session *session = h->session;
+
+	smtp_say(session, "STARTTLS");
+	if (!smtp_hear_lines(session, SMTP_PARAM(starttls_timeout),
+		"receiving the STARTTLS response", &h->reply, h->failure))
+		return false;
+	if (h->reply.code / 100 == 2) {
+		if (injected(h) || !start_tls(h, plain_next))
+			return false;
+		/* All that was offered before is forgotten. */
+		session->features =
+		    (session->features & SMTP_FEATURE_PIX_DOTCRLF) | SMTP_FEATURE_ESMTP;
+		return smtp_ehlo(h);
+	}
+	session->features &= ~(unsigned)SMTP_FEATURE_STARTTLS;
+	if (needs_tls(session)) {
+		smtp_handshake_refused(h, "TLS is required, but ", "refused to start TLS", false);
+		return false;
+	}
+	return true;
+}
+
+static void note_offer(const struct smtp_session *session)
+{
+	if ((session->features & SMTP_FEATURE_STARTTLS) && SMTP_PARAM(tls_note_starttls_offer) &&
+	    session->policy->level == SMTP_TLS_NONE)
+		log_info("Host offered STARTTLS: [%s]", session->target.host);
+}
+
+static bool tls_as_policy_wants(struct smtp_handshake *h, bool *plain_next)
+{
+	struct smtp_session *session = h->session;
+
+	if (session->has_tls)
+		return true;
+	note_offer(session);
+	if (session->policy->level != SMTP_TLS_NONE &&
+	    (session->features & SMTP_FEATURE_STARTTLS) && !starttls(h, plain_next))
+		return false;
+	if (session->has_tls || !needs_tls(session))
+		return true;
+	smtp_handshake_fail(
+	    h, "4.7.4", "TLS is required, but was not offered by host %s", session->name);
+	return false;
+}
+
+/* ---- the way ---- */
+
+static bool greeting(struct smtp_handshake *h)
+{
+	int64_t limit =
+	    smtp_is_lmtp ? smtp_params->lmtp_lhlo_timeout : smtp_params->smtp_helo_timeout;
+
+	if (!smtp_hear_lines(
+		h->session, limit, "receiving the initial server greeting", &h->reply, h->failure))
+		return false;
+	if (h->reply.code / 100 != 2) {
+		smtp_handshake_refused(h, "", "refused to talk to me",
+		    h->reply.code / 100 == 5 && SMTP_PARAM(skip_5xx_greeting));
+		return false;
+	}
+	smtp_ehlo_greeted(h);
+	return true;
+}
+
+static bool walk(struct smtp_handshake *h, bool *plain_next)
+{
+	if (h->session->policy->wrapper && !start_tls(h, plain_next))
+		return false;
+	return greeting(h) && smtp_ehlo(h) && tls_as_policy_wants(h, plain_next) &&
+	       smtp_sasl_login(h->session, h->delivery->request->sender, h->failure) &&
+	       smtp_xforward(h->session, h->delivery, h->failure);
+}
+
+static const struct smtp_tls_policy no_tls = { .level = SMTP_TLS_NONE, .key = "after TLS failed" };
+
+static bool prepare(struct smtp_handshake *h, bool plain)
+{
+	struct smtp_session *session = h->session;
+
+	if (!smtp_tls_policy(&session->target, &session->arena, &session->policy, h->failure) ||
+	    !smtp_sasl_key(&session->target, h->delivery->request->sender, &session->arena,
+		&session->login_key, h->failure))
+		return false;
+	if (plain)
+		session->policy = &no_tls;
+	return true;
+}
+
+/* Whatever comes of it, the next one finds a line that says why another host had to do. */
+static bool connect_to(struct smtp_handshake *h)
+{
+	int fd = smtp_target_connect(&h->session->target, h->failure);
+
+	if (fd == -1) {
+		log_info("%s", h->failure->why.text);
+		h->failure->host = h->failure->logged = true;
+		return false;
+	}
+	h->session->connected_us = clock_wall_us();
+	h->session->stream = stream_new(fd);
+	return true;
+}
+
+static struct smtp_session *open_once(const struct delivery *delivery,
+    const struct smtp_target *target, bool plain, bool *plain_next, struct smtp_failure *failure)
+{
+	struct smtp_handshake h = {
+		.session = session_new(delivery, target), .delivery = delivery, .failure = failure
+	};
+	bool ready;
+
+	*plain_next = false;
+	smtp_reply_init(&h.reply);
+	ready = prepare(&h, plain) && connect_to(&h) && walk(&h, plain_next);
+	smtp_reply_release(&h.reply);
+	if (ready)
+		return h.session;
+	smtp_session_close(h.session);
+	return NULL;
+}
+
+struct smtp_session *smtp_session_open(
+    const struct delivery *delivery, const struct smtp_target *target, struct smtp_failure *failure)
+{
+	bool plain_next;
+	struct smtp_session *session;
+
+	*failure = (struct smtp_failure){ 0 };
+	session = open_once(delivery, target, false, &plain_next, failure);
+	if (!session && plain_next)
+		session = open_once(delivery, target, true, &plain_next, failure);
+	return session;
+}
+
+void smtp_session_prepare(const struct postfix_params *params)
+{
+	smtp_hear_prepare(params);
+	smtp_ehlo_prepare(params);
+}
