@@ -1,194 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/*
- * Each lookup has a channel of c-ares of its own while it runs, driven by poll(2) in the caller's
- * thread without a lock; idle ones are kept (net/dns_shared.h).  What c-ares answers before it was
- * driven came from files alone, and is remembered.
- */
+/* What c-ares answers before it was driven came from files alone, and is remembered. */
 #include "net/dns.h"
 
 #include <netdb.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
-#include <unistd.h>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/strbuf.h"
-#include "net/dns_shared.h"
-
-#define RESOLV_CONF "/etc/resolv.conf"
-
-static pthread_once_t library_once = PTHREAD_ONCE_INIT;
-
-/* resolv.conf as dns_open saw it, without and with search list; a channel would be 70 KiB each. */
-static struct kept {
-	bool known;
-	struct ares_options options;
-	int mask;
-	struct ares_addr_port_node *servers;
-} kept[2];
-
-static char *test_server;
-
-static void start_library(void)
-{
-	ASSERT(ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS);
-}
-
-/*
- * Without a search list unless SEARCH: "host.example" of a client must not become
- * "host.example.our.domain".
- */
-static bool channel_new(ares_channel *channel, bool search)
-{
-	struct ares_options options = { .flags = ARES_FLAG_NOALIASES, .ndomains = 0 };
-	int mask = ARES_OPT_FLAGS | (search ? 0 : ARES_OPT_DOMAINS);
-
-	pthread_once(&library_once, start_library);
-	return ares_init_options(channel, &options, mask) == ARES_SUCCESS;
-}
-
-static void forget_kept(struct kept *k)
-{
-	if (!k->known)
-		return;
-	ares_destroy_options(&k->options);
-	ares_free_data(k->servers);
-	k->known = false;
-}
-
-static void keep(struct kept *k, bool search)
-{
-	ares_channel channel;
-
-	if (!channel_new(&channel, search))
-		return;
-	k->known = ares_save_options(channel, &k->options, &k->mask) == ARES_SUCCESS;
-	k->servers = NULL;
-	if (k->known && ares_get_servers_ports(channel, &k->servers) != ARES_SUCCESS)
-		forget_kept(k);
-	ares_destroy(channel);
-}
-
-void dns_open(void)
-{
-	for (int search = 0; search < 2; search++) {
-		forget_kept(&kept[search]);
-		keep(&kept[search], search);
-	}
-}
-
-void dns_use_server(const char *server)
-{
-	free(test_server);
-	test_server = server ? xstrdup(server) : NULL;
-	dns_files_changed();
-}
-
-/* As what was kept says. */
-static bool channel_again(ares_channel *channel, struct kept *k)
-{
-	if (ares_init_options(channel, &k->options, k->mask) != ARES_SUCCESS)
-		return false;
-	if (ares_set_servers_ports(*channel, k->servers) == ARES_SUCCESS)
-		return true;
-	ares_destroy(*channel);
-	return false;
-}
-
-static bool channel_make(ares_channel *channel, bool search)
-{
-	bool made = kept[search].known && access(RESOLV_CONF, R_OK) == -1
-			? channel_again(channel, &kept[search])
-			: channel_new(channel, search);
-
-	if (!made)
-		return false;
-	if (!test_server || ares_set_servers_ports_csv(*channel, test_server) == ARES_SUCCESS)
-		return true;
-	ares_destroy(*channel);
-	return false;
-}
-
-static bool channel_open(ares_channel *channel, enum dns_channel kind, unsigned state)
-{
-	return dns_channel_take(kind, state, channel) ||
-	       channel_make(channel, kind == DNS_CHANNEL_SEARCH);
-}
-
-/* Milliseconds until the deadline or c-ares's next retry, whichever comes first. */
-static int wait_ms(ares_channel channel, int64_t deadline)
-{
-	struct timeval max = { .tv_sec = 60 }, left;
-	int ms = deadline_left(deadline), retry;
-
-	ares_timeout(channel, &max, &left);
-	/* Rounded up: a wait that ends too early would come back here at once. */
-	retry = (int)(left.tv_sec * 1000 + (left.tv_usec + 999) / 1000);
-	return ms == -1 || retry < ms ? retry : ms;
-}
-
-static void process(ares_channel channel, const struct pollfd *polled, size_t count)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < count; i++) {
-		short got = polled[i].revents;
-
-		if (!got)
-			continue;
-		any = true;
-		ares_process_fd(channel,
-		    got & (POLLIN | POLLERR | POLLHUP) ? polled[i].fd : ARES_SOCKET_BAD,
-		    got & (POLLOUT | POLLERR | POLLHUP) ? polled[i].fd : ARES_SOCKET_BAD);
-	}
-	/* Retries and time-outs. */
-	if (!any)
-		ares_process_fd(channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-}
-
-/* Until every query of the channel has called back: true; or at the deadline, cancelled: false. */
-static bool run(ares_channel channel, int64_t deadline)
-{
-	for (;;) {
-		ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
-		struct pollfd polled[ARES_GETSOCK_MAXNUM];
-		/* Not its macros, which shift into an int's sign. */
-		unsigned mask = (unsigned)ares_getsock(channel, sockets, ARES_GETSOCK_MAXNUM);
-		size_t count = 0;
-
-		for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-			short events = (mask >> i & 1 ? POLLIN : 0) |
-				       (mask >> (i + ARES_GETSOCK_MAXNUM) & 1 ? POLLOUT : 0);
-
-			if (events)
-				polled[count++] =
-				    (struct pollfd){ .fd = sockets[i], .events = events };
-		}
-		if (count == 0)
-			return true;
-		if (deadline_left(deadline) == 0) {
-			ares_cancel(channel);
-			return false;
-		}
-		if (poll(polled, count, wait_ms(channel, deadline)) >= 0)
-			process(channel, polled, count);
-	}
-}
-
-/* Queries, and the channel's end: one that was cancelled is not used again. */
-static void run_and_close(
-    ares_channel channel, enum dns_channel kind, unsigned state, int64_t deadline)
-{
-	if (run(channel, deadline))
-		dns_channel_give(kind, state, channel);
-	else
-		ares_destroy(channel);
-}
+#include "net/dns_channel.h"
 
 static enum dns_result result_of(int status)
 {
@@ -302,14 +123,9 @@ static void reverse_name(const struct name_query *query, char out[DNS_NAME_SIZE]
  */
 static void look_into_hosts(struct name_query *query, unsigned state)
 {
-	char lookups[] = "f";
-	struct ares_options options = { .flags = ARES_FLAG_NOALIASES, .lookups = lookups };
 	ares_channel channel;
 
-	pthread_once(&library_once, start_library);
-	if (!dns_channel_take(DNS_CHANNEL_HOSTS, state, &channel) &&
-	    ares_init_options(&channel, &options, ARES_OPT_FLAGS | ARES_OPT_LOOKUPS) !=
-		ARES_SUCCESS)
+	if (!dns_channel_open(&channel, DNS_CHANNEL_HOSTS, state))
 		return;
 	query->result = DNS_NOT_FOUND;
 	ares_gethostbyaddr(channel, query->bytes, query->len, query->family, host_found, query);
@@ -339,11 +155,11 @@ static void look_into_dns(struct name_query *query, unsigned state, int64_t dead
 	ares_channel channel;
 
 	query->result = DNS_TEMPORARY;
-	if (!channel_open(&channel, DNS_CHANNEL_DNS, state))
+	if (!dns_channel_open(&channel, DNS_CHANNEL_DNS, state))
 		return;
 	reverse_name(query, name);
 	ares_query(channel, name, 1 /* IN */, 12 /* PTR */, pointer_found, query);
-	run_and_close(channel, DNS_CHANNEL_DNS, state, deadline);
+	dns_channel_run(channel, DNS_CHANNEL_DNS, state, deadline);
 }
 
 bool dns_name_of(
@@ -458,14 +274,14 @@ static size_t find_addresses(const char *name, int family, int64_t deadline, uns
 	in->result = in6->result = DNS_NOT_FOUND;
 	in->answered = family == AF_INET6;
 	in6->answered = family == AF_INET;
-	if (!channel_open(&channel, kind, state))
+	if (!dns_channel_open(&channel, kind, state))
 		goto free_queries;
 	if (family != AF_INET6)
 		ask(channel, name, AF_INET, in);
 	if (family != AF_INET)
 		ask(channel, name, AF_INET6, in6);
 	from_files = in->answered && in6->answered;
-	run_and_close(channel, kind, state, deadline);
+	dns_channel_run(channel, kind, state, deadline);
 	count = append(addrs, append(addrs, 0, max, in), max, in6);
 	if (from_files && count > 0 && count < max)
 		dns_remember(key, state, addrs, count * sizeof(*addrs));

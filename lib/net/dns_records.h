@@ -24,6 +24,11 @@ struct dns_answer {
 	bool no_such_name; /* NXDOMAIN; else DNS_NOT_FOUND means: no record of this type */
 	bool secure;	   /* validated, all of the chain of CNAMEs */
 	unsigned rcode;	   /* of the server, for messages */
+	unsigned type;	   /* of the question; of two the one whose answer this is */
+	/* Not found: there were records, but none with a name that a host may have (MX, SRV). */
+	bool bad_names;
+	/* Temporary: too many CNAMEs. */
+	bool loop;
 	char canonical[DNS_NAME_SIZE]; /* the name behind all CNAMEs */
 	char text[128]; /* not found: "Host not found", "Host found but no data record of
 			   requested type", "Host not found, try again", ... */
@@ -31,11 +36,14 @@ struct dns_answer {
 
 struct dns_mx {
 	unsigned preference;
-	char name[DNS_NAME_SIZE]; /* without final dot; "" for the null MX (RFC 7505) */
+	uint32_t ttl;
+	/* Without final dot; "" for the null MX (RFC 7505).  It may be a number ("192.0.2.1"). */
+	char name[DNS_NAME_SIZE];
 };
 struct dns_srv {
 	unsigned priority, weight, port;
-	char name[DNS_NAME_SIZE];
+	uint32_t ttl;
+	char name[DNS_NAME_SIZE]; /* "": there is no such service (RFC 2782) */
 };
 struct dns_tlsa {
 	uint8_t usage, selector, matching;
@@ -56,5 +64,7 @@ size_t dns_tlsa_of(const char *name, int64_t deadline, struct dns_tlsa *list, si
  */
 size_t dns_secure_addresses_of(const char *name, int family, int64_t deadline,
     struct net_addr *addrs, size_t max, struct dns_answer *answer);
+/* Any type by number ("NS" is 2), NAME "" for the root: for probes.  Are there such records? */
+bool dns_exists(const char *name, unsigned type, int64_t deadline, struct dns_answer *answer);
 
 #endif

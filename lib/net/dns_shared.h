@@ -15,9 +15,10 @@
 #include "base/slice.h"
 
 enum dns_channel {
-	DNS_CHANNEL_DNS,    /* without a search list */
-	DNS_CHANNEL_SEARCH, /* with it */
-	DNS_CHANNEL_HOSTS,  /* the file hosts and nothing else */
+	DNS_CHANNEL_DNS,     /* without a search list */
+	DNS_CHANNEL_SEARCH,  /* with it */
+	DNS_CHANNEL_HOSTS,   /* the file hosts and nothing else */
+	DNS_CHANNEL_RECORDS, /* with EDNS0, no search list */
 	DNS_CHANNELS
 };
 
