@@ -108,10 +108,10 @@ static void drain(struct server_context *ctx, bool reload)
 		return;
 	qm.draining = qm.held_process = true;
 	server_hold(1);
-	for (struct map_entry *e = map_next(&qm.messages, NULL); e; e = map_next(&qm.messages, e)) {
-		struct message *m = e->value;
+	for (struct entry *e = entry_next(NULL); e; e = entry_next(e)) {
+		struct message *m = e->message;
 
-		if (m->offered && m->offer == OWNER_OPEN)
+		if (m && m->offered && m->offer == OWNER_OPEN)
 			message_offer_event(m, OWNER_WAIT);
 	}
 	qmgr_check_drained();

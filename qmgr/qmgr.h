@@ -18,6 +18,7 @@
 #include "deliver/delivery.h"
 #include "deliver/notice.h"
 #include "ipc/channel.h"
+#include "qmgr/qmgr_entry.h"
 #include "queue/envelope.h"
 #include "queue/offer.h"
 #include "queue/offer_state.h"
@@ -77,25 +78,16 @@ struct qmgr_recipient {
 
 struct intake_connection;
 
-/* The domains of the recipients that a message still has, by hash. */
-struct sites {
-	bool known; /* false: it was not read yet */
-	bool any;   /* too many to keep */
-	uint64_t *hashes;
-	size_t count;
-};
-
+/* A message that does not only wait; what stays when it does is its entry. */
 struct message {
 	unsigned magic;
+	struct entry *entry;
 	char id[QUEUE_ID_SIZE];
 	enum message_state state;
-	enum spool_queue queue; /* where its name lies, when named */
-	bool named;		/* adopted, or found */
-	bool found;		/* by a scan: verified when it is loaded */
-	bool has_defer_log, has_bounce_log, has_trace_log;
+	bool named;		 /* adopted, or found */
 	bool stopped;		 /* no further recipient is handed out */
 	bool left;		 /* its intake is gone: look for a name when all is quiet */
-	bool half_moved;	 /* a move failed: deferred may have its name too */
+	bool from_waiting;	 /* its load counts in qm.loading */
 	bool due_again;		 /* flushed while it ran */
 	bool expired;		 /* in this attempt */
 	bool warned;		 /* in this attempt: the sender knows of the delay */
@@ -108,11 +100,6 @@ struct message {
 	bool forced;	     /* expired by force: nothing more is delivered */
 	int64_t resume_s;    /* when it was due, before a job that is no attempt */
 	struct list waiters; /* struct control_waiter */
-	struct sites sites;
-	/* How often an agent died that had it; when it had nothing else; which one was last. */
-	unsigned deaths, lone_deaths;
-	uint64_t last_death;
-	struct heap_node due; /* seconds since the epoch */
 	int64_t arrival_us, ready_us;
 
 	/* The offer, until it is over. */
@@ -135,6 +122,7 @@ struct message {
 	unsigned queued, running; /* batches waiting for a slot, and with agents */
 };
 
+/* One that does not only wait; or NULL. */
 struct message *message_find(const char *id);
 /* A message that was found in the spool; due at DUE_S. */
 void message_found(const char *id, enum spool_queue queue, int64_t due_s);
@@ -142,6 +130,8 @@ void message_found(const char *id, enum spool_queue queue, int64_t due_s);
 struct message *message_offered(const char *id, int fd, bool load);
 /* Something has changed that may let waiting messages run. */
 void message_pump(void);
+/* At once, or as soon as its attempt has ended.  The next pump finds it. */
+void message_make_due(struct entry *e);
 /* Makes those due that wait; ID NULL: all. */
 void message_flush(const char *id);
 /* Has it been with an agent at two deaths?  Then it is delivered alone. */
@@ -161,10 +151,12 @@ void message_offer_event(struct message *m, enum owner_event event);
 bool message_delete(struct message *m);
 bool message_hold(struct message *m);
 bool message_requeue(struct message *m);
+/* The message of an entry, which may wait: then something is to be begun with it at once. */
+struct message *message_wake(struct entry *e);
 /* Takes back a hold that is not on the disk yet; false: there is none. */
 bool message_unhold(struct message *m);
 /* Its file goes to the directory that hashing asks for. */
-void message_place(struct message *m);
+void message_place(struct entry *e);
 /* Is a job out that changes its name? */
 bool message_is_moving(const struct message *m);
 /* The answer for notice_ask. */
@@ -276,10 +268,11 @@ struct qmgr {
 	const struct postfix_params *params;
 	struct spool *spool;
 	struct resolving *resolving;
-	struct map messages;
+	struct entry_table entries;
 	struct heap waiting;
 	size_t active, active_limit;
 	unsigned inflight; /* offers that wait for durable deliveries */
+	unsigned loading;  /* messages that waited and are being read */
 	unsigned jobs;	   /* disk jobs that are out */
 	unsigned deliveries;
 	bool draining, held_process;

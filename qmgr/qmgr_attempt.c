@@ -171,7 +171,7 @@ static void settle(struct message *m)
 		disk_settle(m, -1, SPOOL_HOLD);
 	else if (count_in(m, RCPT_DEFERRED) == 0 && !is_report_owed(m))
 		/* Stopped before it was tried: it stays due. */
-		disk_settle(m, message_now_s(), m->queue);
+		disk_settle(m, message_now_s(), m->entry->queue);
 	else
 		disk_settle(m, message_now_s() + backoff(m), SPOOL_DEFERRED);
 }
@@ -197,7 +197,7 @@ static void notice_done(struct message *m, bool durable)
 			r->report = false;
 	}
 	if (m->notice == NOTICE_FAILED && durable)
-		m->has_bounce_log = false;
+		m->entry->has_bounce_log = false;
 	if (m->notice == NOTICE_DELAYED)
 		m->warned = durable;
 	if (m->notice == NOTICE_TRACE)
@@ -248,7 +248,7 @@ void message_attempt_ended(struct message *m)
 	ASSERT(m->named);
 	if (!m->env) {
 		/* It could not be read through the descriptor: now it is a file like any other. */
-		m->found = true;
+		m->entry->found = true;
 		message_wait_until(m, message_now_s());
 		return;
 	}
@@ -271,9 +271,9 @@ void message_settled(struct message *m, bool ok, enum spool_queue queue, int64_t
 	bool is_out = queue == SPOOL_HOLD || queue == SPOOL_MAILDROP;
 
 	if (ok)
-		m->queue = queue;
+		m->entry->queue = (uint8_t)queue;
 	else
-		m->half_moved = true;
+		m->entry->half_moved = true;
 	if (ok && is_out && !m->deleted) {
 		message_forget(m);
 		return;

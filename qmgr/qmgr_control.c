@@ -21,6 +21,7 @@
 
 #define SEND_LIMIT_MS  1000
 #define CONTROLLED_IDS 1000 /* in one answer */
+#define PENDING_MAX    500  /* messages with a job for one request */
 
 struct file {
 	char id[QUEUE_ID_SIZE];
@@ -35,8 +36,11 @@ struct control {
 	struct queue_control request;
 	struct msg_out out; /* the answer as far as it goes */
 	size_t told;
+	/* All messages that were in memory then; up to NEXT they were told. */
+	char (*ids)[QUEUE_ID_SIZE];
+	size_t id_count, next;
 	unsigned pending; /* messages whose jobs are waited for */
-	bool begun;	  /* every message was told */
+	bool begun;
 	struct list turn; /* in line for files */
 	struct file *files;
 	size_t count, alloc;
@@ -74,6 +78,7 @@ static void finish(struct control *c)
 	list_del(&c->node);
 	msg_release(&c->out);
 	free(c->files);
+	free(c->ids);
 	free(c);
 }
 
@@ -251,24 +256,25 @@ static void change_done(struct disk_job *base)
 	}
 	list_del(&c->turn);
 	finish(c);
+	message_pump();
 	next_in_line();
 }
 
 /* What a message in memory is changes its place when no job of it is out. */
 static bool leave_to_message(const struct control *c, const struct file *f)
 {
-	struct message *m = message_find(f->id);
+	struct entry *e = entry_find(f->id);
 
 	if (c->request.op == QUEUE_CONTROL_EXPIRE)
 		return false;
 	if (c->request.op == QUEUE_CONTROL_EXPIRE_RELEASE)
-		return f->queue == SPOOL_HOLD && m;
+		return f->queue == SPOOL_HOLD && e;
 	/* Who writes a log meanwhile writes it to its right place. */
 	if (c->request.op == QUEUE_CONTROL_STRUCTURE && f->queue >= SPOOL_BOUNCE)
 		return false;
-	if (m && c->request.op == QUEUE_CONTROL_STRUCTURE)
-		message_place(m);
-	return m || (c->request.op == QUEUE_CONTROL_STRUCTURE &&
+	if (e && c->request.op == QUEUE_CONTROL_STRUCTURE)
+		message_place(e);
+	return e || (c->request.op == QUEUE_CONTROL_STRUCTURE &&
 			(f->queue == SPOOL_INCOMING || f->queue == SPOOL_DEFERRED));
 }
 
@@ -304,12 +310,18 @@ static bool concerns_files(const struct queue_control *request)
 	return false;
 }
 
+static void tell_messages(struct control *c);
+
 static void go_on(struct control *c)
 {
-	bool first = list_is_empty(&line);
+	bool first;
 
-	if (!c->begun || c->pending > 0)
+	if (!c->begun)
 		return;
+	tell_messages(c);
+	if (c->next < c->id_count || c->pending > 0)
+		return;
+	first = list_is_empty(&line);
 	if (!concerns_files(&c->request)) {
 		finish(c);
 		return;
@@ -343,48 +355,57 @@ static void wait_for(struct control *c, struct message *m)
 	c->pending++;
 }
 
-static bool applies(const struct queue_control *request, const struct message *m)
+static bool applies(const struct queue_control *request, const struct entry *e)
 {
-	enum spool_queue shown = m->state == MESSAGE_WAITING ? m->queue : SPOOL_ACTIVE;
+	enum spool_queue shown = e->message ? SPOOL_ACTIVE : e->queue;
 
-	return m->named && (request->queues[shown] || request->queues[m->queue]);
+	return (!e->message || e->message->named) &&
+	       (request->queues[shown] || request->queues[e->queue]);
 }
 
-static void apply(struct control *c, struct message *m)
+static void apply(struct control *c, struct entry *e)
 {
+	const struct queue_control *r = &c->request;
 	bool done = false;
 
-	if (c->request.op == QUEUE_CONTROL_RELEASE ||
-	    c->request.op == QUEUE_CONTROL_EXPIRE_RELEASE) {
-		if (c->request.queues[SPOOL_HOLD] && message_unhold(m))
-			tell(c, c->request.op == QUEUE_CONTROL_RELEASE ? "id" : "released", m->id);
-	} else if (applies(&c->request, m)) {
-		done = c->request.op == QUEUE_CONTROL_DELETE	? message_delete(m)
-		       : c->request.op == QUEUE_CONTROL_HOLD	? message_hold(m)
-		       : c->request.op == QUEUE_CONTROL_REQUEUE ? message_requeue(m)
-								: false;
+	if (r->op == QUEUE_CONTROL_RELEASE || r->op == QUEUE_CONTROL_EXPIRE_RELEASE) {
+		if (r->queues[SPOOL_HOLD] && e->message && message_unhold(e->message))
+			tell(c, r->op == QUEUE_CONTROL_RELEASE ? "id" : "released", e->id);
+	} else if (applies(r, e)) {
+		if (r->op == QUEUE_CONTROL_DELETE)
+			done = message_delete(message_wake(e));
+		else if (r->op == QUEUE_CONTROL_HOLD)
+			done = message_hold(message_wake(e));
+		else if (r->op == QUEUE_CONTROL_REQUEUE)
+			done = message_requeue(message_wake(e));
 	}
 	if (done)
-		tell(c, "id", m->id);
-	if (message_is_moving(m))
-		wait_for(c, m);
+		tell(c, "id", e->id);
+	if (e->message && message_is_moving(e->message))
+		wait_for(c, e->message);
 }
 
-static void apply_to_all(struct control *c)
+/* The next ones, as many as may have a job at a time. */
+static void tell_messages(struct control *c)
 {
-	size_t count = 0;
-	char **ids = xcalloc(qm.messages.count + 1, sizeof(*ids));
+	while (c->next < c->id_count && c->pending < PENDING_MAX) {
+		struct entry *e = entry_find(c->ids[c->next++]);
 
-	for (struct map_entry *e = map_next(&qm.messages, NULL); e; e = map_next(&qm.messages, e))
-		ids[count++] = xstrdup(e->key);
-	for (size_t i = 0; i < count; i++) {
-		struct message *m = message_find(ids[i]);
-
-		if (m)
-			apply(c, m);
-		free(ids[i]);
+		if (e)
+			apply(c, e);
 	}
-	free(ids);
+}
+
+static void choose_messages(struct control *c)
+{
+	size_t room = c->request.id[0] ? 1 : qm.entries.count + 1;
+
+	c->ids = xreallocarray(NULL, room, sizeof(*c->ids));
+	if (c->request.id[0])
+		strcpy(c->ids[c->id_count++], c->request.id);
+	else
+		for (struct entry *e = entry_next(NULL); e; e = entry_next(e))
+			strcpy(c->ids[c->id_count++], e->id);
 }
 
 /* No queue is any queue that postsuper means by itself. */
@@ -417,13 +438,9 @@ static void no_work(struct disk_job *job)
 static void change_queue(struct disk_job *base)
 {
 	struct control *c = (struct control *)base;
-	struct message *m;
 
 	choose_queues(&c->request);
-	if (!c->request.id[0])
-		apply_to_all(c);
-	else if ((m = message_find(c->request.id)) != NULL)
-		apply(c, m);
+	choose_messages(c);
 	c->begun = true;
 	go_on(c);
 }

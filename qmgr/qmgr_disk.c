@@ -323,9 +323,9 @@ void disk_load(struct message *m)
 	job->job = (struct disk_job){ load_work, load_done };
 	job->message = m;
 	strcpy(job->id, m->id);
-	job->queue = m->queue;
-	job->found = m->found;
-	job->has_trace_log = m->has_trace_log;
+	job->queue = m->entry->queue;
+	job->found = m->entry->found;
+	job->has_trace_log = m->entry->has_trace_log;
 	job->resolving = qmgr_use_resolver();
 	job->loaded.fd = m->fd;
 	job->loaded.arena = (struct arena)ARENA_INIT;
@@ -475,18 +475,18 @@ void disk_settle(struct message *m, int64_t next_s, enum spool_queue to)
 	job->job = (struct disk_job){ settle_work, settle_done };
 	job->message = m;
 	strcpy(job->id, m->id);
-	job->from = m->queue;
+	job->from = m->entry->queue;
 	job->to = to;
 	job->next_s = next_s;
 	strbuf_init(&job->log, LOG_TEXT_MAX);
 	strbuf_init(&job->trace, LOG_TEXT_MAX);
 	gather(job, m);
 	/* A move alone, between two attempts, changes neither reports nor marks. */
-	job->has_trace_log = m->env && m->has_trace_log;
+	job->has_trace_log = m->env && m->entry->has_trace_log;
 	job->warn_offset = m->env && m->warned ? m->env->warn_offset : 0;
 	job->trace_offset = m->env && m->traced ? m->env->trace_offset : 0;
-	m->has_defer_log |= job->log.len > 0;
-	m->has_trace_log = job->trace.len > 0;
+	m->entry->has_defer_log |= job->log.len > 0;
+	m->entry->has_trace_log = job->trace.len > 0;
 	disk_run(&job->job);
 }
 
@@ -508,11 +508,11 @@ static struct name_job *name_job_new(
 	job->job = (struct disk_job){ work, done };
 	job->message = m;
 	strcpy(job->id, m->id);
-	job->queue = m->queue;
-	job->half_moved = m->half_moved;
-	job->has_defer_log = m->has_defer_log;
-	job->has_bounce_log = m->has_bounce_log;
-	job->has_trace_log = m->has_trace_log;
+	job->queue = m->entry->queue;
+	job->half_moved = m->entry->half_moved;
+	job->has_defer_log = m->entry->has_defer_log;
+	job->has_bounce_log = m->entry->has_bounce_log;
+	job->has_trace_log = m->entry->has_trace_log;
 	job->deleted = m->deleted;
 	return job;
 }

@@ -149,7 +149,7 @@ static bool on_offer(
 	if (in->fd_count != 1 || !file_is_read_only(in->fds[0]))
 		return false;
 	on_seen(conn, record->seen);
-	if (message_find(record->id)) {
+	if (entry_find(record->id)) {
 		send_answer(conn, record->id, false);
 		return true;
 	}

@@ -22,34 +22,35 @@
 /* Deaths of agents until a message is delivered alone, and then until it is held. */
 #define SUSPECT_DEATHS 2
 #define LONE_DEATHS    3
+/* Messages that waited and are being read: enough for the workers, and little memory. */
+#define LOADING_MAX 64
 
 int64_t message_now_s(void)
 {
 	return clock_wall_us() / 1000000;
 }
 
-static struct message *of_due(struct heap_node *node)
-{
-	return (struct message *)(void *)((char *)node - offsetof(struct message, due));
-}
-
 struct message *message_find(const char *id)
 {
-	return map_get_str(&qm.messages, id);
+	struct entry *e = entry_find(id);
+
+	return e ? e->message : NULL;
 }
 
-static struct message *message_new(const char *id)
+static struct message *message_new(struct entry *e)
 {
 	struct message *m = xcalloc(1, sizeof(*m));
 
 	m->magic = MESSAGE_MAGIC;
-	strcpy(m->id, id);
+	m->entry = e;
+	e->message = m;
+	strcpy(m->id, e->id);
 	m->fd = -1;
 	m->arena = (struct arena)ARENA_INIT;
 	list_init(&m->connection_node);
 	list_init(&m->batches);
 	list_init(&m->waiters);
-	map_put_str(&qm.messages, id, m);
+	qm.active++;
 	return m;
 }
 
@@ -72,18 +73,25 @@ static void stop_waiting_for_durable(struct message *m)
 	m->waits_for_durable = false;
 }
 
-void message_forget(struct message *m)
+/* Its entry stays, or is gone already. */
+static void message_free(struct message *m)
 {
 	ASSERT(m->magic == MESSAGE_MAGIC && (!m->offered || m->offer == OWNER_OVER));
 	unload(m);
 	stop_waiting_for_durable(m);
-	heap_remove(&qm.waiting, &m->due);
-	map_remove(&qm.messages, slice_of(m->id));
-	control_message_rests(m);
-	sites_release(&m->sites);
+	m->entry->message = NULL;
 	m->magic = 0;
 	free(m);
 	qm.active--;
+}
+
+void message_forget(struct message *m)
+{
+	struct entry *e = m->entry;
+
+	control_message_rests(m);
+	message_free(m);
+	entry_drop(e);
 	message_pump();
 	qmgr_check_drained();
 }
@@ -92,47 +100,61 @@ bool message_begin_wish(struct message *m)
 {
 	if (!m->deleted && !m->held && !m->requeued && !m->misplaced)
 		return false;
-	m->resume_s = m->due.key;
-	heap_remove(&qm.waiting, &m->due);
-	qm.active++;
 	if (m->deleted) {
 		message_remove(m);
 		return true;
 	}
 	m->state = MESSAGE_SETTLING;
-	disk_settle(m, -1, m->requeued ? SPOOL_MAILDROP : m->held ? SPOOL_HOLD : m->queue);
+	disk_settle(m, -1, m->requeued ? SPOOL_MAILDROP : m->held ? SPOOL_HOLD : m->entry->queue);
 	m->misplaced = false;
 	return true;
 }
 
 void message_wait_until(struct message *m, int64_t due_s)
 {
+	struct entry *e = m->entry;
+
 	unload(m);
-	m->state = MESSAGE_WAITING;
 	m->stopped = false;
 	if (m->due_again)
 		due_s = 0;
 	m->due_again = false;
-	heap_set(&qm.waiting, &m->due, due_s);
-	qm.active--;
-	if (!message_begin_wish(m))
-		control_message_rests(m);
+	m->resume_s = due_s;
+	if (message_begin_wish(m))
+		return;
+	m->state = MESSAGE_WAITING;
+	control_message_rests(m);
+	message_free(m);
+	heap_set(&qm.waiting, &e->due, due_s);
 	message_pump();
 	qmgr_check_drained();
 }
 
 void message_found(const char *id, enum spool_queue queue, int64_t due_s)
 {
-	struct message *m;
+	struct entry *e;
 
-	if (message_find(id))
+	if (entry_find(id))
 		return;
-	m = message_new(id);
-	m->named = m->found = true;
-	m->queue = queue;
-	m->has_defer_log = true;
-	qm.active++; /* wait_until takes it back */
-	message_wait_until(m, due_s);
+	e = entry_add(id);
+	e->found = true;
+	e->queue = (uint8_t)queue;
+	e->has_defer_log = true;
+	heap_set(&qm.waiting, &e->due, due_s);
+}
+
+struct message *message_wake(struct entry *e)
+{
+	struct message *m = e->message;
+
+	if (m)
+		return m;
+	m = message_new(e);
+	m->named = true;
+	m->state = MESSAGE_WAITING;
+	m->resume_s = e->due.key;
+	heap_remove(&qm.waiting, &e->due);
+	return m;
 }
 
 static void begin_loading(struct message *m)
@@ -142,16 +164,26 @@ static void begin_loading(struct message *m)
 	disk_load(m);
 }
 
+/*
+ * Some places are kept for messages that are offered: who sent a message now is not to wait for a
+ * queue that was flushed.
+ */
+static bool has_room(void)
+{
+	return !qm.draining && qm.active < qm.active_limit - qm.active_limit / 8 &&
+	       qm.loading < LOADING_MAX;
+}
+
 void message_pump(void)
 {
-	struct heap_node *first = NULL;
+	struct heap_node *first = heap_min(&qm.waiting);
 
-	while (!qm.draining && qm.active < qm.active_limit &&
-	       (first = heap_min(&qm.waiting)) != NULL && first->key <= message_now_s()) {
-		struct message *m = of_due(first);
+	for (; first && has_room() && first->key <= message_now_s();
+	     first = heap_min(&qm.waiting)) {
+		struct message *m = message_wake(entry_of_due(first));
 
-		heap_remove(&qm.waiting, first);
-		qm.active++;
+		m->from_waiting = true;
+		qm.loading++;
 		begin_loading(m);
 	}
 	if (first && !qm.draining)
@@ -160,13 +192,12 @@ void message_pump(void)
 
 struct message *message_offered(const char *id, int fd, bool load)
 {
-	struct message *m = message_new(id);
+	struct message *m = message_new(entry_add(id));
 
 	m->offered = true;
 	m->offer = OWNER_OPEN;
 	m->fd = fd;
-	m->queue = SPOOL_INCOMING;
-	qm.active++;
+	m->entry->queue = SPOOL_INCOMING;
 	if (load)
 		begin_loading(m);
 	else
@@ -174,26 +205,24 @@ struct message *message_offered(const char *id, int fd, bool load)
 	return m;
 }
 
-static void flush_one(struct message *m)
+void message_make_due(struct entry *e)
 {
-	if (m->state == MESSAGE_WAITING)
-		heap_set(&qm.waiting, &m->due, 0);
-	else
-		m->due_again = m->named;
+	int64_t now = message_now_s();
+
+	if (e->message)
+		e->message->due_again = e->message->named;
+	else if (e->due.key > now)
+		heap_set(&qm.waiting, &e->due, now);
 }
 
 void message_flush(const char *id)
 {
-	if (id) {
-		struct message *m = message_find(id);
+	struct entry *one = id ? entry_find(id) : NULL;
 
-		if (m)
-			flush_one(m);
-	} else {
-		for (struct map_entry *e = map_next(&qm.messages, NULL); e;
-		     e = map_next(&qm.messages, e))
-			flush_one(e->value);
-	}
+	if (one)
+		message_make_due(one);
+	for (struct entry *e = id ? NULL : entry_next(NULL); e; e = entry_next(e))
+		message_make_due(e);
 	message_pump();
 }
 
@@ -316,6 +345,8 @@ static void defer_for_good(struct message *m)
 
 void message_loaded(struct message *m, struct loaded *loaded)
 {
+	qm.loading -= m->from_waiting;
+	m->from_waiting = false;
 	if (!loaded->env) {
 		load_failed(m, loaded);
 		return;
@@ -326,16 +357,16 @@ void message_loaded(struct message *m, struct loaded *loaded)
 	m->recipients = loaded->recipients;
 	m->sender = external_form(&m->arena, m->env->sender);
 	m->verp = verp_of(m);
-	m->has_bounce_log = loaded->has_bounce_log;
-	m->has_trace_log = loaded->has_trace_log;
+	m->entry->has_bounce_log = loaded->has_bounce_log;
+	m->entry->has_trace_log = loaded->has_trace_log;
 	m->forced |= loaded->forced;
-	sites_of_envelope(&m->sites, m->env);
+	sites_of_envelope(&m->entry->sites, m->env);
 	m->arrival_us = m->env->arrival_us;
-	m->found = false;
+	m->entry->found = false;
 	m->state = MESSAGE_ACTIVE;
 	/* Its intake wanted that, and a release from hold puts it elsewhere. */
-	m->hold_asked |=
-	    m->queue == SPOOL_INCOMING && envelope_attribute(m->env, QUEUE_HOLD_ATTRIBUTE) != NULL;
+	m->hold_asked |= m->entry->queue == SPOOL_INCOMING &&
+			 envelope_attribute(m->env, QUEUE_HOLD_ATTRIBUTE) != NULL;
 	if (m->hold_asked || m->stopped || m->deleted || m->held || m->requeued ||
 	    (qm.draining && m->named)) {
 		if (message_is_offer_open(m))
@@ -380,24 +411,28 @@ void message_fill_request(const struct message *m, struct delivery_request *requ
 
 bool message_is_suspect(const struct message *m)
 {
-	return m->deaths >= SUSPECT_DEATHS;
+	return m->entry->deaths >= SUSPECT_DEATHS;
 }
 
 void message_agent_died(struct message *m, const char *transport, uint64_t death, bool alone)
 {
-	if (m->last_death == death)
+	struct entry *e = m->entry;
+
+	if (e->last_death == (uint32_t)death)
 		return;
-	m->last_death = death;
-	m->deaths++;
-	m->lone_deaths += alone && m->deaths > SUSPECT_DEATHS;
-	if (m->deaths == SUSPECT_DEATHS)
+	e->last_death = (uint32_t)death;
+	if (e->deaths < UINT8_MAX)
+		e->deaths++;
+	if (alone && e->deaths > SUSPECT_DEATHS && e->lone_deaths < UINT8_MAX)
+		e->lone_deaths++;
+	if (e->deaths == SUSPECT_DEATHS)
 		log_warning(
 		    "%s: transport %s died twice with it: it is delivered alone from now on", m->id,
 		    transport);
-	if (m->lone_deaths == LONE_DEATHS && !m->held) {
+	if (e->lone_deaths == LONE_DEATHS && !m->held) {
 		log_warning("%s: transport %s died %u times with nothing else: it is held, see "
 			    "postsuper(1)",
-		    m->id, transport, m->lone_deaths);
+		    m->id, transport, e->lone_deaths);
 		m->held = true;
 	}
 }
@@ -433,7 +468,7 @@ void message_looked(struct message *m, bool is_there)
 	}
 	m->stopped = false;
 	m->state = MESSAGE_ACTIVE;
-	m->named = m->found = true;
+	m->named = m->entry->found = true;
 	message_attempt_ended(m);
 }
 
@@ -556,8 +591,10 @@ bool message_unhold(struct message *m)
 	return true;
 }
 
-void message_place(struct message *m)
+void message_place(struct entry *e)
 {
+	struct message *m = message_wake(e);
+
 	if (is_going(m))
 		return;
 	m->misplaced = true;

@@ -24,9 +24,10 @@
 #define BUFFER_SIZE    (32 * 1024)
 
 struct shown {
-	enum spool_queue queue; /* the name's place */
-	bool active, in_memory;
-	struct showq_message message; /* only the id unless in_memory */
+	struct showq_message *loaded; /* NULL: it is read from the file */
+	uint8_t queue;		      /* enum spool_queue: the name's place */
+	bool active;
+	char id[QUEUE_ID_SIZE];
 };
 
 struct show_job {
@@ -36,20 +37,20 @@ struct show_job {
 	struct strbuf out;
 	struct arena arena;
 	struct shown *list;
-	size_t count;
+	struct showq_message *loaded;
+	size_t count, loaded_count;
 };
 
 /* ---- in the scheduler ---- */
 
-static void show_loaded(struct show_job *job, const struct message *m, struct shown *s)
+static void show_loaded(struct show_job *job, const struct message *m, struct showq_message *out)
 {
 	const struct envelope *env = m->env;
-	struct showq_message *out = &s->message;
 
-	s->in_memory = true;
+	*out = (struct showq_message){ .size = env->size };
+	memcpy(out->id, m->id, sizeof(out->id));
 	snprintf(out->queue, sizeof(out->queue), "active");
 	out->arrival_s = env->arrival_us / 1000000;
-	out->size = env->size;
 	out->forced_expire = m->forced;
 	out->sender = showq_address(
 	    &job->arena, *env->sender ? env->sender : qm.params->empty_address_recipient);
@@ -69,21 +70,30 @@ static void show_loaded(struct show_job *job, const struct message *m, struct sh
 	}
 }
 
+static bool is_shown(const struct message *m)
+{
+	/* On its way out, or never to be acknowledged by us. */
+	return !m->deleted && !m->left && m->state != MESSAGE_REMOVING && (m->env || m->named);
+}
+
 static void show_messages(struct show_job *job)
 {
-	job->list = xcalloc(qm.messages.count + 1, sizeof(*job->list));
-	for (struct map_entry *e = map_next(&qm.messages, NULL); e; e = map_next(&qm.messages, e)) {
-		const struct message *m = e->value;
+	job->list = xreallocarray(NULL, qm.entries.count + 1, sizeof(*job->list));
+	job->loaded = xreallocarray(NULL, qm.active + 1, sizeof(*job->loaded));
+	for (struct entry *e = entry_next(NULL); e; e = entry_next(e)) {
+		const struct message *m = e->message;
 		struct shown *s = &job->list[job->count];
 
-		/* On its way out, or never to be acknowledged by us. */
-		if (m->deleted || m->left || m->state == MESSAGE_REMOVING || (!m->env && !m->named))
+		if (m && !is_shown(m))
 			continue;
-		memcpy(s->message.id, m->id, sizeof(m->id));
-		s->queue = m->queue;
-		s->active = m->state != MESSAGE_WAITING;
-		if (m->env)
-			show_loaded(job, m, s);
+		strcpy(s->id, e->id);
+		s->queue = e->queue;
+		s->active = m != NULL;
+		s->loaded = NULL;
+		if (m && m->env) {
+			s->loaded = &job->loaded[job->loaded_count++];
+			show_loaded(job, m, s->loaded);
+		}
 		job->count++;
 	}
 }
@@ -132,10 +142,10 @@ static void show_file(struct show_job *job, enum spool_queue queue, const char *
 
 static void show_one(struct show_job *job, const struct shown *s)
 {
-	if (s->in_memory)
-		show(job, &s->message);
+	if (s->loaded)
+		show(job, s->loaded);
 	else
-		show_file(job, s->queue, s->message.id, s->active);
+		show_file(job, s->queue, s->id, s->active);
 }
 
 struct show_scan {
@@ -186,6 +196,7 @@ static void show_done(struct disk_job *base)
 	strbuf_release(&job->out);
 	arena_release(&job->arena);
 	free(job->list);
+	free(job->loaded);
 	free(job);
 }
 

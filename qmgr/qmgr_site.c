@@ -14,42 +14,69 @@
 #include "log/log.h"
 #include "qmgr/qmgr.h"
 
-/* Of more than these a message counts as having recipients everywhere. */
-#define SITES_MAX    64
 #define REQUESTS_MAX 64
 
-static uint64_t site_hash(struct slice domain)
+static uint32_t site_hash(struct slice domain)
 {
 	char lower[QUEUE_SITE_SIZE];
 	size_t len = domain.len < sizeof(lower) ? domain.len : sizeof(lower);
 
 	for (size_t i = 0; i < len; i++)
 		lower[i] = ascii_lower(domain.ptr[i]);
-	return map_hash(slice_mem(lower, len));
+	return (uint32_t)map_hash(slice_mem(lower, len));
+}
+
+static const uint32_t *hashes_of(const struct sites *sites)
+{
+	return sites->count > 1 ? sites->many : &sites->one;
+}
+
+static bool holds(const struct sites *sites, uint32_t hash)
+{
+	const uint32_t *hashes = hashes_of(sites);
+
+	for (size_t i = 0; i < sites->count; i++)
+		if (hashes[i] == hash)
+			return true;
+	return false;
+}
+
+static void append(struct sites *sites, uint32_t hash)
+{
+	uint32_t first = sites->one;
+
+	if (sites->count == 0) {
+		sites->one = hash;
+	} else {
+		sites->many = xreallocarray(
+		    sites->count > 1 ? sites->many : NULL, sites->count + 1U, sizeof(*sites->many));
+		if (sites->count == 1)
+			sites->many[0] = first;
+		sites->many[sites->count] = hash;
+	}
+	sites->count++;
 }
 
 static void add_site(struct sites *sites, const char *address)
 {
 	const char *at = strrchr(address, '@');
-	uint64_t hash;
+	uint32_t hash;
 
 	if (!at || sites->any)
 		return;
 	hash = site_hash(slice_of(at + 1));
-	for (size_t i = 0; i < sites->count; i++)
-		if (sites->hashes[i] == hash)
-			return;
-	if (sites->count == SITES_MAX) {
-		sites->any = true;
+	if (holds(sites, hash))
 		return;
-	}
-	sites->hashes = xreallocarray(sites->hashes, sites->count + 1, sizeof(*sites->hashes));
-	sites->hashes[sites->count++] = hash;
+	if (sites->count == SITES_MAX)
+		sites->any = true;
+	else
+		append(sites, hash);
 }
 
 void sites_release(struct sites *sites)
 {
-	free(sites->hashes);
+	if (sites->count > 1)
+		free(sites->many);
 	*sites = (struct sites){ .known = false };
 }
 
@@ -62,20 +89,16 @@ void sites_of_envelope(struct sites *sites, const struct envelope *env)
 			add_site(sites, env->recipients[i].address);
 }
 
-static bool has_site(const struct sites *sites, uint64_t hash)
+static bool has_site(const struct sites *sites, uint32_t hash)
 {
-	bool found = sites->any;
-
-	for (size_t i = 0; i < sites->count && !found; i++)
-		found = sites->hashes[i] == hash;
-	return found;
+	return sites->any || holds(sites, hash);
 }
 
 /* ---- messages that were not read yet ---- */
 
 struct unread {
 	char id[QUEUE_ID_SIZE];
-	enum spool_queue queue;
+	uint8_t queue; /* enum spool_queue */
 	struct sites sites;
 };
 
@@ -88,7 +111,7 @@ struct site_job {
 static struct {
 	bool running;
 	size_t count; /* of requests that wait for the job's end */
-	uint64_t hashes[REQUESTS_MAX];
+	uint32_t hashes[REQUESTS_MAX];
 } requests;
 
 static void read_sites(struct unread *u)
@@ -116,14 +139,14 @@ static void site_work(struct disk_job *base)
 
 static void take_sites(struct unread *u)
 {
-	struct message *m = message_find(u->id);
+	struct entry *e = entry_find(u->id);
 
-	if (m && !m->sites.known) {
-		m->sites = u->sites;
+	if (e && !e->sites.known) {
+		e->sites = u->sites;
 		u->sites = (struct sites){ .known = false };
 	}
-	for (size_t i = 0; m && i < requests.count; i++)
-		if (has_site(&m->sites, requests.hashes[i]))
+	for (size_t i = 0; e && i < requests.count; i++)
+		if (has_site(&e->sites, requests.hashes[i]))
 			message_flush(u->id);
 	sites_release(&u->sites);
 }
@@ -140,20 +163,23 @@ static void site_done(struct disk_job *base)
 	free(job);
 }
 
+/* The sites of what is offered come with its attempt. */
+static bool is_unread(const struct entry *e)
+{
+	return !e->sites.known && (!e->message || e->message->named);
+}
+
 static void read_unread(size_t count)
 {
 	struct site_job *job = xcalloc(1, sizeof(*job));
 
 	job->job = (struct disk_job){ site_work, site_done };
 	job->list = xcalloc(count, sizeof(*job->list));
-	for (struct map_entry *e = map_next(&qm.messages, NULL); e && job->count < count;
-	     e = map_next(&qm.messages, e)) {
-		const struct message *m = e->value;
-
-		if (m->sites.known || !m->named)
+	for (const struct entry *e = entry_next(NULL); e && job->count < count; e = entry_next(e)) {
+		if (!is_unread(e))
 			continue;
-		memcpy(job->list[job->count].id, m->id, sizeof(m->id));
-		job->list[job->count++].queue = m->queue;
+		strcpy(job->list[job->count].id, e->id);
+		job->list[job->count++].queue = e->queue;
 	}
 	requests.running = true;
 	disk_run(&job->job);
@@ -163,23 +189,15 @@ static void read_unread(size_t count)
 
 void site_flush(const char *site)
 {
-	uint64_t hash = site_hash(slice_of(site));
-	size_t unread = 0, count;
-	char **due = xcalloc(qm.messages.count + 1, sizeof(*due));
+	uint32_t hash = site_hash(slice_of(site));
+	size_t unread = 0;
 
-	count = 0;
-	for (struct map_entry *e = map_next(&qm.messages, NULL); e; e = map_next(&qm.messages, e)) {
-		struct message *m = e->value;
-
-		unread += m->named && !m->sites.known;
-		if (m->named && m->sites.known && has_site(&m->sites, hash))
-			due[count++] = xstrdup(m->id);
+	for (struct entry *e = entry_next(NULL); e; e = entry_next(e)) {
+		unread += is_unread(e);
+		if (e->sites.known && has_site(&e->sites, hash))
+			message_make_due(e);
 	}
-	for (size_t i = 0; i < count; i++) {
-		message_flush(due[i]);
-		free(due[i]);
-	}
-	free(due);
+	message_pump();
 	if (unread == 0)
 		return;
 	/* Beyond that: whoever asked will ask again, and the job will have been through. */

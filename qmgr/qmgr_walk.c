@@ -140,6 +140,7 @@ static void look_done(struct disk_job *base)
 		if (job->names[i].due_s >= 0)
 			message_found(job->names[i].id, job->queue, job->names[i].due_s);
 	free(job);
+	message_pump();
 	run_waiting();
 }
 
@@ -149,7 +150,7 @@ static void look_at_unknown(struct look_job *job)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < job->count; i++)
-		if (!message_find(job->names[i].id))
+		if (!entry_find(job->names[i].id))
 			job->names[kept++] = job->names[i];
 	job->count = kept;
 	if (kept == 0) {
@@ -266,7 +267,7 @@ static void take_events(const char *buf, size_t len, struct look_job **job)
 		if (event.mask & IN_Q_OVERFLOW)
 			walk_now();
 		if (event.len == 0 || at > len || !queue_id_is_valid(slice_of(name)) ||
-		    message_find(name))
+		    entry_find(name))
 			continue;
 		add_name(*job, name);
 		if ((*job)->count == CHUNK) {
