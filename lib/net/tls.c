@@ -148,7 +148,7 @@ static void make_socket_method(void)
 	BIO_meth_set_ctrl(socket_method, socket_ctrl);
 }
 
-static struct tls_connection *connection_new(const struct tls_context *ctx, int fd)
+struct tls_connection *tls_connection_new(const struct tls_context *ctx, int fd)
 {
 	struct tls_connection *c = xcalloc(1, sizeof(*c));
 	BIO *bio;
@@ -168,7 +168,10 @@ static struct tls_connection *connection_new(const struct tls_context *ctx, int 
 	BIO_set_init(bio, 1);
 	SSL_set_bio(c->ssl, bio, bio);
 	SSL_set_app_data(c->ssl, c);
-	SSL_set_accept_state(c->ssl);
+	if (SSL_is_server(c->ssl))
+		SSL_set_accept_state(c->ssl);
+	else
+		SSL_set_connect_state(c->ssl);
 	return c;
 }
 
@@ -182,6 +185,7 @@ static void connection_free(struct tls_connection *c)
 	free(c->verify_issuer);
 	free(c->matched_name);
 	free(c->held);
+	free(c->session_key);
 	free(c->text);
 	free(c);
 }
@@ -281,7 +285,7 @@ static const char *connection_text(const struct tls_connection *c)
 	return c->text ? c->text : "TLS failure";
 }
 
-static const struct transport transport = { .read = connection_read,
+const struct transport tls_transport = { .read = connection_read,
 	.write = connection_write,
 	.hold = connection_hold,
 	.close = connection_close,
@@ -310,13 +314,18 @@ static void note_signature(struct tls_connection *c)
 
 	if (!key)
 		return;
+	/* A client that has a key signs only when it was asked to. */
+	if (SSL_get_signature_nid(c->ssl, &nid) != 1 || nid == NID_undef) {
+		if (!SSL_is_server(c->ssl))
+			return;
+		nid = NID_undef;
+	}
 	tls_signature_name(key, c->signature, sizeof(c->signature), &c->signature_bits);
-	if (SSL_get_signature_nid(c->ssl, &nid) == 1 && nid != NID_undef)
+	if (nid != NID_undef)
 		c->digest = OBJ_nid2sn(nid);
 }
 
-/* Below TLS 1.3 these are part of the cipher's name, and the peers' log lines have them there. */
-static void note_details(struct tls_connection *c)
+void tls_note_details(struct tls_connection *c)
 {
 	if (SSL_version(c->ssl) < TLS1_3_VERSION)
 		return;
@@ -366,7 +375,7 @@ static void note_handshake(struct tls_connection *c)
 {
 	if (c->peer && c->peer->verbose && SSL_session_reused(c->ssl))
 		log_info("%s: Reusing old session (RFC 5077 session ticket)", c->peer->name);
-	note_details(c);
+	tls_note_details(c);
 	tls_note_client(c);
 }
 
@@ -374,7 +383,7 @@ static void note_handshake(struct tls_connection *c)
  * A flight is read whole, not header by header; only then, for what is read ahead later would have
  * to be kept in a buffer of 17 KiB while the session is parked.
  */
-static bool handshake(struct stream *s, struct tls_connection *c)
+bool tls_handshake(struct stream *s, struct tls_connection *c)
 {
 	enum transport_result result;
 
@@ -391,6 +400,13 @@ static bool handshake(struct stream *s, struct tls_connection *c)
 	/* A record, or a part of one, that came behind the last flight: it wakes nobody any more.
 	 */
 	c->ahead = SSL_has_pending(c->ssl) == 1;
+	return true;
+}
+
+static bool server_handshake(struct stream *s, struct tls_connection *c)
+{
+	if (!tls_handshake(s, c))
+		return false;
 	note_handshake(c);
 	return true;
 }
@@ -398,16 +414,16 @@ static bool handshake(struct stream *s, struct tls_connection *c)
 bool tls_accept_choosing(
     struct stream *s, const struct tls_context *ctx, tls_choose *choose, void *arg)
 {
-	struct tls_connection *c = connection_new(ctx, stream_fd(s));
+	struct tls_connection *c = tls_connection_new(ctx, stream_fd(s));
 	bool done;
 
-	if (!stream_begin_tls(s, &transport, c))
+	if (!stream_begin_tls(s, &tls_transport, c))
 		return false;
 	if (!c->ssl)
 		return stream_settle(s, TRANSPORT_TLS);
 	c->choose = choose;
 	c->choose_arg = arg;
-	done = handshake(s, c);
+	done = server_handshake(s, c);
 	c->choose = NULL;
 	return done;
 }
@@ -417,22 +433,26 @@ bool tls_accept(struct stream *s, const struct tls_context *ctx)
 	return tls_accept_choosing(s, ctx, NULL, NULL);
 }
 
-static void log_failure(const struct stream *s, const struct tls_peer *peer)
+void tls_log_failure(const struct stream *s, const char *call, const char *peer)
 {
 	switch (stream_error(s)) {
 	case STREAM_TLS:
-		log_info("SSL_accept error from %s: -1", peer->name);
+		log_info("%s %s: -1", call, peer);
 		tls_log_library_errors();
 		break;
 	case STREAM_TIMEOUT:
 	case STREAM_IO:
-		log_info(
-		    "SSL_accept error from %s: %s", peer->name, strerrordesc_np(stream_errno(s)));
+		log_info("%s %s: %s", call, peer, strerrordesc_np(stream_errno(s)));
 		break;
 	case STREAM_OK:
 	case STREAM_EOF:
-		log_info("SSL_accept error from %s: lost connection", peer->name);
+		log_info("%s %s: lost connection", call, peer);
 	}
+}
+
+static void log_failure(const struct stream *s, const struct tls_peer *peer)
+{
+	tls_log_failure(s, "SSL_accept error from", peer->name);
 }
 
 static void begin_log(struct tls_connection *c, const struct tls_peer *peer)
@@ -449,10 +469,10 @@ static void begin_log(struct tls_connection *c, const struct tls_peer *peer)
 
 bool tls_accept_logged(struct stream *s, const struct tls_context *ctx, const struct tls_peer *peer)
 {
-	struct tls_connection *c = connection_new(ctx, stream_fd(s));
+	struct tls_connection *c = tls_connection_new(ctx, stream_fd(s));
 	bool accepted;
 
-	if (!stream_begin_tls(s, &transport, c)) {
+	if (!stream_begin_tls(s, &tls_transport, c)) {
 		log_failure(s, peer);
 		return false;
 	}
@@ -465,7 +485,7 @@ bool tls_accept_logged(struct stream *s, const struct tls_context *ctx, const st
 	/* Certificates of other strength than one may trust would make "verified" a mere word. */
 	if (peer->must_verify)
 		SSL_set_security_level(c->ssl, 1);
-	accepted = handshake(s, c);
+	accepted = server_handshake(s, c);
 	if (!accepted)
 		log_failure(s, peer);
 	c->peer = NULL;

@@ -17,7 +17,7 @@ static const struct protocol {
 	const char *name;
 	int version;
 	uint64_t off;
-} protocols[] = { { "SSLv2", 0, 0 }, { "SSLv3", SSL3_VERSION, SSL_OP_NO_SSLv3 },
+} versions[] = { { "SSLv2", 0, 0 }, { "SSLv3", SSL3_VERSION, SSL_OP_NO_SSLv3 },
 	{ "TLSv1", TLS1_VERSION, SSL_OP_NO_TLSv1 },
 	{ "TLSv1.1", TLS1_1_VERSION, SSL_OP_NO_TLSv1_1 },
 	{ "TLSv1.2", TLS1_2_VERSION, SSL_OP_NO_TLSv1_2 },
@@ -25,9 +25,9 @@ static const struct protocol {
 
 static const struct protocol *find_protocol(struct slice name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
-		if (slice_caseeq_str(name, protocols[i].name))
-			return &protocols[i];
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++)
+		if (slice_caseeq_str(name, versions[i].name))
+			return &versions[i];
 	return NULL;
 }
 
@@ -78,15 +78,15 @@ static uint64_t all_protocols(void)
 {
 	uint64_t all = 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(protocols); i++)
-		all |= protocols[i].off;
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++)
+		all |= versions[i].off;
 	return all;
 }
 
 static bool any_left(const struct protocol_list *list)
 {
-	for (size_t i = 0; i < ARRAY_LEN(protocols); i++) {
-		const struct protocol *p = &protocols[i];
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+		const struct protocol *p = &versions[i];
 
 		if (p->off && !(list->excluded & p->off) && p->version >= list->floor &&
 		    (!list->ceiling || p->version <= list->ceiling))
@@ -96,30 +96,51 @@ static bool any_left(const struct protocol_list *list)
 }
 
 /* postconf(5) smtpd_tls_protocols: naming one excludes those that are not named. */
-static bool set_protocol_list(SSL_CTX *ctx, struct slice text, struct reason *why)
+static bool parse_protocols(struct slice text, struct protocol_list *list, struct reason *why)
 {
-	struct protocol_list list = { 0 };
 	struct slice rest = text, word;
 
+	memset(list, 0, sizeof(*list));
 	while (slice_token(&rest, " \t\r\n,:", &word))
-		if (!parse_protocol(word, &list)) {
+		if (!parse_protocol(word, list)) {
 			reason_set(
 			    why, TLS_DSN, "Invalid TLS protocol list \"%.*s\"", SLICE_ARG(text));
 			return false;
 		}
-	if (list.named)
-		list.excluded |= all_protocols() & ~list.named;
-	if (!any_left(&list)) {
-		reason_set(why, TLS_DSN, "no TLS protocol is left: %.*s", SLICE_ARG(text));
+	if (list->named)
+		list->excluded |= all_protocols() & ~list->named;
+	if (any_left(list))
+		return true;
+	reason_set(why, TLS_DSN, "no TLS protocol is left: %.*s", SLICE_ARG(text));
+	return false;
+}
+
+static bool set_protocol_list(SSL_CTX *ctx, struct slice text, struct reason *why)
+{
+	struct protocol_list list;
+
+	if (!parse_protocols(text, &list, why))
 		return false;
-	}
 	SSL_CTX_set_options(ctx, list.excluded);
-	if ((list.floor && SSL_CTX_set_min_proto_version(ctx, list.floor) != 1) ||
-	    (list.ceiling && SSL_CTX_set_max_proto_version(ctx, list.ceiling) != 1)) {
-		reason_set(why, TLS_DSN, "unsupported TLS protocol: %.*s", SLICE_ARG(text));
+	if ((!list.floor || SSL_CTX_set_min_proto_version(ctx, list.floor) == 1) &&
+	    (!list.ceiling || SSL_CTX_set_max_proto_version(ctx, list.ceiling) == 1))
+		return true;
+	reason_set(why, TLS_DSN, "unsupported TLS protocol: %.*s", SLICE_ARG(text));
+	return false;
+}
+
+bool tls_set_connection_protocols(SSL *ssl, const char *protocols, struct reason *why)
+{
+	struct protocol_list list;
+
+	if (!parse_protocols(slice_of(protocols), &list, why))
 		return false;
-	}
-	return true;
+	SSL_set_options(ssl, list.excluded);
+	if ((!list.floor || SSL_set_min_proto_version(ssl, list.floor) == 1) &&
+	    (!list.ceiling || SSL_set_max_proto_version(ssl, list.ceiling) == 1))
+		return true;
+	reason_set(why, TLS_DSN, "unsupported TLS protocol: %s", protocols);
+	return false;
 }
 
 /* Dovecot's ssl_min_protocol, which has two more words. */

@@ -40,8 +40,8 @@ static void report(const struct tls_server_config *config, struct reason *why)
 	}
 }
 
-/* A daemon has nobody to ask: without this OpenSSL would prompt on the terminal. */
-static int no_password(char *buf, int size, int writing, void *arg)
+/* Without this OpenSSL would prompt on the terminal. */
+int tls_no_password(char *buf, int size, int writing, void *arg)
 {
 	(void)buf, (void)size, (void)writing, (void)arg;
 	return -1;
@@ -216,7 +216,7 @@ static bool set_up(
 	SSL_CTX *ctx = context->ctx;
 
 	set_habits(ctx, config);
-	SSL_CTX_set_default_passwd_cb(ctx, no_password);
+	SSL_CTX_set_default_passwd_cb(ctx, tls_no_password);
 	tls_set_options(ctx, config);
 	if (!tls_set_protocols(ctx, config, why) || !set_ciphers(context, config, why))
 		return false;
@@ -253,6 +253,8 @@ void tls_context_free(struct tls_context *ctx)
 		return;
 	SSL_CTX_free(ctx->ctx);
 	tls_tickets_free(ctx->tickets);
+	tls_sessions_free(ctx->sessions);
+	free(ctx->cache_name);
 	free(ctx->cipher_list);
 	free(ctx);
 }

@@ -42,19 +42,21 @@ void tls_log_library_errors(void)
 
 static void log_step(const SSL *ssl, int where, int ret)
 {
+	const char *call = SSL_is_server(ssl) ? "SSL_accept" : "SSL_connect";
+
 	if (where & SSL_CB_LOOP) {
-		log_info("SSL_accept:%s", SSL_state_string_long(ssl));
+		log_info("%s:%s", call, SSL_state_string_long(ssl));
 	} else if (where & SSL_CB_ALERT) {
 		if ((ret & 0xff) != SSL3_AD_CLOSE_NOTIFY)
 			log_info("SSL3 alert %s:%s:%s", where & SSL_CB_READ ? "read" : "write",
 			    SSL_alert_type_string_long(ret), SSL_alert_desc_string_long(ret));
 	} else if ((where & SSL_CB_EXIT) && ret == 0) {
-		log_info("SSL_accept:failed in %s", SSL_state_string_long(ssl));
+		log_info("%s:failed in %s", call, SSL_state_string_long(ssl));
 	} else if ((where & SSL_CB_EXIT) && ret < 0) {
 		int error = SSL_get_error(ssl, ret);
 
 		if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
-			log_info("SSL_accept:error in %s", SSL_state_string_long(ssl));
+			log_info("%s:error in %s", call, SSL_state_string_long(ssl));
 	}
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Clients' certificates.  The handshake takes any; whether it is good enough is for the session to
- * judge, by the name of its issuer being known or by its fingerprint.
+ * The other side's certificate.  The handshake takes any; whether it is good enough is judged
+ * afterwards: of a client's by the session, of a server's by tls_verdict.c.
  */
 #include <openssl/ec.h>
 #include <openssl/err.h>
@@ -25,7 +25,7 @@
 
 /* ---- what may verify them ---- */
 
-static bool load_cas(SSL_CTX *ctx, const struct tls_server_config *config, struct reason *why)
+bool tls_load_cas(SSL_CTX *ctx, const struct tls_server_config *config, struct reason *why)
 {
 	const char *file = config->ca_file && *config->ca_file ? config->ca_file : NULL;
 	const char *path = config->ca_path && *config->ca_path ? config->ca_path : NULL;
@@ -54,7 +54,7 @@ bool tls_set_clients(
 	STACK_OF(X509_NAME) * names;
 
 	ERR_clear_error();
-	if (!load_cas(ctx, config, why))
+	if (!tls_load_cas(ctx, config, why))
 		return false;
 	snprintf(context->digest, sizeof(context->digest), "%s",
 	    config->digest ? config->digest : "SHA256");
@@ -97,6 +97,8 @@ static void note_error(struct tls_connection *c, X509 *cert, int error, int dept
 {
 	char issuer[NAME_LINE] = "";
 
+	c->chain_failed = c->chain_failed || (error != X509_V_ERR_HOSTNAME_MISMATCH &&
+						 error != X509_V_ERR_IP_ADDRESS_MISMATCH);
 	if (c->verify_error != X509_V_OK && c->verify_error_depth <= depth)
 		return;
 	if (cert)
@@ -147,9 +149,10 @@ int tls_verify(int ok, X509_STORE_CTX *store)
 	return 1;
 }
 
-static void log_verify_error(const struct tls_connection *c)
+void tls_log_verify_error(const struct tls_connection *c)
 {
 	const char *name = c->peer->name;
+	const char *role = SSL_is_server(c->ssl) ? "client" : "server";
 
 	switch (c->verify_error) {
 	case X509_V_ERR_CERT_UNTRUSTED:
@@ -168,18 +171,18 @@ static void log_verify_error(const struct tls_connection *c)
 		break;
 	case X509_V_ERR_CERT_NOT_YET_VALID:
 	case X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD:
-		log_info("client certificate verification failed for %s: certificate not yet valid",
-		    name);
+		log_info("%s certificate verification failed for %s: certificate not yet valid",
+		    role, name);
 		break;
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 	case X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD:
-		log_info(
-		    "client certificate verification failed for %s: certificate has expired", name);
+		log_info("%s certificate verification failed for %s: certificate has expired", role,
+		    name);
 		break;
 	case X509_V_ERR_INVALID_PURPOSE:
 		log_info("certificate verification failed for %s: not designated for use as a "
-			 "client certificate",
-		    name);
+			 "%s certificate",
+		    name, role);
 		break;
 	case X509_V_ERR_CERT_CHAIN_TOO_LONG:
 		log_info("certificate verification failed for %s: certificate chain longer than "
@@ -187,7 +190,7 @@ static void log_verify_error(const struct tls_connection *c)
 		    name, c->ctx->verify_depth);
 		break;
 	default:
-		log_info("client certificate verification failed for %s: num=%d:%s", name,
+		log_info("%s certificate verification failed for %s: num=%d:%s", role, name,
 		    c->verify_error, X509_verify_cert_error_string(c->verify_error));
 	}
 }
@@ -197,7 +200,7 @@ static void log_verify_error(const struct tls_connection *c)
 /* A name that another program would read as something else is none. */
 static bool is_good_text(const struct tls_connection *c, struct slice text, const char *label)
 {
-	const char *name = c->peer ? c->peer->name : "client";
+	const char *name = c->peer ? c->peer->name : "peer";
 
 	if (slice_has_nul(text)) {
 		log_warning("%s: NULL character in peer %s", name, label);
@@ -278,18 +281,22 @@ static void note_signature(struct tls_connection *c, struct tls_client_cert *cli
 		client->digest = OBJ_nid2sn(nid);
 }
 
-static void log_cert(const struct tls_connection *c, X509 *cert)
+void tls_log_cert(const struct tls_connection *c)
 {
-	const struct tls_client_cert *client = c->client;
+	const struct tls_client_cert *cert = c->client;
+
+	log_info("%s: subject_CN=%s, issuer=%s, cert fingerprint=%s, pkey fingerprint=%s",
+	    c->peer->name, cert->subject, cert->issuer, cert->fingerprint, cert->key_fingerprint);
+}
+
+static void log_names(X509 *cert)
+{
 	char line[NAME_LINE];
 
 	name_line(X509_get_subject_name(cert), line);
 	log_info("subject=%s", line);
 	name_line(X509_get_issuer_name(cert), line);
 	log_info("issuer=%s", line);
-	log_info("%s: subject_CN=%s, issuer=%s, cert fingerprint=%s, pkey fingerprint=%s",
-	    c->peer->name, client->subject, client->issuer, client->fingerprint,
-	    client->key_fingerprint);
 }
 
 static char *or_nothing(char *text)
@@ -322,16 +329,25 @@ static void note_cert(struct tls_connection *c, X509 *cert)
 	note_signature(c, client, cert);
 }
 
-void tls_note_client(struct tls_connection *c)
+bool tls_note_cert(struct tls_connection *c)
 {
 	X509 *cert = SSL_get0_peer_certificate(c->ssl);
+
+	if (cert)
+		note_cert(c, cert);
+	return cert != NULL;
+}
+
+void tls_note_client(struct tls_connection *c)
+{
 	const struct tls_peer *peer = c->peer;
 
-	if (!cert)
+	if (!tls_note_cert(c))
 		return;
-	note_cert(c, cert);
-	if (peer && peer->verbose)
-		log_cert(c, cert);
+	if (peer && peer->verbose) {
+		log_names(SSL_get0_peer_certificate(c->ssl));
+		tls_log_cert(c);
+	}
 	if (c->client->trusted || !peer || !peer->must_verify)
 		return;
 	if (SSL_session_reused(c->ssl))
@@ -339,7 +355,7 @@ void tls_note_client(struct tls_connection *c)
 			 "earlier in the log",
 		    peer->name);
 	else
-		log_verify_error(c);
+		tls_log_verify_error(c);
 }
 
 void tls_client_free(struct tls_client_cert *client)
