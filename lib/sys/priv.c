@@ -129,6 +129,34 @@ size_t priv_extra_groups(const struct priv_user *user, gid_t *groups, size_t max
 	return n;
 }
 
+/* What root's process had before priv_act_as. */
+static struct {
+	gid_t groups[64];
+	int count;
+} before;
+
+int priv_act_as(uid_t uid, gid_t gid)
+{
+	if (geteuid() != 0)
+		return 0;
+	before.count = getgroups((int)ARRAY_LEN(before.groups), before.groups);
+	if (before.count < 0 || setgroups(0, NULL) == -1)
+		return -1;
+	if (setegid(gid) == 0 && seteuid(uid) == 0)
+		return 0;
+	priv_act_as_root();
+	return -1;
+}
+
+int priv_act_as_root(void)
+{
+	if (getuid() != 0)
+		return 0;
+	if (seteuid(0) == -1 || setegid(getgid()) == -1)
+		return -1;
+	return setgroups((size_t)before.count, before.groups);
+}
+
 int priv_drop(uid_t uid, gid_t gid, const gid_t *extra, size_t extra_count)
 {
 	/* An ordinary user has no right to drop groups, and no way to have gained any. */

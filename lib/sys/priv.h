@@ -25,6 +25,13 @@ size_t priv_extra_groups(const struct priv_user *user, gid_t *groups, size_t max
  */
 int priv_drop(uid_t uid, gid_t gid, const gid_t *extra, size_t extra_count);
 /*
+ * For a moment before serving, a process of root's opens files with the rights of UID and GID
+ * alone, in a directory where that user may have laid links; priv_act_as_root ends it.  0, or -1
+ * with errno; both do nothing in a process of an ordinary user.
+ */
+int priv_act_as(uid_t uid, gid_t gid);
+int priv_act_as_root(void);
+/*
  * For a process that stays root: keeps the rights to become any user, to reach files and sockets of
  * any, and to send signals to any; the other capabilities go for good.  0, or -1 with errno.
  */
