@@ -71,7 +71,7 @@ static void prepare(struct server_context *ctx)
 static void walls(const struct server_context *ctx, struct sandbox *walls)
 {
 	static struct sandbox_path paths[64];
-	const char *ca_path = SMTP_PARAM(tls_CApath), *dir;
+	const char *ca_path = SMTP_PARAM(tls_CApath), *dir, *file;
 	size_t n = 0;
 
 	paths[n++] = (struct sandbox_path){ "/etc", SANDBOX_READ };
@@ -81,6 +81,8 @@ static void walls(const struct server_context *ctx, struct sandbox *walls)
 	paths[n++] = (struct sandbox_path){ "/proc/self/fd", SANDBOX_READ };
 	if (ca_path[0] != '\0')
 		paths[n++] = (struct sandbox_path){ ca_path, SANDBOX_READ };
+	for (size_t i = 0; (file = smtp_sasl_reads(i)) != NULL; i++)
+		paths[n++] = (struct sandbox_path){ file, SANDBOX_READ };
 	for (size_t i = 0; (dir = table_directory(i)) != NULL && n < ARRAY_LEN(paths) - 1; i++)
 		paths[n++] = (struct sandbox_path){ dir, SANDBOX_READ };
 	paths[n] = (struct sandbox_path){ NULL, SANDBOX_READ };

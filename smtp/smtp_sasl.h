@@ -8,6 +8,9 @@
 /* Before the jail; fatal for a type that is not "cyrus", as with the peer. */
 void smtp_sasl_prepare(const struct postfix_params *params);
 
+/* A file that a login reads, for the walls; NULL: no more. */
+const char *smtp_sasl_reads(size_t i);
+
 /*
  * What a delivery for SENDER (external form) logs in with at TARGET: "" for nothing, else a text
  * that is different for each name and password (a digest, no secret).  False with FAILURE: the
@@ -18,8 +21,8 @@ bool smtp_sasl_key(const struct smtp_target *target, const char *sender, struct 
 
 /*
  * After EHLO (in TLS, when there is TLS): logs in where there is a password for this server, and
- * nothing otherwise.  Sets logged_in.  False with FAILURE ("SASL authentication failed; server NAME
- * said: ..."): another host may be tried.
+ * nothing otherwise.  Sets logged_in and login_key.  False with FAILURE ("SASL authentication
+ * failed; server NAME said: ..."): another host may be tried.
  */
 bool smtp_sasl_login(
     struct smtp_session *session, const char *sender, struct smtp_failure *failure);
