@@ -288,5 +288,7 @@ void smtp_target_prepare(const struct postfix_params *params)
 		target_rules.first_family = AF_UNSPEC;
 	target_own_prepare(params);
 	target_bind_prepare(params);
+	if (*params->postcote_dns_server && !dns_use_server(params->postcote_dns_server))
+		fatal("bad postcote_dns_server parameter: %s", params->postcote_dns_server);
 	dns_open();
 }

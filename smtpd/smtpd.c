@@ -120,6 +120,8 @@ static void prepare(struct server_context *ctx)
 		ctx->processes = (unsigned)p->postcote_smtpd_processes;
 	smtpd_tls_open(ctx);			    /* before all else of OpenSSL */
 	digest_bytes("SHA256", SLICE_NULL, digest); /* libcrypto reads its configuration now */
+	if (p->postcote_dns_server[0] != '\0' && !dns_use_server(p->postcote_dns_server))
+		fatal("bad postcote_dns_server parameter: %s", p->postcote_dns_server);
 	dns_open();
 	smtpd_server.resolver = resolver_new(p);
 	smtpd_server.rewriter = rewriter_new(p);

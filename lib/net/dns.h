@@ -47,7 +47,10 @@ bool dns_name_of(const struct net_addr *addr, int64_t deadline, char *name, size
 size_t dns_addresses_of(const char *name, int family, int64_t deadline, struct net_addr *addrs,
     size_t max, enum dns_result *result);
 
-/* For tests: ask this server ("127.0.0.1:5353") and no other; NULL: as resolv.conf says. */
-void dns_use_server(const char *server);
+/*
+ * Asks these servers ("127.0.0.1:5353", commas between several) and no others; NULL: as resolv.conf
+ * says.  Before there are threads.  False: malformed, and nothing has changed.
+ */
+bool dns_use_server(const char *server);
 
 #endif

@@ -23,7 +23,7 @@ static struct kept {
 	struct ares_addr_port_node *servers;
 } kept[DNS_CHANNELS];
 
-static char *test_server;
+static char *own_servers;
 
 static void start_library(void)
 {
@@ -84,13 +84,6 @@ void dns_open(void)
 	}
 }
 
-void dns_use_server(const char *server)
-{
-	free(test_server);
-	test_server = server ? xstrdup(server) : NULL;
-	dns_files_changed();
-}
-
 /* As what was kept says. */
 static bool channel_again(ares_channel *channel, struct kept *k)
 {
@@ -110,10 +103,28 @@ static bool channel_make(ares_channel *channel, enum dns_channel kind)
 
 	if (!made)
 		return false;
-	if (!test_server || ares_set_servers_ports_csv(*channel, test_server) == ARES_SUCCESS)
+	if (!own_servers || ares_set_servers_ports_csv(*channel, own_servers) == ARES_SUCCESS)
 		return true;
 	ares_destroy(*channel);
 	return false;
+}
+
+bool dns_use_server(const char *server)
+{
+	char *before = own_servers;
+	ares_channel channel;
+
+	own_servers = server ? xstrdup(server) : NULL;
+	dns_files_changed();
+	if (server && !channel_make(&channel, DNS_CHANNEL_DNS)) {
+		free(own_servers);
+		own_servers = before;
+		return false;
+	}
+	if (server)
+		ares_destroy(channel);
+	free(before);
+	return true;
 }
 
 bool dns_channel_open(ares_channel *channel, enum dns_channel kind, unsigned state)
