@@ -198,6 +198,7 @@ static const struct {
 	{ "pickup", "the mail owner", false, true, false },
 	{ "bounce", "the mail owner", false, true, false },
 	{ "postlogd", "the mail owner", false, true, false },
+	{ "smtp", "the mail owner", true, true, false },
 	{ "virtual", "the mail owner", false, true, false },
 	{ "virtual, parent of workers", "root", false, false, false },
 	{ "virtual, worker", "the mailbox's uid", false, true, false },

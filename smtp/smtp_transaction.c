@@ -18,6 +18,7 @@
 #include "queue/queue_file.h"
 #include "smtp/smtp_content.h"
 #include "smtp/smtp_data.h"
+#include "smtp/smtp_handshake.h"
 
 #define GROUP_BYTES 8192
 
@@ -329,11 +330,22 @@ bool transaction_is_open(const struct transaction *t)
 	return false;
 }
 
+/* XFORWARD, where it is wanted; false: the session is lost. */
+static bool tell_client(struct transaction *t)
+{
+	struct smtp_failure failure = { .host = false };
+
+	if (smtp_xforward(t->s, t->todo->delivery, &failure))
+		return true;
+	transaction_fail_all(t, &failure);
+	return false;
+}
+
 static void run(struct transaction *t)
 {
 	if (is_too_large(t) || !prepare_addresses(t) || needs_utf8(t) || needs_tls(t))
 		return;
-	if (!send_envelope(t))
+	if (!tell_client(t) || !send_envelope(t))
 		return;
 	smtp_data(t);
 }
