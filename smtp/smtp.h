@@ -62,6 +62,10 @@ struct smtp_failure {
 	bool stop;
 	/* "tls=" of the log line as far as it was decided ("may?"), or "". */
 	char tls[64];
+	/* The connection on which it came, as relay= names it, and since when it stood; "": none.
+	 */
+	char relay[320];
+	int64_t connected_us;
 };
 
 /* FAILURE becomes WHY and nothing else; TLS stays.  HOST as in the struct. */

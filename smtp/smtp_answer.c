@@ -35,15 +35,19 @@ static void add_text(struct strbuf *text, struct slice line)
 	}
 }
 
-/* Three digits, of which the first is 2 to 5. */
-static bool take_code(struct cursor *c, unsigned *code)
+/* Three digits and a blank, a dash or the end. */
+static bool take_code(struct cursor *c, unsigned *code, bool *more)
 {
 	struct slice digits = cursor_span(c, "0123456789");
+	int next = cursor_peek(c);
 
-	if (digits.len != 3 || digits.ptr[0] < '2' || digits.ptr[0] > '5')
+	if (digits.len != 3 || (next != -1 && next != ' ' && next != '-'))
 		return false;
 	*code = (unsigned)(digits.ptr[0] - '0') * 100 + (unsigned)(digits.ptr[1] - '0') * 10 +
 		(unsigned)(digits.ptr[2] - '0');
+	*more = next == '-';
+	if (next != -1)
+		(void)cursor_next(c);
 	return true;
 }
 
@@ -57,20 +61,15 @@ static void take_dsn(struct smtp_reply *reply, struct slice text)
 enum smtp_answer smtp_answer_line(struct smtp_reply *reply, struct slice line)
 {
 	struct cursor c = cursor_of(line);
-	unsigned code;
-	int next;
+	bool more;
 
+	if (!take_code(&c, &reply->code, &more))
+		return SMTP_ANSWER_NOISE;
 	add_text(&reply->text, line);
-	if (!take_code(&c, &code))
-		return SMTP_ANSWER_NONSENSE;
-	next = cursor_peek(&c);
-	if (next != -1 && next != ' ' && next != '-')
-		return SMTP_ANSWER_NONSENSE;
-	if (next != -1)
-		(void)cursor_next(&c);
-	reply->code = code;
+	if (reply->code < 200 || reply->code > 599)
+		return SMTP_ANSWER_IMPROPER;
 	take_dsn(reply, cursor_rest(&c));
-	return next == '-' ? SMTP_ANSWER_MORE : SMTP_ANSWER_DONE;
+	return more ? SMTP_ANSWER_MORE : SMTP_ANSWER_DONE;
 }
 
 void smtp_offer_init(struct smtp_offer *offer)

@@ -16,11 +16,12 @@
 enum smtp_answer {
 	SMTP_ANSWER_MORE, /* further lines follow */
 	SMTP_ANSWER_DONE,
-	SMTP_ANSWER_NONSENSE /* the line is no part of a reply */
+	SMTP_ANSWER_NOISE,   /* the line is no part of a reply: nothing was taken */
+	SMTP_ANSWER_IMPROPER /* a reply, with a code that no server may send */
 };
 /*
  * Takes the next LINE (without its end) of a reply: its text is appended, with LF between lines,
- * and what is not printable becomes '?'; code and enhanced code are those of the last line so far.
+ * and control characters become '?'; code and enhanced code are those of the last line so far.
  */
 enum smtp_answer smtp_answer_line(struct smtp_reply *reply, struct slice line);
 

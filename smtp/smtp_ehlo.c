@@ -166,7 +166,7 @@ static void enable_pix(struct smtp_handshake *h, struct slice rest, bool *no_esm
 	if (*no_esmtp)
 		strbuf_addstr(&list, "disable_esmtp");
 	if (delay) {
-		strbuf_addf(&list, "%sdelay_dotcrlf", list.len ? " " : "");
+		strbuf_addf(&list, "%sdelay_dotcrlf", list.len ? ", " : "");
 		h->session->features |= SMTP_FEATURE_PIX_DOTCRLF;
 	}
 	log_info(
@@ -221,7 +221,7 @@ static bool is_loop(struct smtp_handshake *h, const struct smtp_offer *offer)
 	log_warning("host %s replied to HELO/EHLO with my own hostname %s", h->session->relay,
 	    smtp_params->myhostname);
 	smtp_handshake_fail(
-	    h, "5.4.6", "mail for %s loops back to myself", h->session->target.nexthop);
+	    h, "5.4.6", "mail for %s loops back to myself", h->delivery->request->nexthop);
 	return true;
 }
 

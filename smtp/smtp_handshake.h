@@ -11,7 +11,11 @@ struct smtp_handshake {
 	const struct delivery *delivery;
 	struct smtp_reply reply; /* the last one, LF between its lines */
 	struct smtp_failure *failure;
+	bool violated; /* TLS was required and not to be had */
 };
+
+/* smtp_session.c: QUIT without a wait for anything; frees it. */
+void smtp_session_drop(struct smtp_session *session);
 
 /* smtp_hear.c: as smtp_hear, but with LF between the lines of REPLY. */
 bool smtp_hear_lines(struct smtp_session *session, int64_t seconds, const char *while_what,

@@ -11,6 +11,12 @@
 #include "log/log.h"
 #include "smtp/smtp_answer.h"
 #include "smtp/smtp_handshake.h"
+#include "table/table.h"
+
+/* A reply of many lines may take as many times what one line may take. */
+#define REPLY_TIMES 4
+
+static struct table *reply_filter;
 
 void smtp_say(struct smtp_session *session, const char *format, ...)
 {
@@ -51,12 +57,24 @@ void smtp_session_lost(
 		    while_what);
 }
 
-/* One reply as it comes in. */
+/* ---- a reply as it comes in ---- */
+
 struct hearing {
 	struct smtp_session *session;
 	struct smtp_reply *reply;
+	const char *while_what;
+	struct smtp_failure *failure;
+	int64_t seconds, last; /* for a line; when all of it must be there */
 	size_t bytes, lines;
 };
+
+static bool give_up(const struct hearing *h, const char *dsn, const char *what, const char *text)
+{
+	h->session->broken = true;
+	set_failure(h->failure, dsn, "host %s sent %s while %s%s%.200s", h->session->name, what,
+	    h->while_what, *text ? ": " : "", text);
+	return false;
+}
 
 static struct slice without_end(struct slice line)
 {
@@ -80,62 +98,133 @@ static bool skip_line(struct hearing *h)
 	return kind != STREAM_READ_FAILED;
 }
 
-/* False: the stream has failed. */
-static bool hear_line(struct hearing *h, enum smtp_answer *answer)
+/*
+ * A line has its time; with smtp_per_request_deadline the whole reply has no more than that.  A
+ * reply without an end has one in either case.
+ */
+static void set_deadline(struct hearing *h)
 {
-	struct slice line;
-	enum stream_read kind = stream_read_line(h->session->stream, SMTP_ANSWER_LINE_MAX, &line);
+	int64_t deadline = smtp_deadline(h->seconds);
 
-	if (kind == STREAM_READ_FAILED)
-		return false;
-	h->bytes += line.len;
-	h->lines++;
-	*answer = smtp_answer_line(h->reply, without_end(line));
-	if (kind != STREAM_READ_PARTIAL)
-		return true;
-	log_warning("%s: response longer than %d: %.30s...", h->session->relay,
-	    SMTP_ANSWER_LINE_MAX, h->reply->text.ptr);
-	return skip_line(h);
+	if (h->lines == 0)
+		h->last = smtp_deadline(
+		    SMTP_PARAM(per_request_deadline) ? h->seconds : REPLY_TIMES * h->seconds);
+	stream_set_deadline(h->session->stream, deadline < h->last ? deadline : h->last);
 }
 
-static bool protocol_failure(
-    const struct hearing *h, const char *what, const char *while_what, struct smtp_failure *failure)
+/* smtp_reply_filter: TEXT in the line's place.  False: the table failed. */
+static bool filter(struct hearing *h, struct slice line, struct strbuf *text)
 {
+	strbuf_addslice(text, line);
+	if (!reply_filter)
+		return true;
+	switch (table_get(reply_filter, line, text)) {
+	case TABLE_FOUND:
+		log_info("%s: replacing server reply \"%.*s\" with \"%s\"", h->session->relay,
+		    SLICE_ARG(line), text->ptr);
+		return true;
+	case TABLE_NOT_FOUND:
+		strbuf_reset(text);
+		strbuf_addslice(text, line);
+		return true;
+	case TABLE_ERROR:
+		break;
+	}
+	log_warning("%s: table %s lookup error for %.*s", h->session->id, table_spec(reply_filter),
+	    SLICE_ARG(line));
 	h->session->broken = true;
-	set_failure(
-	    failure, "4.5.0", "host %s sent %s while %s", h->session->name, what, while_what);
+	set_failure(h->failure, "4.3.0", "local data error while talking to %s", h->session->name);
 	return false;
 }
 
-static bool hear_nonsense(
-    const struct hearing *h, const char *while_what, struct smtp_failure *failure)
+/*
+ * A line that is no reply is passed over, as the peer does: some servers print what others should
+ * not see.  After pipelined commands that deserves a warning.
+ */
+static void warn_of_noise(const struct smtp_session *session, struct slice line)
 {
-	const char *text = h->reply->text.ptr;
+	char text[NET_ADDR_TEXT];
 
-	log_warning("%s: non-%s response from %s: %.100s", h->session->id,
-	    smtp_is_lmtp ? "LMTP" : "ESMTP", h->session->relay, text);
-	return protocol_failure(h, "a reply that is none", while_what, failure);
+	if (!(session->features & SMTP_FEATURE_PIPELINING))
+		return;
+	log_warning("%s: non-%s response from %s: %.*s", session->id,
+	    smtp_is_lmtp ? "LMTP" : "ESMTP", session->relay, SLICE_ARG(slice_first(line, 100)));
+	log_warning("to prevent loss of mail, turn off command pipelining for %s with the %s "
+		    "parameter",
+	    session->target.path ? session->target.path
+				 : net_addr_text(&session->target.addr, text),
+	    smtp_is_lmtp ? "lmtp_discard_lhlo_keyword_address_maps"
+			 : "smtp_discard_ehlo_keyword_address_maps");
+}
+
+static bool take_line(struct hearing *h, struct slice line, enum smtp_answer *answer)
+{
+	struct strbuf text = STRBUF_INIT(TABLE_VALUE_MAX);
+	bool filtered = filter(h, line, &text);
+	struct slice rest = strbuf_slice(&text), part;
+
+	/* What the filter makes of one line may be several. */
+	*answer = SMTP_ANSWER_NOISE;
+	while (filtered && *answer != SMTP_ANSWER_DONE && slice_token(&rest, "\r\n", &part))
+		*answer = smtp_answer_line(h->reply, part);
+	if (filtered && *answer == SMTP_ANSWER_NOISE)
+		warn_of_noise(h->session, line);
+	strbuf_release(&text);
+	return filtered;
+}
+
+/* False: the session is broken. */
+static bool hear_line(struct hearing *h, enum smtp_answer *answer)
+{
+	struct stream *stream = h->session->stream;
+	struct slice line;
+	enum stream_read kind;
+
+	set_deadline(h);
+	kind = stream_read_line(stream, SMTP_ANSWER_LINE_MAX, &line);
+	h->bytes += line.len;
+	h->lines++;
+	if (kind == STREAM_READ_PARTIAL)
+		log_warning("%s: response longer than %d: %.*s...", h->session->relay,
+		    SMTP_ANSWER_LINE_MAX, SLICE_ARG(slice_first(line, 30)));
+	if (kind != STREAM_READ_FAILED && !take_line(h, without_end(line), answer))
+		return false;
+	if (kind == STREAM_READ_LINE || (kind == STREAM_READ_PARTIAL && skip_line(h)))
+		return true;
+	smtp_session_lost(h->session, h->while_what, h->failure);
+	return false;
+}
+
+static bool hear_lines(struct hearing *h)
+{
+	enum smtp_answer answer = SMTP_ANSWER_MORE;
+
+	while (answer == SMTP_ANSWER_MORE || answer == SMTP_ANSWER_NOISE) {
+		if (h->lines == SMTP_ANSWER_LINES_MAX || h->bytes > SMTP_ANSWER_BYTES_MAX)
+			return give_up(h, "4.5.0", "an endless reply", "");
+		if (!hear_line(h, &answer))
+			return false;
+	}
+	if (answer == SMTP_ANSWER_IMPROPER)
+		return give_up(h, "4.5.0", "an improper reply", h->reply->text.ptr);
+	return true;
 }
 
 bool smtp_hear_lines(struct smtp_session *session, int64_t seconds, const char *while_what,
     struct smtp_reply *reply, struct smtp_failure *failure)
 {
-	struct hearing h = { .session = session, .reply = reply };
-	enum smtp_answer answer = SMTP_ANSWER_MORE;
+	struct hearing h = { .session = session,
+		.reply = reply,
+		.while_what = while_what,
+		.failure = failure,
+		.seconds = seconds };
 
 	strbuf_reset(&reply->text);
 	reply->code = 0;
-	stream_set_deadline(session->stream, smtp_deadline(seconds));
-	while (answer == SMTP_ANSWER_MORE) {
-		if (h.lines == SMTP_ANSWER_LINES_MAX || h.bytes > SMTP_ANSWER_BYTES_MAX)
-			return protocol_failure(&h, "an endless reply", while_what, failure);
-		if (!hear_line(&h, &answer)) {
-			smtp_session_lost(session, while_what, failure);
-			return false;
-		}
-	}
-	if (answer == SMTP_ANSWER_NONSENSE)
-		return hear_nonsense(&h, while_what, failure);
+	reply->dsn[0] = '\0';
+	session->transfer_ms = -1;
+	if (!hear_lines(&h))
+		return false;
 	if (reply->code == 421)
 		session->ending = true;
 	return true;
@@ -148,16 +237,57 @@ void smtp_reply_join(struct smtp_reply *reply)
 			reply->text.ptr[i] = ' ';
 }
 
+/*
+ * The server did not like what we said (RFC 5321 4.2.2: x0z and 555 are about syntax): whatever was
+ * wrong, the next message must not suffer from it.
+ */
+static bool is_protocol_error(unsigned code)
+{
+	return code == 555 || (code >= 500 && code < 510);
+}
+
 bool smtp_hear(struct smtp_session *session, int64_t seconds, const char *while_what,
     struct smtp_reply *reply, struct smtp_failure *failure)
 {
 	if (!smtp_hear_lines(session, seconds, while_what, reply, failure))
 		return false;
 	smtp_reply_join(reply);
+	if (is_protocol_error(reply->code))
+		session->ending = true;
 	return true;
+}
+
+/* ---- the message ---- */
+
+/*
+ * With smtp_per_request_deadline there is a purse of time: waiting takes out of it, what went out
+ * at smtp_min_data_rate puts into it again.
+ */
+void smtp_transfer(struct smtp_session *session, struct slice data)
+{
+	int64_t limit = SMTP_PARAM(data_xfer_timeout), limit_ms = limit * 1000, began;
+
+	if (!SMTP_PARAM(per_request_deadline) || limit <= 0) {
+		stream_set_deadline(session->stream, smtp_deadline(limit));
+		stream_write(session->stream, data);
+		return;
+	}
+	if (session->transfer_ms < 0)
+		session->transfer_ms = limit_ms;
+	began = clock_ms();
+	stream_set_deadline(session->stream, began + session->transfer_ms);
+	stream_write(session->stream, data);
+	session->transfer_ms -= clock_ms() - began;
+	session->transfer_ms += (int64_t)data.len * 1000 / SMTP_PARAM(min_data_rate);
+	if (session->transfer_ms > limit_ms)
+		session->transfer_ms = limit_ms;
+	if (session->transfer_ms < 0)
+		session->transfer_ms = 0;
 }
 
 void smtp_hear_prepare(const struct postfix_params *params)
 {
 	(void)params;
+	if (SMTP_PARAM(reply_filter)[0] != '\0')
+		reply_filter = table_open(SMTP_PARAM(reply_filter), 0);
 }

@@ -65,6 +65,9 @@ struct delivery_outcome smtp_outcome(
 		o.relay = session->relay;
 		o.conn_use = session->used;
 		o.connected_us = session->connected_us;
+	} else if (failure->relay[0] != '\0') {
+		o.relay = failure->relay;
+		o.connected_us = failure->connected_us;
 	}
 	return o;
 }

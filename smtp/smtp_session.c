@@ -25,9 +25,6 @@
 #include "smtp/smtp_sasl.h"
 #include "smtp/smtp_tls.h"
 
-/* A server that does not take its QUIT must not hold the thread. */
-#define GOODBYE_MS 5000
-
 void smtp_handshake_fail(struct smtp_handshake *h, const char *dsn, const char *format, ...)
 {
 	va_list args;
@@ -86,6 +83,7 @@ static struct smtp_session *session_new(
 	}
 	session->mechanisms = session->tls_summary = session->login_key = "";
 	session->opened_ms = clock_ms();
+	session->transfer_ms = -1;
 	memcpy(session->id, delivery->request->id, sizeof(session->id));
 	return session;
 }
@@ -97,31 +95,83 @@ static void session_free(struct smtp_session *session)
 	free(session);
 }
 
-static void say_goodbye(struct smtp_session *session)
+/* Waits for the answer for SECONDS; 0: not at all, and not for room to write either. */
+static void say_goodbye(struct smtp_session *session, int64_t seconds, bool answer)
 {
 	struct smtp_failure failure;
 	struct smtp_reply reply;
-	int64_t limit = SMTP_PARAM(quit_timeout);
 
 	smtp_say(session, "QUIT");
-	if (!SMTP_PARAM(skip_quit_response)) {
+	stream_set_deadline(session->stream, seconds > 0 ? smtp_deadline(seconds) : clock_ms());
+	if (answer) {
 		smtp_reply_init(&reply);
-		(void)smtp_hear(session, limit, "sending QUIT", &reply, &failure);
+		(void)smtp_hear_lines(session, seconds, "sending QUIT", &reply, &failure);
 		smtp_reply_release(&reply);
-	} else {
-		stream_set_deadline(session->stream, deadline_in(GOODBYE_MS));
 	}
 	(void)stream_finish(session->stream);
 }
 
+static bool can_talk(const struct smtp_session *session)
+{
+	return session->stream && !session->broken && stream_error(session->stream) == STREAM_OK;
+}
+
 void smtp_session_close(struct smtp_session *session)
 {
-	if (session->stream && !session->broken && stream_error(session->stream) == STREAM_OK)
-		say_goodbye(session);
+	if (can_talk(session))
+		say_goodbye(session, SMTP_PARAM(quit_timeout), !SMTP_PARAM(skip_quit_response));
+	session_free(session);
+}
+
+void smtp_session_drop(struct smtp_session *session)
+{
+	if (can_talk(session))
+		say_goodbye(session, 0, false);
 	session_free(session);
 }
 
 /* ---- TLS ---- */
+
+static const char *level_word(const struct smtp_session *session)
+{
+	static const char *const words[] = {
+		[SMTP_TLS_NONE] = "none",
+		[SMTP_TLS_MAY] = "may",
+		[SMTP_TLS_ENCRYPT] = "encrypt",
+		[SMTP_TLS_FINGERPRINT] = "fingerprint",
+		[SMTP_TLS_HALF_DANE] = "half-dane",
+		[SMTP_TLS_DANE] = "dane",
+		[SMTP_TLS_DANE_ONLY] = "dane-only",
+		[SMTP_TLS_VERIFY] = "verify",
+		[SMTP_TLS_SECURE] = "secure",
+	};
+
+	return words[session->policy->level];
+}
+
+/* "tls=" of the log line, where TLS itself has not said it (smtp_tls.c). */
+static void sum_up_success(struct smtp_session *session)
+{
+	if (!SMTP_PARAM(log_tls_feature_status) || *session->tls_summary)
+		return;
+	session->tls_summary = session->policy->level == SMTP_TLS_NONE
+				   ? "none"
+				   : arena_printf(&session->arena, "%s:none", level_word(session));
+}
+
+static void sum_up_failure(struct smtp_handshake *h)
+{
+	struct smtp_session *session = h->session;
+	struct smtp_failure *failure = h->failure;
+
+	if (!SMTP_PARAM(log_tls_feature_status) || *failure->tls || !session->policy)
+		return;
+	if (*session->tls_summary)
+		snprintf(failure->tls, sizeof(failure->tls), "%s", session->tls_summary);
+	else
+		snprintf(failure->tls, sizeof(failure->tls), "%s%s%s", h->violated ? "!" : "",
+		    level_word(session), h->violated ? "" : "?");
+}
 
 /* Any of these may not be without it. */
 static bool needs_tls(const struct smtp_session *session)
@@ -147,7 +197,6 @@ static bool start_tls(struct smtp_handshake *h, bool *plain_next)
 	bool plain_would_do = false;
 
 	*plain_next = false;
-	/* Before the first byte of TLS nothing may be in the buffer: it was not protected. */
 	if (smtp_tls_start(h->session, &plain_would_do, h->failure))
 		return true;
 	h->session->broken = true;
@@ -181,10 +230,14 @@ static bool starttls(struct smtp_handshake *h, bool *plain_next)
 		/* All that was offered before is forgotten. */
 		session->features =
 		    (session->features & SMTP_FEATURE_PIX_DOTCRLF) | SMTP_FEATURE_ESMTP;
-		return smtp_ehlo(h);
+		if (smtp_ehlo(h))
+			return true;
+		*plain_next = session->broken && may_be_plain(h);
+		return false;
 	}
 	session->features &= ~(unsigned)SMTP_FEATURE_STARTTLS;
 	if (needs_tls(session)) {
+		h->violated = true;
 		smtp_handshake_refused(h, "TLS is required, but ", "refused to start TLS", false);
 		return false;
 	}
@@ -258,7 +311,6 @@ static bool prepare(struct smtp_handshake *h, bool plain)
 	return true;
 }
 
-/* Whatever comes of it, the next one finds a line that says why another host had to do. */
 static bool connect_to(struct smtp_handshake *h)
 {
 	int fd = smtp_target_connect(&h->session->target, h->failure);
@@ -273,6 +325,15 @@ static bool connect_to(struct smtp_handshake *h)
 	return true;
 }
 
+/* For the log lines of recipients, when there is no session any more. */
+static void note_relay(const struct smtp_handshake *h)
+{
+	if (!h->session->stream)
+		return;
+	snprintf(h->failure->relay, sizeof(h->failure->relay), "%s", h->session->relay);
+	h->failure->connected_us = h->session->connected_us;
+}
+
 static struct smtp_session *open_once(const struct delivery *delivery,
     const struct smtp_target *target, bool plain, bool *plain_next, struct smtp_failure *failure)
 {
@@ -281,12 +342,19 @@ static struct smtp_session *open_once(const struct delivery *delivery,
 	};
 	bool ready;
 
+	*failure = (struct smtp_failure){ 0 };
 	*plain_next = false;
 	smtp_reply_init(&h.reply);
 	ready = prepare(&h, plain) && connect_to(&h) && walk(&h, plain_next);
 	smtp_reply_release(&h.reply);
-	if (ready)
+	if (ready) {
+		sum_up_success(h.session);
+		/* No other delivery is to go without TLS for what happened to this one. */
+		h.session->ending = plain;
 		return h.session;
+	}
+	sum_up_failure(&h);
+	note_relay(&h);
 	smtp_session_close(h.session);
 	return NULL;
 }
@@ -297,7 +365,6 @@ struct smtp_session *smtp_session_open(
 	bool plain_next;
 	struct smtp_session *session;
 
-	*failure = (struct smtp_failure){ 0 };
 	session = open_once(delivery, target, false, &plain_next, failure);
 	if (!session && plain_next)
 		session = open_once(delivery, target, true, &plain_next, failure);

@@ -71,6 +71,7 @@ struct smtp_session {
 	int64_t connected_us; /* wall clock */
 	bool broken;	      /* nothing is to be said on it any more, not even QUIT */
 	bool ending;	      /* QUIT is to be said: it is not kept for another delivery */
+	int64_t transfer_ms;  /* smtp_transfer's: what is left of its time, or -1 */
 };
 
 /*
@@ -96,6 +97,12 @@ void smtp_say(struct smtp_session *session, const char *format, ...)
  */
 bool smtp_hear(struct smtp_session *session, int64_t seconds, const char *while_what,
     struct smtp_reply *reply, struct smtp_failure *failure);
+/*
+ * A piece of the message into the stream, within smtp_data_xfer_timeout or, with
+ * smtp_per_request_deadline, as fast as smtp_min_data_rate at least; the stream's state says
+ * whether that went well.
+ */
+void smtp_transfer(struct smtp_session *session, struct slice data);
 /* The failure that the stream's state means, for whoever writes without a reply in sight. */
 void smtp_session_lost(
     struct smtp_session *session, const char *while_what, struct smtp_failure *failure);
@@ -125,5 +132,7 @@ struct smtp_session *smtp_reuse_take(
  */
 void smtp_reuse_give(const struct delivery *delivery, struct smtp_session *session);
 void smtp_reuse_prepare(const struct postfix_params *params);
+/* The process ends: what lies idle is closed, and nothing is kept any more. Any thread. */
+void smtp_reuse_drain(void);
 
 #endif
