@@ -95,6 +95,7 @@ static void walls(const struct server_context *ctx, struct sandbox *walls)
 static void drain(struct server_context *ctx, bool reload)
 {
 	(void)ctx;
+	smtp_reuse_drain();
 	if (reload)
 		delivery_leave();
 	else

@@ -85,8 +85,7 @@ static bool write_piece(struct transaction *t, struct strbuf *piece)
 {
 	struct smtp_failure failure = { .host = false };
 
-	stream_set_deadline(t->s->stream, smtp_deadline(SMTP_PARAM(data_xfer_timeout)));
-	stream_write(t->s->stream, strbuf_slice(piece));
+	smtp_transfer(t->s, strbuf_slice(piece));
 	strbuf_reset(piece);
 	if (stream_error(t->s->stream) == STREAM_OK)
 		return true;

@@ -65,15 +65,19 @@ static void try_targets(struct hunt *h, const struct smtp_targets *targets, bool
 	for (size_t i = 0; i < targets->count && !is_over(h); i++) {
 		struct smtp_failure failure = { .host = false };
 		struct smtp_session *session = open_session(h, &targets->list[i], &failure);
-		bool last;
+		bool last, opened = session || failure.relay[0] != '\0';
 
+		sessions += opened;
+		last = last_destination && (i + 1 == targets->count || sessions == limit);
 		if (!session) {
 			note_failure(h, &failure);
 			h->stopped = failure.stop;
+			if (!failure.logged && !failure.stop && !last)
+				log_info("%s: %s", h->d->request->id, failure.why.text);
+			if (opened && sessions == limit)
+				return;
 			continue;
 		}
-		sessions++;
-		last = last_destination && (i + 1 == targets->count || sessions == limit);
 		if (smtp_transaction(session, &h->todo, last, &failure) ==
 		    SMTP_TRANSACTION_NEXT_HOST) {
 			note_failure(h, &failure);

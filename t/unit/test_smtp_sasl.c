@@ -201,10 +201,10 @@ static const struct login_case cases[] = {
 	    "4.4.2",
 	    "lost connection with mx.example[192.0.2.1] while performing the EHLO handshake",
 	    true },
-	{ "the server talks nonsense", "mx.example", NULL, NULL, "LOGIN", 0, { "hello" },
+	{ "the server talks nonsense", "mx.example", NULL, NULL, "LOGIN", 0, { "hello\r\n999 hi" },
 	    "AUTH LOGIN", "4.5.0",
-	    "host mx.example[192.0.2.1] sent a reply that is none while performing the EHLO "
-	    "handshake",
+	    "host mx.example[192.0.2.1] sent an improper reply while performing the EHLO "
+	    "handshake: 999 hi",
 	    true },
 	{ "a long password waits for the server", "long.example", NULL, NULL, "PLAIN", 0,
 	    { "334 ", "235 ok" }, NULL, NULL, NULL, false },
