@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "bounce/bounce.h"
+#include "intake/internal_mail.h"
 #include "log/log.h"
-#include "mail/address.h"
-#include "mail/date.h"
+#include "mail/dsn.h"
+#include "queue/queue_file.h"
 #include "rewrite/rewrite.h"
 #include "server/pool.h"
 #include "server/server.h"
@@ -47,48 +47,20 @@ static void prepare(struct server_context *ctx)
 	    &why);
 	if (bounce.intake == NULL)
 		fatal("%s", why.text);
+	bounce_templates_prepare(ctx->params);
 }
 
-static bool add_recipient(struct intake *in, const char *sender, struct reason *why)
+/* ---- letters ---- */
+
+static const char *kind_name(const struct notice_letter *letter)
 {
-	struct strbuf internal = STRBUF_INIT(ADDRESS_MAX), rewritten = STRBUF_INIT(2 * ADDRESS_MAX);
-	bool ok = address_internal(slice_of(sender), ADDRESS_UTF8, &internal) == ADDRESS_OK;
-
-	if (ok) {
-		rewrite_address(
-		    bounce.rewriter, REWRITE_LOCAL, strbuf_slice(&internal), &rewritten);
-		struct intake_recipient rcpt = {
-			.address = strbuf_slice(&rewritten),
-			.original = strbuf_slice(&internal),
-		};
-		ok = intake_recipient(in, &rcpt, why);
-	} else {
-		reason_set(why, "4.3.0", "bad sender address in the request");
-	}
-	strbuf_release(&internal);
-	strbuf_release(&rewritten);
-	return ok;
-}
-
-static bool add_received(struct intake *in, struct reason *why)
-{
-	const struct postfix_params *p = bounce.ctx->params;
-	char date[DATE_TEXT];
-	char *header = xasprintf("Received: by %s (%s)\n\tid %s; %s", p->myhostname, p->mail_name,
-	    intake_id(in), date_rfc5322((time_t)(clock_wall_us() / 1000000), date));
-	bool ok = intake_prepend(in, slice_of(header), why);
-
-	free(header);
-	return ok;
-}
-
-static const char *kind_name(enum notice_kind kind)
-{
-	switch (kind) {
+	switch (letter->request->kind) {
 	case NOTICE_FAILED:
-		return "sender non-delivery notification";
+		return letter->for_postmaster ? "postmaster non-delivery notification"
+					      : "sender non-delivery notification";
 	case NOTICE_DELAYED:
-		return "sender delay notification";
+		return letter->for_postmaster ? "postmaster delay notification"
+					      : "sender delay notification";
 	case NOTICE_SENT:
 	case NOTICE_TRACE:
 		break;
@@ -96,31 +68,136 @@ static const char *kind_name(enum notice_kind kind)
 	return "sender delivery status notification";
 }
 
-static bool serve(
-    const struct notice_request *request, int fd, char notice_id[QUEUE_ID_SIZE], struct reason *why)
+static bool send_letter(
+    const struct notice_letter *letter, int fd, char notice_id[QUEUE_ID_SIZE], struct reason *why)
 {
-	struct intake_origin origin = {
-		.origin = "local",
-		.local_rewrite = true,
-		.add_missing_headers = true,
-		.never_wait = true,
-		.overrides = INTAKE_INTERNAL,
+	const struct notice_request *request = letter->request;
+	const struct postfix_params *p = letter->params;
+	struct internal_mail mail = {
+		.service = bounce.intake,
+		.params = p,
+		.rewriter = bounce.rewriter,
+		.filter_class = "bounce",
+		.is_last = letter->for_postmaster,
+		.to = letter->to,
+		.smtputf8 = (request->sendopts & QUEUE_SENDOPT_SMTPUTF8) != 0,
+		.require_tls = (request->sendopts & QUEUE_SENDOPT_REQUIRETLS) != 0 &&
+			       !p->requiretls_redact_dsn,
 	};
-	intake_refresh_tables();
-	struct intake *in = intake_begin(bounce.intake, &origin, SLICE_NULL, why);
+	struct intake *in = internal_mail_begin(&mail, why);
 
 	if (in == NULL)
 		return false;
-	bool ok = add_recipient(in, notice_address(request), why) && add_received(in, why) &&
-		  notice_write(in, bounce.ctx->params, request, fd, why) && intake_commit(in, why);
+	bool ok = notice_write(in, letter, fd, why) && intake_commit(in, why);
 
 	if (ok) {
 		snprintf(notice_id, QUEUE_ID_SIZE, "%s", intake_id(in));
-		log_info("%s: %s: %s", request->id, kind_name(request->kind), notice_id);
-	} else {
-		log_warning("%s: no %s: %s", request->id, kind_name(request->kind), why->text);
+		log_info("%s: %s: %s", request->id, kind_name(letter), notice_id);
 	}
 	intake_free(in);
+	return ok;
+}
+
+static bool tells_of_any(const struct notice_letter *letter)
+{
+	for (size_t i = 0; i < letter->request->recipient_count; i++)
+		if (notice_tells_of(letter, i))
+			return true;
+	return false;
+}
+
+static bool send_to_sender(
+    struct notice_letter letter, int fd, char notice_id[QUEUE_ID_SIZE], struct reason *why)
+{
+	const struct notice_request *r = letter.request;
+	struct strbuf text = STRBUF_INIT(NOTICE_TEMPLATE_FILE);
+	bool ok = true;
+
+	letter.to = notice_address(r);
+	letter.ret =
+	    r->kind == NOTICE_FAILED && r->ret != DSN_RET_HDRS ? DSN_RET_FULL : DSN_RET_HDRS;
+	if (tells_of_any(&letter)) {
+		letter.template = bounce_template(letter.params, r->kind, &text);
+		letter.text = text.ptr;
+		ok = send_letter(&letter, fd, notice_id, why);
+		if (!ok)
+			log_warning("%s: no %s: %s", r->id, kind_name(&letter), why->text);
+	}
+	strbuf_release(&text);
+	return ok;
+}
+
+/* The postmaster who is told, too; NULL: none. */
+static const char *postmaster_of(
+    const struct postfix_params *p, const struct notice_request *request)
+{
+	switch (request->kind) {
+	case NOTICE_FAILED:
+		if (*request->sender == '\0')
+			return internal_mail_notifies(p, "2bounce") ? p->two_bounce_notice_recipient
+								    : NULL;
+		return internal_mail_notifies(p, "bounce") ? p->bounce_notice_recipient : NULL;
+	case NOTICE_DELAYED:
+		return *request->sender && internal_mail_notifies(p, "delay")
+			   ? p->delay_notice_recipient
+			   : NULL;
+	case NOTICE_SENT:
+	case NOTICE_TRACE:
+		break;
+	}
+	return NULL;
+}
+
+/* He has all of what nobody else is told about; of other mail the header. */
+static bool send_to_postmaster(struct notice_letter letter, int fd, struct reason *why)
+{
+	const struct notice_request *r = letter.request;
+	struct strbuf text = STRBUF_INIT(NOTICE_TEMPLATE_FILE);
+	char notice_id[QUEUE_ID_SIZE];
+	bool ok;
+
+	letter.for_postmaster = true;
+	letter.ret = *r->sender == '\0' ? DSN_RET_FULL : DSN_RET_HDRS;
+	letter.template = bounce_template(letter.params, r->kind, &text);
+	letter.text = "";
+	ok = send_letter(&letter, fd, notice_id, why);
+	if (!ok)
+		log_warning("%s: postmaster notice failed while %s %s", r->id,
+		    r->kind == NOTICE_DELAYED ? "warning" : "bouncing to", notice_address(r));
+	strbuf_release(&text);
+	return ok;
+}
+
+/* What the sender is told has to be safe; a copy for the postmaster is no reason to tell it twice.
+ */
+static bool serve(
+    const struct notice_request *request, int fd, char notice_id[QUEUE_ID_SIZE], struct reason *why)
+{
+	const struct postfix_params *params = bounce.ctx->params;
+	const char *postmaster = postmaster_of(params, request);
+	struct notice_original original;
+	struct notice_letter letter = {
+		.params = params,
+		.request = request,
+		.original = &original,
+		.to = postmaster,
+	};
+	struct reason copy_why;
+	bool ok = true;
+
+	intake_refresh_tables();
+	notice_original_read(&original, fd, request->data_offset);
+	if (*request->sender)
+		ok = send_to_sender(letter, fd, notice_id, why);
+	if (ok && postmaster != NULL && *postmaster) {
+		bool told = send_to_postmaster(letter, fd, &copy_why);
+
+		if (*request->sender == '\0') {
+			ok = told;
+			*why = copy_why;
+		}
+	}
+	strbuf_release(&original.message_id);
 	return ok;
 }
 

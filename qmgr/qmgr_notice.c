@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "intake/internal_mail.h"
 #include "log/log.h"
 #include "mail/dsn.h"
 #include "qmgr/qmgr.h"
@@ -128,18 +128,39 @@ static bool connect_bounce(void)
 	return false;
 }
 
-/* Without NOTIFY the sender hears of failures and delays (RFC 3461 4.1). */
-static bool wants_notice(const struct message *m, size_t i, enum notice_kind kind)
+/* Does the postmaster get a copy?  Of what nobody else is told about, the only one. */
+static bool has_copy(const struct message *m, enum notice_kind kind)
+{
+	bool from_nobody = *m->env->sender == '\0';
+
+	switch (kind) {
+	case NOTICE_FAILED:
+		return internal_mail_notifies(qm.params, from_nobody ? "2bounce" : "bounce");
+	case NOTICE_DELAYED:
+		return !from_nobody && internal_mail_notifies(qm.params, "delay");
+	case NOTICE_SENT:
+	case NOTICE_TRACE:
+		break;
+	}
+	return false;
+}
+
+/*
+ * Without NOTIFY the sender hears of failures and delays (RFC 3461 4.1); COPY: somebody else hears
+ * of all.
+ */
+static bool wants_notice(const struct message *m, size_t i, enum notice_kind kind, bool copy)
 {
 	const struct qmgr_recipient *r = &m->recipients[i];
 	unsigned notify = m->env->recipients[i].notify;
 
 	switch (kind) {
 	case NOTICE_FAILED:
-		return r->state == RCPT_BOUNCED && (notify == 0 || (notify & DSN_NOTIFY_FAILURE));
+		return r->state == RCPT_BOUNCED &&
+		       (copy || notify == 0 || (notify & DSN_NOTIFY_FAILURE));
 	case NOTICE_DELAYED:
 		return r->state == RCPT_DEFERRED && r->why != NULL &&
-		       (notify == 0 || (notify & DSN_NOTIFY_DELAY));
+		       (copy || notify == 0 || (notify & DSN_NOTIFY_DELAY));
 	case NOTICE_SENT:
 		return r->state == RCPT_DONE && r->report;
 	case NOTICE_TRACE:
@@ -173,12 +194,13 @@ static bool has_verp(const struct message *m)
 static size_t fill(struct message *m, size_t *next, struct notice_recipient *out, const char **to)
 {
 	size_t count = 0, bytes = 0, max = has_verp(m) ? 1 : NOTICE_MAX_RECIPIENTS;
+	const bool copy = has_copy(m, m->notice);
 
 	for (; *next < m->env->recipient_count && count < max; (*next)++) {
 		const struct envelope_recipient *from = &m->env->recipients[*next];
 		const struct qmgr_recipient *r = &m->recipients[*next];
 
-		if (!wants_notice(m, *next, m->notice))
+		if (!wants_notice(m, *next, m->notice, copy))
 			continue;
 		bool is_traced = m->notice == NOTICE_TRACE && !r->report;
 
@@ -248,27 +270,25 @@ static void send_all(struct message *m)
 	free(recipients);
 }
 
-/* The local part of the sender is $double_bounce_sender. */
-static bool is_double_bounce(const char *sender)
+/* It was for the postmaster already, whatever became of its sender's address. */
+static bool is_last(const struct message *m)
 {
-	size_t len = strlen(qm.params->double_bounce_sender);
-
-	return strncasecmp(sender, qm.params->double_bounce_sender, len) == 0 &&
-	       (sender[len] == '@' || sender[len] == '\0');
+	return internal_mail_is_last_sender(qm.params, m->env->sender) ||
+	       envelope_attribute(m->env, INTERNAL_MAIL_LAST) != NULL;
 }
 
 bool notice_is_due(const struct message *m, enum notice_kind kind)
 {
-	if (!*m->env->sender)
+	bool due = false, copy = has_copy(m, kind);
+
+	if (!*m->env->sender && !copy)
 		return false;
-	if (is_double_bounce(m->env->sender)) {
-		if (kind == NOTICE_FAILED)
-			log_warning("%s: undeliverable postmaster notification discarded", m->id);
-		return false;
-	}
-	for (size_t i = 0; i < m->env->recipient_count; i++)
-		if (wants_notice(m, i, kind))
-			return true;
+	for (size_t i = 0; !due && i < m->env->recipient_count; i++)
+		due = wants_notice(m, i, kind, copy);
+	if (!due || !is_last(m))
+		return due;
+	if (kind == NOTICE_FAILED)
+		log_warning("%s: undeliverable postmaster notification discarded", m->id);
 	return false;
 }
 

@@ -101,15 +101,15 @@ def test_provider():
                     "recipient_canonical_maps = pipemap:{socketmap:unix:/x:y,inline:{a=b}}\n"
                     "rbl_reply_maps = hash:$config_directory/gone\n"
                     "smtpd_client_connection_rate_limit = 30\n"
-                    "notify_classes = resource, software, policy\n")
+                    "address_verify_poll_count = 7\n")
         found = findings(mail)
         tap.like(found[0], "cidr map .*/clients, line 2: non-null host address bits",
                  "a mistake in a table")
         tap.equal(found[1:], [
             "grey: " + gets_451("check_policy_service"),
             'rbl_reply_maps: not supported yet; Postcote goes on as with "rbl_reply_maps = "',
-            'notify_classes: not supported yet; Postcote goes on as with "notify_classes = '
-            'resource, software"',
+            'address_verify_poll_count: not supported yet; Postcote goes on as with '
+            '"address_verify_poll_count = 3"',
             "sender_canonical_maps: unsupported dictionary type: tcp: what needs it is deferred",
             "recipient_canonical_maps: unsupported dictionary type: socketmap: what needs it is "
             "deferred"], "what cannot be done is named")

@@ -153,7 +153,8 @@ bool notice_request_parse(const struct msg *m, struct arena *arena, struct notic
 	    !msg_get_u64(m, "size", &size) || size > INT64_MAX ||
 	    !msg_get_u64(m, "data_offset", &data_offset) || data_offset > INT64_MAX ||
 	    !msg_get_i64(m, "arrival", &q->arrival_us) || !msg_get_u64(m, "expired", &expired) ||
-	    expired > 1 || !msg_get_str(m, "sender", arena, &q->sender) || !*q->sender ||
+	    expired > 1 || !msg_get_str(m, "sender", arena, &q->sender) ||
+	    (!*q->sender && kind != NOTICE_FAILED) ||
 	    !msg_get_str(m, "envid", arena, &q->envelope_id) ||
 	    !msg_get_str(m, "encoding", arena, &q->encoding))
 		return false;

@@ -11,8 +11,10 @@
  *
  * ok means durable: the notice is acknowledged (offer.h), or none is due.  qmgr removes the
  * original, or marks the recipients done, only after that.  The service logs "ID: sender
- * non-delivery notification: ID2" before it answers.  qmgr asks neither for null senders nor for
- * its own double-bounce address: who is left to tell is nobody.
+ * non-delivery notification: ID2" before it answers.  qmgr asks for null senders when
+ * notify_classes has 2bounce, as the postmaster is told then, and never about what was for him:
+ * who is left to tell is nobody.  Recipients that asked for no notice of that kind are in a request
+ * when the postmaster gets a copy; the service leaves them out of what the sender gets.
  */
 #ifndef PC_DELIVER_NOTICE_H
 #define PC_DELIVER_NOTICE_H
@@ -35,12 +37,12 @@ enum notice_kind {
 };
 
 struct notice_recipient {
-	const char *action;   /* RFC 3464 2.3.3: "failed", "delayed", "delivered", ... */
-	const char *address;  /* external form */
-	const char *original; /* "" when the same */
-	const char *orcpt;    /* "rfc822;...", or "" */
-	unsigned notify;      /* enum dsn_notify; never one that asked for no notice of this kind */
-	struct reason why;    /* 5.x.y (expired ones: 4.x.y of the last attempt), 4.x.y, 2.x.y */
+	const char *action;	/* RFC 3464 2.3.3: "failed", "delayed", "delivered", ... */
+	const char *address;	/* external form */
+	const char *original;	/* "" when the same */
+	const char *orcpt;	/* "rfc822;...", or "" */
+	unsigned notify;	/* enum dsn_notify */
+	struct reason why;	/* 5.x.y (expired ones: 4.x.y of the last attempt), 4.x.y, 2.x.y */
 	const char *remote_mta; /* "" */
 	const char *diagnostic; /* the remote's words, for Diagnostic-Code: smtp; "" */
 };
@@ -49,7 +51,7 @@ struct notice_request {
 	uint64_t number;
 	enum notice_kind kind;
 	char id[QUEUE_ID_SIZE]; /* of the original */
-	const char *sender;	/* external form, never empty */
+	const char *sender;	/* external form; "" only of a failure */
 	const char *to;		/* what VERP makes of it; "" or NULL: nothing */
 	const char *envelope_id;
 	unsigned ret; /* enum dsn_ret */

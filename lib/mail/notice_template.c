@@ -9,23 +9,33 @@
 #define BLANKS "\t \r\v\f\n"
 #define SENDER "Mail Delivery System <MAILER-DAEMON>"
 #define INTRO  "This is the mail system at host $myhostname.\n\n"
+#define OUTRO  "                   The mail system\n"
+#define HELP                                                                                       \
+	"For further assistance, please send mail to postmaster.\n\n"                              \
+	"If you do so, please include this problem report. You can\n"                              \
+	"delete your own text from the attached returned message.\n\n" OUTRO
+#define RULE "####################################################################\n"
 
+/* Word for word the peer's: programs that read notices know them by these sentences. */
 static const struct notice_template defaults[NOTICE_TEMPLATES] = {
 	{ "failure", "us-ascii", SENDER, "Undelivered Mail Returned to Sender",
 	    "Postmaster Copy: Undelivered Mail",
-	    INTRO "Your message could not be delivered to the recipients below, and no further\n"
-		  "attempt will be made. The reason for each of them follows; the message itself,\n"
-		  "or its header, is attached.\n" },
+	    INTRO "I'm sorry to have to inform you that your message could not\n"
+		  "be delivered to one or more recipients. It's attached below.\n\n" HELP },
 	{ "delay", "us-ascii", SENDER, "Delayed Mail (still being retried)",
 	    "Postmaster Warning: Delayed Mail",
-	    INTRO "Your message has not been delivered yet to the recipients below. You do not\n"
-		  "have to send it again: delivery is still being attempted.\n" },
+	    INTRO RULE
+	    "# THIS IS A WARNING ONLY.  YOU DO NOT NEED TO RESEND YOUR MESSAGE. #\n" RULE "\n"
+	    "Your message could not be delivered for more than $delay_warning_time_hours "
+	    "hour(s).\n"
+	    "It will be retried until it is $maximal_queue_lifetime_days day(s) old.\n\n" HELP },
 	{ "success", "us-ascii", SENDER, "Successful Mail Delivery Report", NULL,
-	    INTRO "Your message was delivered to the recipients below, which is what you asked\n"
-		  "to be told.\n" },
+	    INTRO "Your message was successfully delivered to the destination(s)\n"
+		  "listed below. If the message was delivered to mailbox you will\n"
+		  "receive no further notifications. Otherwise you may still receive\n"
+		  "notifications of mail delivery errors from other systems.\n\n" OUTRO },
 	{ "verify", "us-ascii", SENDER, "Mail Delivery Status Report", NULL,
-	    INTRO "This is the report on the delivery of your message, or on a test of its\n"
-		  "recipients, that you asked for.\n" },
+	    INTRO "Enclosed is the mail delivery report that you requested.\n\n" OUTRO },
 };
 
 const struct notice_template *notice_template_default(size_t i)
