@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "mail/dsn.h"
 #include "smtp/smtp_session.h"
 
 int64_t smtp_deadline(int64_t seconds)
@@ -26,14 +27,18 @@ void smtp_fail(struct smtp_failure *failure, bool host, const char *dsn, const c
 void smtp_refused(const struct smtp_session *session, const struct smtp_reply *reply,
     const char *command, struct smtp_failure *failure)
 {
-	char dsn[12] = "5.0.0";
+	unsigned class = reply->code / 100;
+	bool is_refusal = class == 4 || class == 5;
+	char dsn[DSN_CODE_TEXT] = "5.0.0";
 
-	if (dsn_is_valid(reply->dsn))
+	/* An enhanced code of another class than the reply's says nothing. */
+	if (reply->dsn[0] != '\0')
 		strcpy(dsn, reply->dsn);
-	/* What is neither yes nor no, where there has to be one, is worth another try. */
-	dsn[0] = reply->code / 100 == 5 ? '5' : '4';
-	smtp_fail(failure, false, dsn, "host %s said: %s (in reply to %s command)", session->name,
-	    reply->text.ptr, command);
+	else if (is_refusal)
+		dsn[0] = (char)('0' + class);
+	smtp_fail(failure, false, is_refusal ? dsn : "5.5.0",
+	    "%shost %s said: %s (in reply to %s command)",
+	    is_refusal ? "" : "Protocol error: ", session->name, reply->text.ptr, command);
 	(void)snprintf(
 	    failure->remote_mta, sizeof(failure->remote_mta), "%s", session->target.host);
 	(void)snprintf(failure->diagnostic, sizeof(failure->diagnostic), "%s", reply->text.ptr);

@@ -237,8 +237,8 @@ static size_t say_rcpt(struct transaction *t, const struct transaction_rcpt *rcp
 	size_t len;
 
 	if (t->s->features & SMTP_FEATURE_DSN) {
-		add_notify(&options, to->notify);
 		add_orcpt(&options, to->orcpt);
+		add_notify(&options, to->notify);
 	}
 	if (options.overflow)
 		strbuf_reset(&options);
