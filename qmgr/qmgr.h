@@ -27,13 +27,23 @@
 #include "rewrite/resolve.h"
 #include "server/server.h"
 
-/* ---- work on disk and tables: qmgr_disk.c ---- */
+/* ---- work on disk and tables: qmgr_job.c ---- */
 
 struct disk_job {
 	void (*work)(struct disk_job *job); /* in a worker */
 	void (*done)(struct disk_job *job); /* in the scheduler; frees the job */
+	struct disk_job *next;		    /* in its lane */
 };
+/* At once, in a thread of its own: somebody waits for it, or it is long. */
 void disk_run(struct disk_job *job);
+enum disk_lane {
+	DISK_LOAD,  /* reading messages that waited */
+	DISK_LOOK,  /* at names in the spool */
+	DISK_QUICK, /* a few system calls */
+	DISK_SYNC   /* waits for a sync */
+};
+/* After those that are in LANE already. */
+void disk_run_in(enum disk_lane lane, struct disk_job *job);
 
 /* A resolver that jobs share; freed with the last of them after a reload. */
 struct resolving {
@@ -124,8 +134,9 @@ struct message {
 
 /* One that does not only wait; or NULL. */
 struct message *message_find(const char *id);
-/* A message that was found in the spool; due at DUE_S. */
-void message_found(const char *id, enum spool_queue queue, int64_t due_s);
+/* A message that was found in the spool; due at DUE_S.  A pump has to follow. */
+void message_found(
+    const char *id, enum spool_queue queue, int64_t due_s, bool has_bounce_log, bool has_trace_log);
 /* LOAD false: there is no room for it to run; it is only waited for its name. */
 struct message *message_offered(const char *id, int fd, bool load);
 /* Something has changed that may let waiting messages run. */

@@ -248,7 +248,7 @@ static void change_done(struct disk_job *base)
 		if (m && expired)
 			m->forced = true;
 		if (f->released)
-			message_found(f->id, SPOOL_DEFERRED, 0);
+			message_found(f->id, SPOOL_DEFERRED, 0, true, true);
 		if (f->changed && c->request.op != QUEUE_CONTROL_STRUCTURE)
 			tell(c, "id", f->id);
 		if (f->released && c->request.op == QUEUE_CONTROL_EXPIRE_RELEASE)
@@ -287,7 +287,7 @@ static void list_done(struct disk_job *base)
 		if (!leave_to_message(c, &c->files[i]))
 			c->files[kept++] = c->files[i];
 	c->count = kept;
-	c->job = (struct disk_job){ change_work, change_done };
+	c->job = (struct disk_job){ .work = change_work, .done = change_done };
 	disk_run(&c->job);
 }
 
@@ -298,7 +298,7 @@ static void next_in_line(void)
 	if (list_is_empty(&line))
 		return;
 	c = list_entry(line.next, struct control, turn);
-	c->job = (struct disk_job){ list_work, list_done };
+	c->job = (struct disk_job){ .work = list_work, .done = list_done };
 	disk_run(&c->job);
 }
 
@@ -464,7 +464,7 @@ bool control_begin(
 	} else if (commander) {
 		/* Only then all messages are known, and no move is finished that a crash
 		 * interrupted: what goes back from hold must not look like one the other way. */
-		c->job = (struct disk_job){ no_work, change_queue };
+		c->job = (struct disk_job){ .work = no_work, .done = change_queue };
 		walk_run_settled(&c->job);
 	} else {
 		log_warning("%s: not permitted to change the queue", channel_peer(channel));

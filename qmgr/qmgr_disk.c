@@ -18,7 +18,6 @@
 #include "mail/address.h"
 #include "qmgr/qmgr.h"
 #include "queue/defer_log.h"
-#include "server/pool.h"
 #include "server/running.h"
 #include "table/table.h"
 
@@ -29,29 +28,6 @@
 #define TRIGGER_LIMIT_MS 1000
 #define SPACE_MIN	 (64 * 1024 * 1024)
 
-static void post_done(void *arg)
-{
-	struct disk_job *job = arg;
-
-	qm.jobs--;
-	job->done(job);
-	qmgr_check_drained();
-}
-
-static void run_work(void *arg)
-{
-	struct disk_job *job = arg;
-
-	job->work(job);
-	loop_post(qm.loop, post_done, job);
-}
-
-void disk_run(struct disk_job *job)
-{
-	qm.jobs++;
-	pool_run(run_work, job);
-}
-
 /* ---- load ---- */
 
 struct load_job {
@@ -59,7 +35,7 @@ struct load_job {
 	struct message *message;
 	char id[QUEUE_ID_SIZE];
 	enum spool_queue queue;
-	bool found, has_trace_log;
+	bool found, has_bounce_log, has_trace_log;
 	struct resolving *resolving;
 	struct loaded loaded;
 };
@@ -271,9 +247,9 @@ static void take_logs(struct load_job *job)
 {
 	struct loaded *l = &job->loaded;
 
-	if (!l->env->ours)
+	if (job->has_bounce_log && !l->env->ours)
 		l->has_bounce_log = take_log(job, SPOOL_BOUNCE);
-	if (job->found || job->has_trace_log)
+	if (job->has_trace_log)
 		l->has_trace_log = take_log(job, SPOOL_TRACE);
 }
 
@@ -320,17 +296,21 @@ void disk_load(struct message *m)
 {
 	struct load_job *job = xcalloc(1, sizeof(*job));
 
-	job->job = (struct disk_job){ load_work, load_done };
+	job->job = (struct disk_job){ .work = load_work, .done = load_done };
 	job->message = m;
 	strcpy(job->id, m->id);
 	job->queue = m->entry->queue;
 	job->found = m->entry->found;
+	job->has_bounce_log = m->entry->has_bounce_log;
 	job->has_trace_log = m->entry->has_trace_log;
 	job->resolving = qmgr_use_resolver();
 	job->loaded.fd = m->fd;
 	job->loaded.arena = (struct arena)ARENA_INIT;
 	m->fd = -1; /* comes back with message_loaded */
-	disk_run(&job->job);
+	if (m->from_waiting)
+		disk_run_in(DISK_LOAD, &job->job);
+	else
+		disk_run(&job->job);
 }
 
 /* ---- settle ---- */
@@ -362,6 +342,8 @@ struct settle_job {
 	struct strbuf log;   /* empty: none */
 	struct strbuf trace; /* reports that are owed */
 	bool has_trace_log;
+	bool same_log; /* it is there already */
+	bool log_failed;
 	off_t warn_offset;  /* 0: the sender was not told of a delay now */
 	off_t trace_offset; /* 0: he got no report on this attempt */
 	bool ok;
@@ -408,8 +390,10 @@ static void settle_work(struct disk_job *base)
 	settle_reports(job);
 	if (!mark_all(job))
 		log_warning("%s: mark recipients done: %s", job->id, strerror(errno));
-	if (job->log.len > 0 &&
-	    spool_write_log(qm.spool, SPOOL_DEFER, job->id, strbuf_slice(&job->log)) == -1)
+	job->log_failed =
+	    job->log.len > 0 && !job->same_log &&
+	    spool_write_log(qm.spool, SPOOL_DEFER, job->id, strbuf_slice(&job->log)) == -1;
+	if (job->log_failed)
 		log_warning("%s: defer log: %s", job->id, strerror(errno));
 	job->ok = spool_move(qm.spool, job->id, job->from, job->to, job->next_s) == 0;
 	if (!job->ok)
@@ -426,6 +410,8 @@ static void settle_done(struct disk_job *base)
 {
 	struct settle_job *job = (struct settle_job *)base;
 
+	if (job->log_failed)
+		job->message->entry->log = 0;
 	message_settled(job->message, job->ok, job->to, job->next_s);
 	strbuf_release(&job->log);
 	strbuf_release(&job->trace);
@@ -468,11 +454,23 @@ static void gather(struct settle_job *job, struct message *m)
 	}
 }
 
+/* Most messages are deferred for the same reason again and again. */
+static void note_log(struct settle_job *job, struct entry *e)
+{
+	uint32_t hash = (uint32_t)map_hash(strbuf_slice(&job->log));
+
+	if (job->log.len == 0)
+		return;
+	job->same_log = e->log != 0 && e->log == hash;
+	e->log = hash;
+	e->has_defer_log = true;
+}
+
 void disk_settle(struct message *m, int64_t next_s, enum spool_queue to)
 {
 	struct settle_job *job = xcalloc(1, sizeof(*job));
 
-	job->job = (struct disk_job){ settle_work, settle_done };
+	job->job = (struct disk_job){ .work = settle_work, .done = settle_done };
 	job->message = m;
 	strcpy(job->id, m->id);
 	job->from = m->entry->queue;
@@ -485,9 +483,9 @@ void disk_settle(struct message *m, int64_t next_s, enum spool_queue to)
 	job->has_trace_log = m->env && m->entry->has_trace_log;
 	job->warn_offset = m->env && m->warned ? m->env->warn_offset : 0;
 	job->trace_offset = m->env && m->traced ? m->env->trace_offset : 0;
-	m->entry->has_defer_log |= job->log.len > 0;
+	note_log(job, m->entry);
 	m->entry->has_trace_log = job->trace.len > 0;
-	disk_run(&job->job);
+	disk_run_in(job->from == job->to ? DISK_QUICK : DISK_SYNC, &job->job);
 }
 
 /* ---- remove, set aside, look ---- */
@@ -505,7 +503,7 @@ static struct name_job *name_job_new(
 {
 	struct name_job *job = xcalloc(1, sizeof(*job));
 
-	job->job = (struct disk_job){ work, done };
+	job->job = (struct disk_job){ .work = work, .done = done };
 	job->message = m;
 	strcpy(job->id, m->id);
 	job->queue = m->entry->queue;
@@ -547,7 +545,7 @@ static void remove_done(struct disk_job *base)
 
 void disk_remove(struct message *m)
 {
-	disk_run(&name_job_new(m, remove_work, remove_done)->job);
+	disk_run_in(DISK_QUICK, &name_job_new(m, remove_work, remove_done)->job);
 }
 
 static void set_aside_work(struct disk_job *base)
@@ -560,7 +558,7 @@ static void set_aside_work(struct disk_job *base)
 
 void disk_set_aside(struct message *m)
 {
-	disk_run(&name_job_new(m, set_aside_work, remove_done)->job);
+	disk_run_in(DISK_SYNC, &name_job_new(m, set_aside_work, remove_done)->job);
 }
 
 static void look_work(struct disk_job *base)
@@ -581,5 +579,5 @@ static void look_done(struct disk_job *base)
 
 void disk_look(struct message *m)
 {
-	disk_run(&name_job_new(m, look_work, look_done)->job);
+	disk_run_in(DISK_QUICK, &name_job_new(m, look_work, look_done)->job);
 }

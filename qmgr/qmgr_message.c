@@ -130,7 +130,8 @@ void message_wait_until(struct message *m, int64_t due_s)
 	qmgr_check_drained();
 }
 
-void message_found(const char *id, enum spool_queue queue, int64_t due_s)
+void message_found(
+    const char *id, enum spool_queue queue, int64_t due_s, bool has_bounce_log, bool has_trace_log)
 {
 	struct entry *e;
 
@@ -140,6 +141,8 @@ void message_found(const char *id, enum spool_queue queue, int64_t due_s)
 	e->found = true;
 	e->queue = (uint8_t)queue;
 	e->has_defer_log = true;
+	e->has_bounce_log = has_bounce_log;
+	e->has_trace_log = has_trace_log;
 	heap_set(&qm.waiting, &e->due, due_s);
 }
 

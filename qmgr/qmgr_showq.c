@@ -204,7 +204,7 @@ void showq_accept(int fd)
 {
 	struct show_job *job = xcalloc(1, sizeof(*job));
 
-	job->job = (struct disk_job){ show_work, show_done };
+	job->job = (struct disk_job){ .work = show_work, .done = show_done };
 	job->fd = fd;
 	job->arena = (struct arena)ARENA_INIT;
 	strbuf_init(&job->out, SHOWQ_MESSAGE_MAX);

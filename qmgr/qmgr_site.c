@@ -173,7 +173,7 @@ static void read_unread(size_t count)
 {
 	struct site_job *job = xcalloc(1, sizeof(*job));
 
-	job->job = (struct disk_job){ site_work, site_done };
+	job->job = (struct disk_job){ .work = site_work, .done = site_done };
 	job->list = xcalloc(count, sizeof(*job->list));
 	for (const struct entry *e = entry_next(NULL); e && job->count < count; e = entry_next(e)) {
 		if (!is_unread(e))

@@ -5,9 +5,13 @@
  * over all queues every $queue_run_delay finds the rest.
  *
  * A worker reads the directories and sends names in chunks; the scheduler keeps those that it does
- * not know; a worker looks at these (the time of the next attempt is the file's mtime).
+ * not know; a worker looks at these (the time of the next attempt is the file's mtime).  At the
+ * start deferred may hold 100,000 of them: there the first worker looks, too, but at names of which
+ * another one may be elsewhere.  For that it reads first which names there are in the queues that
+ * moves lead to, and in those of logs.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +22,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/map.h"
 #include "log/log.h"
 #include "qmgr/qmgr.h"
 
@@ -27,6 +32,7 @@
 struct name {
 	char id[QUEUE_ID_SIZE];
 	int64_t due_s; /* -1: not for us */
+	bool has_bounce_log, has_trace_log;
 };
 
 struct look_job {
@@ -47,7 +53,62 @@ static struct {
 	struct loop_timer rest; /* inotify is read at most once a second */
 } walk = { .inotify_fd = -1, .waiting = LIST_INIT(walk.waiting) };
 
+/*
+ * Names in the spool as the first walk began, of the queues that are small as a rule.  Written by
+ * that walk's worker before any other thread reads them.
+ */
+static struct map first_names[SPOOL_QUEUES];
+
+static void scan(enum spool_queue queue, bool (*each)(const char *, int, void *), void *arg)
+{
+	if (spool_scan(qm.spool, queue, each, arg) == -1)
+		log_warning("scan %s: %s", spool_queue_name(queue), strerror(errno));
+}
+
+static bool has_first_name(enum spool_queue queue, const char *id)
+{
+	return map_get_str(&first_names[queue], id) != NULL;
+}
+
+static bool remember_name(const char *id, int dirfd, void *arg)
+{
+	(void)dirfd;
+	map_put_str(arg, id, arg);
+	return true;
+}
+
+/* In a worker. */
+static void read_first_names(void)
+{
+	static const enum spool_queue queues[] = { SPOOL_MAILDROP, SPOOL_CORRUPT, SPOOL_HOLD,
+		SPOOL_BOUNCE, SPOOL_TRACE };
+
+	for (size_t i = 0; i < ARRAY_LEN(queues); i++)
+		scan(queues[i], remember_name, &first_names[queues[i]]);
+}
+
+static void forget_first_names(void)
+{
+	for (size_t i = 0; i < SPOOL_QUEUES; i++)
+		map_release(&first_names[i], NULL);
+}
+
 /* ---- looking at unknown names ---- */
+
+/* A real Postfix's, or our own of an earlier life. */
+static bool has_log(const char *id, enum spool_queue log, bool first)
+{
+	struct stat st;
+
+	return first ? has_first_name(log, id) : spool_stat(qm.spool, log, id, &st) == 0;
+}
+
+static void take_stat(struct name *n, const struct stat *st, enum spool_queue queue, bool first)
+{
+	n->due_s = queue == SPOOL_DEFERRED ? (int64_t)st->st_mtime : 0;
+	n->has_bounce_log = has_log(n->id, SPOOL_BOUNCE, first);
+	n->has_trace_log = has_log(n->id, SPOOL_TRACE, first);
+}
 
 /*
  * Two names of one file.  At the start that is a move that a crash interrupted (doc/QUEUE.md D3):
@@ -91,7 +152,7 @@ static void look_work(struct disk_job *base)
 		if (spool_stat(qm.spool, job->queue, n->id, &st) == -1 || !(st.st_mode & S_IXUSR) ||
 		    finish_move(n->id, job->queue, &st, job->first) || job->queue == SPOOL_HOLD)
 			continue;
-		n->due_s = job->queue == SPOOL_DEFERRED ? (int64_t)st.st_mtime : 0;
+		take_stat(n, &st, job->queue, job->first);
 	}
 }
 
@@ -120,6 +181,8 @@ void walk_run_settled(struct disk_job *job)
 
 static void run_waiting(void)
 {
+	if (is_settled())
+		forget_first_names();
 	while (is_settled() && !list_is_empty(&walk.waiting)) {
 		struct waiting_job *waiting =
 		    list_entry(walk.waiting.next, struct waiting_job, node);
@@ -130,17 +193,27 @@ static void run_waiting(void)
 	}
 }
 
+static void take_names(void *arg)
+{
+	struct look_job *job = arg;
+
+	for (size_t i = 0; i < job->count; i++) {
+		const struct name *n = &job->names[i];
+
+		if (n->due_s >= 0)
+			message_found(
+			    n->id, job->queue, n->due_s, n->has_bounce_log, n->has_trace_log);
+	}
+	free(job);
+	message_pump();
+}
+
 static void look_done(struct disk_job *base)
 {
 	struct look_job *job = (struct look_job *)base;
 
 	walk.first_looks -= job->first;
-
-	for (size_t i = 0; i < job->count; i++)
-		if (job->names[i].due_s >= 0)
-			message_found(job->names[i].id, job->queue, job->names[i].due_s);
-	free(job);
-	message_pump();
+	take_names(job);
 	run_waiting();
 }
 
@@ -157,9 +230,9 @@ static void look_at_unknown(struct look_job *job)
 		free(job);
 		return;
 	}
-	job->job = (struct disk_job){ look_work, look_done };
+	job->job = (struct disk_job){ .work = look_work, .done = look_done };
 	walk.first_looks += job->first;
-	disk_run(&job->job);
+	disk_run_in(DISK_LOOK, &job->job);
 }
 
 static struct look_job *look_job_new(enum spool_queue queue)
@@ -182,20 +255,75 @@ static void take_chunk(void *arg)
 	look_at_unknown(arg);
 }
 
+static void send_full(struct look_job **job, void (*take)(void *arg))
+{
+	struct look_job *full = *job;
+
+	if (full->count < CHUNK)
+		return;
+	*job = look_job_new(full->queue);
+	(*job)->first = full->first;
+	loop_post(qm.loop, take, full);
+}
+
 static bool on_name(const char *id, int dirfd, void *arg)
 {
 	struct look_job **job = arg;
 
 	(void)dirfd;
 	add_name(*job, id);
-	if ((*job)->count == CHUNK) {
-		struct look_job *full = *job;
-
-		*job = look_job_new(full->queue);
-		(*job)->first = full->first;
-		loop_post(qm.loop, take_chunk, full);
-	}
+	send_full(job, take_chunk);
 	return true;
+}
+
+/* What is listed of deferred at the start, in two lists. */
+struct first_deferred {
+	struct look_job *moved; /* another name may be in a later queue */
+	struct look_job *whole; /* looked at already */
+};
+
+static bool on_first_deferred(const char *id, int dirfd, void *arg)
+{
+	struct first_deferred *d = arg;
+	struct stat st;
+
+	if (has_first_name(SPOOL_MAILDROP, id) || has_first_name(SPOOL_CORRUPT, id) ||
+	    has_first_name(SPOOL_HOLD, id))
+		return on_name(id, dirfd, &d->moved);
+	if (fstatat(dirfd, id, &st, AT_SYMLINK_NOFOLLOW) == -1 || !S_ISREG(st.st_mode) ||
+	    !(st.st_mode & S_IXUSR))
+		return true;
+	add_name(d->whole, id);
+	take_stat(&d->whole->names[d->whole->count - 1], &st, SPOOL_DEFERRED, true);
+	send_full(&d->whole, take_names);
+	return true;
+}
+
+/* In hold there is nothing to find but moves that were not finished. */
+static bool on_first_hold(const char *id, int dirfd, void *arg)
+{
+	if (!has_first_name(SPOOL_MAILDROP, id) && !has_first_name(SPOOL_CORRUPT, id))
+		return true;
+	return on_name(id, dirfd, arg);
+}
+
+static void walk_queue(enum spool_queue queue, bool first, bool (*each)(const char *, int, void *))
+{
+	struct look_job *job = look_job_new(queue);
+
+	job->first = first;
+	scan(queue, each, &job);
+	loop_post(qm.loop, take_chunk, job);
+}
+
+static void walk_first_deferred(void)
+{
+	struct first_deferred d = { look_job_new(SPOOL_DEFERRED), look_job_new(SPOOL_DEFERRED) };
+
+	d.moved->first = d.whole->first = true;
+	scan(SPOOL_DEFERRED, on_first_deferred, &d);
+	loop_post(qm.loop, take_chunk, d.moved);
+	loop_post(qm.loop, take_names, d.whole);
 }
 
 struct walk_job {
@@ -203,22 +331,20 @@ struct walk_job {
 	bool first;
 };
 
+/* deferred last: once a name there is known, nobody looks whether incoming has it, too. */
 static void walk_work(struct disk_job *base)
 {
-	struct walk_job *job_of_walk = (struct walk_job *)base;
-	/* deferred last: once a name there is known, nobody looks whether incoming has it, too. */
-	static const enum spool_queue queues[] = { SPOOL_INCOMING, SPOOL_ACTIVE, SPOOL_DEFERRED,
-		SPOOL_HOLD };
-	/* In hold there is nothing to find but moves that were not finished. */
-	size_t count = ARRAY_LEN(queues) - !job_of_walk->first;
+	bool first = ((struct walk_job *)base)->first;
 
-	for (size_t i = 0; i < count; i++) {
-		struct look_job *job = look_job_new(queues[i]);
-
-		job->first = job_of_walk->first;
-		if (spool_scan(qm.spool, queues[i], on_name, &job) == -1)
-			log_warning("scan %s: %s", spool_queue_name(queues[i]), strerror(errno));
-		loop_post(qm.loop, take_chunk, job);
+	if (first)
+		read_first_names();
+	walk_queue(SPOOL_INCOMING, first, on_name);
+	walk_queue(SPOOL_ACTIVE, first, on_name);
+	if (first) {
+		walk_first_deferred();
+		walk_queue(SPOOL_HOLD, true, on_first_hold);
+	} else {
+		walk_queue(SPOOL_DEFERRED, false, on_name);
 	}
 }
 
@@ -242,7 +368,7 @@ void walk_now(void)
 	walk.running = true;
 	loop_timer_set(qm.loop, &walk.next, deadline_in(qm.params->queue_run_delay * 1000));
 	job = xcalloc(1, sizeof(*job));
-	job->job = (struct disk_job){ walk_work, walk_done };
+	job->job = (struct disk_job){ .work = walk_work, .done = walk_done };
 	job->first = !walk.first_done;
 	disk_run(&job->job);
 }

@@ -25,6 +25,8 @@
 
 #define DIR_MODE 0700
 #define LOG_MODE 0600
+/* An administrator may have changed the depth: files are looked for in depths up to this one. */
+#define LOOKED_AT_DEPTH 3
 /* The peer's mark of a message that was expired by force. */
 #define EXPIRED_MODE S_IXGRP
 
@@ -173,17 +175,19 @@ void spool_place(
 }
 
 /*
- * The places where it may lie, in the order of likelihood (one of them twice); false after the last
- * one.
+ * The places where it may lie, in the order of likelihood; false after the last one.
  */
 static bool nth_place(const struct spool *spool, enum spool_queue queue, const char *id, unsigned n,
     char path[SPOOL_PATH_SIZE])
 {
-	static const unsigned others[] = { 0, 1, 2, 3 };
+	unsigned right = spool->depth[queue], other = n - 1;
 
-	if (n > ARRAY_LEN(others))
+	/* 0 to 3 in turn, without the right one. */
+	if (n > 0 && other >= right)
+		other++;
+	if (n > 0 && other > LOOKED_AT_DEPTH)
 		return false;
-	place_at(id, n == 0 ? spool->depth[queue] : others[n - 1], path);
+	place_at(id, n == 0 ? right : other, path);
 	return true;
 }
 
@@ -355,9 +359,13 @@ int spool_move(struct spool *spool, const char *id, enum spool_queue from, enum 
 	char old[SPOOL_PATH_SIZE], new[SPOOL_PATH_SIZE];
 	struct stat st;
 
+	spool_place(spool, to, id, new);
+	/* The usual case: it was deferred before. */
+	if (from == to && mtime_s >= 0 &&
+	    utimensat(spool->fds[to], new, times, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
 	if (locate(spool, from, id, old, &st) == -1)
 		return -1;
-	spool_place(spool, to, id, new);
 	if (mtime_s >= 0 && utimensat(spool->fds[from], old, times, AT_SYMLINK_NOFOLLOW) == -1)
 		return -1;
 	if (from == to && strcmp(old, new) == 0)
@@ -459,9 +467,39 @@ int spool_mark_traced(int fd, off_t offset)
 	return type == QR_KILLED ? 0 : file_pwrite_all(fd, SLICE_LIT("K"), offset);
 }
 
+/* Does FD hold TEXT already? */
+static bool has_text(int fd, struct slice text)
+{
+	char bytes[4096];
+	size_t at = 0;
+
+	for (;;) {
+		ssize_t got = pread(fd, bytes, sizeof(bytes), (off_t)at);
+
+		if (got <= 0)
+			return got == 0 && at == text.len;
+		if ((size_t)got > text.len - at || memcmp(bytes, text.ptr + at, (size_t)got) != 0)
+			return false;
+		at += (size_t)got;
+	}
+}
+
+/*
+ * Over what is there, and cut off only then: a file that is made empty first gets new blocks, which
+ * the file system begins to write as soon as it is closed.
+ */
+static int write_over(int fd, struct slice text)
+{
+	if (has_text(fd, text))
+		return 0;
+	if (file_pwrite_all(fd, text, 0) == -1)
+		return -1;
+	return ftruncate(fd, (off_t)text.len);
+}
+
 int spool_write_log(struct spool *spool, enum spool_queue queue, const char *id, struct slice text)
 {
-	const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW;
+	const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
 	char path[SPOOL_PATH_SIZE];
 	int fd, result, saved;
 
@@ -471,7 +509,7 @@ int spool_write_log(struct spool *spool, enum spool_queue queue, const char *id,
 		fd = openat(spool->fds[queue], path, flags, LOG_MODE);
 	if (fd == -1)
 		return -1;
-	result = file_write_all(fd, text);
+	result = write_over(fd, text);
 	saved = errno;
 	close(fd);
 	errno = saved;

@@ -90,7 +90,10 @@ int spool_mark_warned(int fd, off_t offset);
 /* The sender has his report: A to K at OFFSET (envelope.trace_offset); EINVAL where neither is. */
 int spool_mark_traced(int fd, off_t offset);
 
-/* Creates or replaces the log of ID (SPOOL_DEFER, SPOOL_TRACE); not synced. */
+/*
+ * Creates or replaces the log of ID (SPOOL_DEFER, SPOOL_TRACE); not synced, and not written when it
+ * says TEXT already.
+ */
 int spool_write_log(struct spool *spool, enum spool_queue queue, const char *id, struct slice text);
 
 /*

@@ -150,13 +150,24 @@ static void test_places(void **state)
 static void test_logs(void **state)
 {
 	struct spool *spool = open_spool(1);
+	const struct timespec old[2] = { { .tv_sec = 77 }, { .tv_sec = 77 } };
 	struct strbuf text = STRBUF_INIT(100);
+	struct stat st;
 
 	(void)state;
 	want_int("write", spool_write_log(spool, SPOOL_DEFER, ID, SLICE_LIT("a longer one")), 0);
 	want_int("again", spool_write_log(spool, SPOOL_DEFER, ID, SLICE_LIT("short")), 0);
 	assert_int_equal(file_read(scratch_fd(), "spool/defer/1/" ID, &text), 0);
 	want_str("text", text.ptr, "short");
+	/* What it says already is not written. */
+	assert_int_equal(utimensat(scratch_fd(), "spool/defer/1/" ID, old, 0), 0);
+	want_int("same", spool_write_log(spool, SPOOL_DEFER, ID, SLICE_LIT("short")), 0);
+	want_int("stat", spool_stat(spool, SPOOL_DEFER, ID, &st), 0);
+	want_int("not written", st.st_mtime, 77);
+	want_int("longer", spool_write_log(spool, SPOOL_DEFER, ID, SLICE_LIT("shorter")), 0);
+	strbuf_reset(&text);
+	assert_int_equal(file_read(scratch_fd(), "spool/defer/1/" ID, &text), 0);
+	want_str("text", text.ptr, "shorter");
 	want_int("unlink", spool_unlink(spool, SPOOL_DEFER, ID), 0);
 	strbuf_release(&text);
 	spool_free(spool);
