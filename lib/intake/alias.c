@@ -12,9 +12,9 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "base/strbuf.h"
-#include "intake/address_map.h"
 #include "log/log.h"
 #include "mail/address.h"
+#include "rewrite/address_map.h"
 
 struct aliases {
 	const struct postfix_params *params;

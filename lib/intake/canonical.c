@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "intake/address_map.h"
 #include "log/log.h"
 #include "mail/address.h"
+#include "rewrite/address_map.h"
 #include "table/match_list.h"
 
 /* As often a map is asked about its own result. */

@@ -6,8 +6,8 @@
  *
  * Immutable once made, for all threads.
  */
-#ifndef PC_INTAKE_ADDRESS_MAP_H
-#define PC_INTAKE_ADDRESS_MAP_H
+#ifndef PC_REWRITE_ADDRESS_MAP_H
+#define PC_REWRITE_ADDRESS_MAP_H
 
 #include <stdbool.h>
 

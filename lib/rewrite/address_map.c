@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "intake/address_map.h"
+#include "rewrite/address_map.h"
 
 #include "mail/address.h"
 #include "mail/header.h"
