@@ -92,7 +92,11 @@ static void on_error(void *arg, enum mime_error error, struct slice text)
 		intake_mime_error(in, mime_error_text(error), text);
 }
 
-static const struct mime_walk_events events = { on_field, on_body, on_error };
+static const struct mime_walk_events events = {
+	.field = on_field,
+	.body = on_body,
+	.error = on_error,
+};
 
 void intake_begin_walk(struct intake *in)
 {

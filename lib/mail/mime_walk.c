@@ -16,7 +16,7 @@
 #define LOGGED_MAX 100 /* bytes of an error's text */
 
 enum state { IN_OWN_HEADER, IN_PART_HEADER, IN_MESSAGE_HEADER, IN_BODY };
-enum type { TYPE_OTHER, TYPE_MULTIPART, TYPE_MESSAGE, TYPE_OTHER_MESSAGE };
+enum type { TYPE_OTHER, TYPE_MULTIPART, TYPE_MESSAGE, TYPE_GLOBAL, TYPE_OTHER_MESSAGE };
 
 /* A multipart that is open. */
 struct level {
@@ -144,9 +144,11 @@ static void take_type(struct mime_walk *w, struct slice field, struct slice valu
 		w->type = TYPE_MULTIPART;
 		enter(w, field, value, slice_caseeq_str(subtype, "digest"));
 	} else if (slice_caseeq_str(type, "message")) {
-		w->type = slice_caseeq_str(subtype, "rfc822") || slice_caseeq_str(subtype, "global")
-			      ? TYPE_MESSAGE
-			      : TYPE_OTHER_MESSAGE;
+		if (slice_caseeq_str(subtype, "rfc822"))
+			w->type = TYPE_MESSAGE;
+		else
+			w->type =
+			    slice_caseeq_str(subtype, "global") ? TYPE_GLOBAL : TYPE_OTHER_MESSAGE;
 	} else {
 		w->type = TYPE_OTHER;
 	}
@@ -213,9 +215,25 @@ static void begin_part(struct mime_walk *w, enum state state, enum type type)
 	w->offset = 0;
 }
 
+static void tell_header_end(struct mime_walk *w)
+{
+	const struct mime_part part = {
+		.class = w->state == IN_OWN_HEADER    ? MIME_PART_OWN
+			 : w->state == IN_PART_HEADER ? MIME_PART_MULTIPART
+						      : MIME_PART_NESTED,
+		.is_7bit = w->is_7bit,
+		.is_multipart = w->type == TYPE_MULTIPART,
+		.is_message = w->type == TYPE_MESSAGE || w->type == TYPE_OTHER_MESSAGE,
+	};
+
+	if (w->events->header_end != NULL)
+		w->events->header_end(w->arg, &part);
+}
+
 static void end_header(struct mime_walk *w)
 {
 	end_field(w);
+	tell_header_end(w);
 	if (w->type != TYPE_OTHER && w->is_encoded)
 		tell(w, MIME_ERROR_ENCODING, w->encoding);
 	w->state = IN_BODY;
@@ -225,7 +243,10 @@ static void end_header(struct mime_walk *w)
 /* The lines behind a header. */
 static void begin_body(struct mime_walk *w)
 {
-	if (w->type == TYPE_MESSAGE && !w->rules->opaque)
+	bool is_message = w->type == TYPE_MESSAGE ||
+			  (w->type == TYPE_GLOBAL && (w->is_7bit || !w->rules->global_is_body));
+
+	if (is_message && !w->rules->opaque)
 		begin_part(w, IN_MESSAGE_HEADER, TYPE_OTHER);
 }
 
@@ -269,7 +290,10 @@ static void take_boundary(
 		end_header(w);
 	while (w->innermost != level)
 		leave(w);
-	w->events->body(w->arg, line, complete, last ? 0 : w->offset);
+	if (w->events->boundary != NULL)
+		w->events->boundary(w->arg, line, complete);
+	else
+		w->events->body(w->arg, line, complete, last ? 0 : w->offset);
 	begin_part(w, last ? IN_BODY : IN_PART_HEADER,
 	    !last && level->is_digest ? TYPE_MESSAGE : TYPE_OTHER);
 	if (last)
@@ -329,4 +353,9 @@ void mime_walk_end(struct mime_walk *w)
 {
 	if (w->state != IN_OWN_HEADER && w->state != IN_BODY)
 		end_header(w);
+}
+
+bool mime_walk_is_7bit(const struct mime_walk *w)
+{
+	return w->is_7bit;
 }

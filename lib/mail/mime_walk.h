@@ -28,7 +28,16 @@
 
 enum mime_part_class {
 	MIME_PART_MULTIPART, /* a field of a multipart's part */
-	MIME_PART_NESTED     /* a field of a message within the message */
+	MIME_PART_NESTED,    /* a field of a message within the message */
+	MIME_PART_OWN	     /* of the message's own header */
+};
+
+/* What a header that has ended says of its body. */
+struct mime_part {
+	enum mime_part_class class;
+	bool is_7bit;	   /* its bytes are 7-bit ones, encoded or not */
+	bool is_multipart; /* whose parts say for themselves what they are */
+	bool is_message;   /* message, but for message/global, which may be encoded (RFC 6532) */
 };
 
 /* What is against a rule; each is told once. */
@@ -46,6 +55,8 @@ struct mime_walk_rules {
 	size_t boundary_max, header_max;
 	unsigned errors; /* enum mime_error bits that are told */
 	bool opaque;	 /* all lines are one body */
+	/* A message/global that is 8-bit is no message within the message, but a body. */
+	bool global_is_body;
 };
 
 struct mime_walk_events {
@@ -59,6 +70,10 @@ struct mime_walk_events {
 	void (*body)(void *arg, struct slice piece, bool complete, uint64_t offset);
 	/* TEXT: what it was found in, as much as one would log.  NULL: nobody is told. */
 	void (*error)(void *arg, enum mime_error error, struct slice text);
+	/* A header has ended, before the line that ended it.  NULL: nobody is told. */
+	void (*header_end)(void *arg, const struct mime_part *part);
+	/* A boundary line.  NULL: BODY is told. */
+	void (*boundary)(void *arg, struct slice piece, bool complete);
 };
 
 struct mime_walk;
@@ -72,6 +87,8 @@ void mime_walk_end_header(struct mime_walk *w);
 void mime_walk_line(struct mime_walk *w, struct slice piece, bool complete);
 /* A field that no line came behind is told now. */
 void mime_walk_end(struct mime_walk *w);
+/* Within a header: does it say, so far, that its body's bytes are 7-bit ones? */
+bool mime_walk_is_7bit(const struct mime_walk *w);
 
 /* Is NAME one of the fields that say what a body is (Content-Type and its sisters, MIME-Version)?
  */

@@ -48,8 +48,12 @@ static void on_error(void *arg, enum mime_error error, struct slice text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct mime_walk_rules rules = { 3, 10, FIELD_MAX, ~0u, false };
-	static const struct mime_walk_events events = { on_field, on_body, on_error };
+	static const struct mime_walk_rules rules = { 3, 10, FIELD_MAX, ~0u, false, false };
+	static const struct mime_walk_events events = {
+		.field = on_field,
+		.body = on_body,
+		.error = on_error,
+	};
 	struct slice rest = slice_mem((const char *)data, size), body = SLICE_NULL;
 	struct out out = { .text = STRBUF_INIT(STRBUF_NO_LIMIT) };
 	struct mime_walk *w = mime_walk_new(&rules, &events, &out);

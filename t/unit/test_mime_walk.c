@@ -44,7 +44,11 @@ static void on_error(void *arg, enum mime_error error, struct slice text)
 	errors |= error;
 }
 
-static const struct mime_walk_events events = { on_field, on_body, on_error };
+static const struct mime_walk_events events = {
+	.field = on_field,
+	.body = on_body,
+	.error = on_error,
+};
 
 /* TEXT: header fields, an empty line, the rest.  A line that ends with '\\' goes on in the next. */
 static void run(const struct mime_walk_rules *rules, const char *text)
@@ -129,7 +133,7 @@ static const struct {
 
 static void test_rows(void **state)
 {
-	struct mime_walk_rules rules = { 100, 2048, 100000, 0, false };
+	struct mime_walk_rules rules = { 100, 2048, 100000, 0, false, false };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -144,7 +148,7 @@ static void test_rows(void **state)
 
 static void test_limits(void **state)
 {
-	struct mime_walk_rules rules = { 2, 3, 20, ~0u, false };
+	struct mime_walk_rules rules = { 2, 3, 20, ~0u, false, false };
 
 	(void)state;
 	run(&rules, "Content-Type: multipart/mixed; boundary=abcd\n\n--abcX\nC: d\n");
@@ -180,7 +184,7 @@ static void test_errors(void **state)
 		    MIME_ERROR_ENCODING },
 		{ "Content-Transfer-Encoding: 8bit\n" MIXED, 0 },
 	};
-	struct mime_walk_rules rules = { 100, 2048, 100000, ~0u, false };
+	struct mime_walk_rules rules = { 100, 2048, 100000, ~0u, false, false };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -204,10 +208,10 @@ static void note_offset(void *arg, struct slice piece, bool complete, uint64_t o
 
 static void test_offsets(void **state)
 {
-	static const struct mime_walk_events watch = { on_field, note_offset, NULL };
+	static const struct mime_walk_events watch = { .field = on_field, .body = note_offset };
 	static const char *const lines[] = { "12", "x", "--a", "", "345", "x" };
 	static const uint64_t want[] = { 0, 3, 3, 3, 3, 4 };
-	struct mime_walk_rules rules = { 100, 2048, 1000, ~0u, false };
+	struct mime_walk_rules rules = { 100, 2048, 1000, ~0u, false, false };
 	struct mime_walk *w = mime_walk_new(&rules, &watch, NULL);
 
 	(void)state;
@@ -225,7 +229,7 @@ static void test_offsets(void **state)
 /* 47, 48, 58: many of everything, in time that grows with the input only. */
 static void test_many(void **state)
 {
-	struct mime_walk_rules rules = { 100, 2048, 102400, ~0u, false };
+	struct mime_walk_rules rules = { 100, 2048, 102400, ~0u, false, false };
 	struct mime_walk *w = mime_walk_new(&rules, &events, NULL);
 	struct strbuf params = STRBUF_INIT(1000000);
 
