@@ -14,19 +14,16 @@ struct smtp_content {
 	const char *id;
 	struct content_reader reader;
 	struct smtp_content_lines lines;
+	struct smtp_content_filter *filter; /* NULL: the lines go as they are */
+	bool open;			    /* the last piece was not the end of its line */
 	bool ended;
 };
 
 void smtp_content_prepare(const struct postfix_params *params)
 {
-	(void)params;
-}
-
-bool smtp_content_address(const char *address, struct strbuf *out, struct smtp_failure *failure)
-{
-	(void)failure;
-	strbuf_addstr(out, address);
-	return true;
+	smtp_content_generic_prepare(params);
+	smtp_content_checks_prepare(params);
+	smtp_content_filter_prepare(params);
 }
 
 struct smtp_content *smtp_content_open(
@@ -38,6 +35,7 @@ struct smtp_content *smtp_content_open(
 	c->id = request->id;
 	content_reader_init(&c->reader, fd, request->data_offset);
 	smtp_content_lines_init(&c->lines, c->id, limit > 0 ? (size_t)limit : 0, rules->dots);
+	c->filter = smtp_content_filter_new(rules, &c->lines);
 	return c;
 }
 
@@ -45,14 +43,14 @@ void smtp_content_close(struct smtp_content *c)
 {
 	if (c == NULL)
 		return;
+	smtp_content_filter_free(c->filter);
 	content_reader_release(&c->reader);
 	free(c);
 }
 
 bool smtp_content_is_plain(const struct smtp_content *c)
 {
-	(void)c;
-	return true;
+	return c->filter == NULL;
 }
 
 static enum smtp_content_result damaged(
@@ -64,30 +62,57 @@ static enum smtp_content_result damaged(
 	return SMTP_CONTENT_DAMAGED;
 }
 
+/* False: refused. */
+static bool take_piece(struct smtp_content *c, struct slice piece, bool complete)
+{
+	c->open = !complete;
+	if (c->filter != NULL)
+		return smtp_content_filter_line(c->filter, piece, complete);
+	smtp_content_put(&c->lines, piece, complete);
+	return true;
+}
+
+static bool end_message(struct smtp_content *c)
+{
+	bool ok = !c->open || take_piece(c, SLICE_NULL, true);
+
+	c->ended = true;
+	return ok && (c->filter == NULL || smtp_content_filter_end(c->filter));
+}
+
+static enum smtp_content_result take_next(struct smtp_content *c, struct smtp_failure *failure)
+{
+	struct slice piece;
+	bool whole, ok = true;
+
+	switch (content_reader_next(&c->reader, &piece, &whole)) {
+	case CONTENT_LINE:
+		ok = take_piece(c, piece, whole);
+		break;
+	case CONTENT_END:
+		ok = end_message(c);
+		break;
+	case CONTENT_DAMAGED:
+		return damaged(c, errno != 0 ? strerror(errno) : "damaged queue file", failure);
+	}
+	if (ok)
+		return SMTP_CONTENT_SENT;
+	*failure = *smtp_content_filter_why(c->filter);
+	return SMTP_CONTENT_REFUSED;
+}
+
 enum smtp_content_result smtp_content_next(struct smtp_content *c, size_t want, struct strbuf *out,
     bool *ended, struct smtp_failure *failure)
 {
+	enum smtp_content_result result = SMTP_CONTENT_SENT;
 	size_t before = out->len;
-	struct slice piece;
-	bool whole;
 
 	c->lines.out = out;
-	while (!c->ended && out->len - before < want && !out->overflow) {
-		switch (content_reader_next(&c->reader, &piece, &whole)) {
-		case CONTENT_LINE:
-			smtp_content_put(&c->lines, piece, whole);
-			break;
-		case CONTENT_END:
-			smtp_content_put_end(&c->lines);
-			c->ended = true;
-			break;
-		case CONTENT_DAMAGED:
-			return damaged(
-			    c, errno != 0 ? strerror(errno) : "damaged queue file", failure);
-		}
-	}
-	if (out->overflow)
+	while (
+	    !c->ended && out->len - before < want && !out->overflow && result == SMTP_CONTENT_SENT)
+		result = take_next(c, failure);
+	if (result == SMTP_CONTENT_SENT && out->overflow)
 		return damaged(c, "no room for a line", failure);
-	*ended = c->ended;
-	return SMTP_CONTENT_SENT;
+	*ended = c->ended && result == SMTP_CONTENT_SENT;
+	return result;
 }

@@ -21,8 +21,9 @@ void smtp_content_prepare(const struct postfix_params *params);
 bool smtp_content_address(const char *address, struct strbuf *out, struct smtp_failure *failure);
 
 struct smtp_content_rules {
-	bool to_7bit; /* 8-bit content is to be converted (RFC 6152) */
-	bool dots;    /* RFC 5321 4.5.2, for DATA: a leading dot is doubled; not for BDAT */
+	bool to_7bit;	    /* 8-bit content is to be converted (RFC 6152) */
+	bool dots;	    /* RFC 5321 4.5.2, for DATA: a leading dot is doubled; not for BDAT */
+	const char *server; /* session->name, for failures; NULL: none is named */
 };
 
 enum smtp_content_result {

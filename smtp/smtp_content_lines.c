@@ -85,3 +85,15 @@ void smtp_content_put_end(struct smtp_content_lines *l)
 	if (l->open)
 		smtp_content_put(l, SLICE_NULL, true);
 }
+
+void smtp_content_put_text(struct smtp_content_lines *l, struct slice text)
+{
+	ptrdiff_t lf;
+
+	smtp_content_put_end(l);
+	while ((lf = slice_find(text, '\n')) >= 0) {
+		smtp_content_put(l, slice_first(text, (size_t)lf), true);
+		text = slice_from(text, (size_t)lf + 1);
+	}
+	smtp_content_put(l, text, true);
+}

@@ -53,6 +53,7 @@ void smtp_data_say_along(struct transaction *t)
 static struct smtp_content *open_content(const struct transaction *t, bool dots)
 {
 	struct smtp_content_rules rules = { .dots = dots,
+		.server = t->s->name,
 		.to_7bit = !(t->s->features & SMTP_FEATURE_8BITMIME) &&
 			   !smtp_params->disable_mime_output_conversion &&
 			   strcmp(t->request->encoding, "7bit") != 0 };
