@@ -154,8 +154,8 @@ static enum table_result account_find(
 
 static void table_failed(struct smtp_failure *failure)
 {
-	*failure = (struct smtp_failure){ .stop = true };
-	reason_set(&failure->why, "4.3.0", "%s lookup error", tables_name(sasl.passwords));
+	smtp_fail(failure, false, "4.3.0", "%s lookup error", tables_name(sasl.passwords));
+	failure->stop = true;
 }
 
 static const char *key_of(const struct smtp_account *account, struct arena *arena)
@@ -219,42 +219,30 @@ static bool filter_mechanisms(const struct smtp_session *session, struct strbuf 
 	return true;
 }
 
-static bool log_in(
-    struct smtp_session *session, const struct smtp_account *account, struct smtp_failure *failure)
+static bool log_in(struct smtp_session *session, const struct smtp_account *account,
+    const struct strbuf *mechanisms, struct smtp_failure *failure)
 {
-	struct strbuf mechanisms = STRBUF_INIT(MECHANISMS_MAX);
-	bool ok = false;
-
-	*failure = (struct smtp_failure){ .host = true };
-	if (!filter_mechanisms(session, &mechanisms))
-		reason_set(&failure->why, "4.3.0", "%s lookup error",
-		    SMTP_PARAM_NAME("sasl_mechanism_filter"));
-	else if (!mechanisms.len)
-		reason_set(&failure->why, "4.7.0",
-		    "SASL authentication failed: server %s offered no compatible authentication "
-		    "mechanisms for this type of connection security",
-		    session->name);
-	else
-		ok = smtp_sasl_dialogue(session, account, mechanisms.ptr, failure);
-	strbuf_release(&mechanisms);
-	return ok;
+	if (mechanisms->len)
+		return smtp_sasl_dialogue(session, account, mechanisms->ptr, failure);
+	smtp_fail(failure, true, "4.7.0",
+	    "SASL authentication failed: server %s offered no compatible authentication mechanisms "
+	    "for this type of connection security",
+	    session->name);
+	return false;
 }
 
 /* Without a password, and with a server that knows no AUTH, we talk to each other as strangers. */
-bool smtp_sasl_login(struct smtp_session *session, const char *sender, struct smtp_failure *failure)
+static bool log_in_as(struct smtp_session *session, const char *sender,
+    const struct strbuf *mechanisms, struct smtp_failure *failure)
 {
 	struct smtp_account account;
 	bool ok = true;
 
-	session->logged_in = false;
-	session->login_key = "";
-	if (!sasl.passwords)
-		return true;
 	switch (account_find(&account, &session->target, sender)) {
 	case TABLE_FOUND:
 		session->login_key = key_of(&account, &session->arena);
 		if (session->features & SMTP_FEATURE_AUTH)
-			ok = session->logged_in = log_in(session, &account, failure);
+			ok = session->logged_in = log_in(session, &account, mechanisms, failure);
 		break;
 	case TABLE_NOT_FOUND:
 		session->features &= ~(unsigned)SMTP_FEATURE_AUTH;
@@ -265,6 +253,25 @@ bool smtp_sasl_login(struct smtp_session *session, const char *sender, struct sm
 		break;
 	}
 	account_release(&account);
+	return ok;
+}
+
+bool smtp_sasl_login(struct smtp_session *session, const char *sender, struct smtp_failure *failure)
+{
+	struct strbuf mechanisms = STRBUF_INIT(MECHANISMS_MAX);
+	bool ok = true;
+
+	session->logged_in = false;
+	session->login_key = "";
+	if (!sasl.passwords)
+		return true;
+	if ((session->features & SMTP_FEATURE_AUTH) && !filter_mechanisms(session, &mechanisms)) {
+		smtp_fail(failure, true, "4.3.0", "%s lookup error",
+		    SMTP_PARAM_NAME("sasl_mechanism_filter"));
+		ok = false;
+	}
+	ok = ok && log_in_as(session, sender, &mechanisms, failure);
 	session->ending |= !ok;
+	strbuf_release(&mechanisms);
 	return ok;
 }

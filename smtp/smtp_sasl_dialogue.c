@@ -58,8 +58,7 @@ static bool wants_mutual(const struct smtp_session *session)
 
 static bool cannot(struct dialogue *d, const char *words, struct smtp_failure *failure)
 {
-	*failure = (struct smtp_failure){ .host = true };
-	reason_set(&failure->why, "4.7.0",
+	smtp_fail(failure, true, "4.7.0",
 	    "SASL authentication failed; cannot authenticate to server %s: %s", d->session->name,
 	    words);
 	return false;
@@ -102,8 +101,7 @@ static bool answer(struct dialogue *d, struct smtp_failure *failure)
 	struct reason why;
 
 	if (d->has_word && said.len) {
-		*failure = (struct smtp_failure){ .host = true };
-		reason_set(&failure->why, "4.7.0",
+		smtp_fail(failure, true, "4.7.0",
 		    "SASL authentication failed; non-empty initial %s challenge from server %s: "
 		    "%.*s",
 		    d->mechanism, d->session->name, SLICE_ARG(said));
@@ -129,8 +127,7 @@ static bool exchange(struct dialogue *d, struct smtp_failure *failure)
 			return false;
 		}
 	}
-	*failure = (struct smtp_failure){ .host = true };
-	reason_set(&failure->why, "4.7.0",
+	smtp_fail(failure, true, "4.7.0",
 	    "SASL authentication failed; authentication protocol loop with server %s",
 	    d->session->name);
 	/* It owes us an answer, and there would be another one. */
@@ -148,8 +145,7 @@ void smtp_sasl_refused(const char *prefix, const char *server, const struct smtp
 		strcpy(code, dsn);
 	if (code[0] == '5' && SMTP_PARAM(sasl_auth_soft_bounce))
 		code[0] = '4';
-	*failure = (struct smtp_failure){ .host = true };
-	reason_set(&failure->why, code, "%s %s said: %s", prefix, server, text);
+	smtp_fail(failure, true, code, "%s %s said: %s", prefix, server, text);
 	reason_set(&clean, code, "%s", text);
 	strncpy(failure->remote_mta, smtp_sasl_server(&session->target),
 	    sizeof(failure->remote_mta) - 1);
