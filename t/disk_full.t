@@ -3,6 +3,7 @@
 """A spool that is full: refusals that are worth another try, nothing lost, and no restart needed."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -80,9 +81,39 @@ def test_none():
     tap.ok(not arrived("refused at the end") and not arrived("local"), "what was refused did not arrive")
 
 
+def files(queue):
+    return [os.path.join(top, name) for top, _, names in os.walk(the_mail.path("spool", queue))
+            for name in names]
+
+
+def test_deferred():
+    the_mail.command("sendmail", "x@hold.test", input="Subject: held up\n\n")
+    log = instance.wait_until(lambda: files("defer"), "deferred")[0]
+    message = instance.wait_until(lambda: files("deferred"), "deferred")[0]
+    os.unlink(log)
+    running = the_mail.pids("qmgr")
+    os.kill(running[0], signal.SIGKILL)  # the next one does not know what the log said
+    instance.wait_until(lambda: the_mail.pids("qmgr") not in ([], running), "the next qmgr")
+    fill(0)
+
+    def flush_until(condition, what):
+        def try_it():
+            the_mail.command("postqueue", "-f")
+            return condition()
+        instance.wait_until(try_it, what)
+    flush_until(lambda: "defer log: No space left on device" in the_mail.log(), "no space")
+    tap.equal(files("deferred"), [message], "a message that is deferred again stays without space")
+    free()
+    flush_until(lambda: files("defer") == [log] and os.path.getsize(log) > 0, "the log")
+    with open(log, encoding="utf-8") as f:
+        tap.like(f.read(), "reason=mail transport unavailable", "its reasons are written when there is")
+    tap.equal(files("deferred"), [message], "and it is where it was")
+
+
 any_port = instance.free_ports(1)[0]
 the_mail = instance.Instance(
-    main={"message_size_limit": "2000000", "virtual_mailbox_limit": "0", "mailbox_size_limit": "0"},
+    main={"message_size_limit": "2000000", "virtual_mailbox_limit": "0", "mailbox_size_limit": "0",
+          "transport_maps": "inline:{ {hold.test=nothere:} }"},
     master=f"127.0.0.1:{any_port} inet n - n - - smtpd -o message_size_limit=0\n")
 os.makedirs(the_mail.path("spool"), exist_ok=True)
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", the_mail.path("spool")], check=True)
@@ -90,7 +121,7 @@ the_mail.own(the_mail.path("spool"))
 try:
     with the_mail:
         instance.wait_until(lambda: instance._listens(any_port), "port")
-        tap.run(test_little, test_none)
+        tap.run(test_little, test_none, test_deferred)
 finally:
     subprocess.run(["umount", "-l", the_mail.path("spool")], check=False, stderr=subprocess.DEVNULL)
     subprocess.run(["rm", "-rf", the_mail.dir], check=False)
