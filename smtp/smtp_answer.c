@@ -20,6 +20,13 @@ void smtp_reply_release(struct smtp_reply *reply)
 	strbuf_release(&reply->text);
 }
 
+static char printable(unsigned char c)
+{
+	if (c == '\t')
+		return ' ';
+	return c < 0x20 || c == 0x7f ? '?' : (char)c;
+}
+
 /* Bytes above ASCII stay: where texts go to they are looked at as UTF-8. */
 static void add_text(struct strbuf *text, struct slice line)
 {
@@ -28,11 +35,8 @@ static void add_text(struct strbuf *text, struct slice line)
 		return;
 	if (text->len)
 		strbuf_addch(text, '\n');
-	for (size_t i = 0; i < line.len; i++) {
-		unsigned char c = (unsigned char)line.ptr[i];
-
-		strbuf_addch(text, c < 0x20 || c == 0x7f ? '?' : (char)c);
-	}
+	for (size_t i = 0; i < line.len; i++)
+		strbuf_addch(text, printable((unsigned char)line.ptr[i]));
 }
 
 /* Three digits and a blank, a dash or the end. */

@@ -68,12 +68,17 @@ struct hearing {
 	size_t bytes, lines;
 };
 
-static bool give_up(const struct hearing *h, const char *dsn, const char *what, const char *text)
+static bool give_up(const struct hearing *h, const char *what, const char *text)
 {
 	h->session->broken = true;
-	set_failure(h->failure, dsn, "host %s sent %s while %s%s%.200s", h->session->name, what,
+	set_failure(h->failure, "4.5.0", "host %s sent %s while %s%s%.200s", h->session->name, what,
 	    h->while_what, *text ? ": " : "", text);
 	return false;
+}
+
+static bool is_endless(const struct hearing *h)
+{
+	return give_up(h, "an endless reply", "");
 }
 
 static struct slice without_end(struct slice line)
@@ -85,8 +90,8 @@ static struct slice without_end(struct slice line)
 	return line;
 }
 
-/* The rest of a line whose begin was kept. */
-static bool skip_line(struct hearing *h)
+/* The rest of a line whose begin was kept; PARTIAL: it does not end. */
+static enum stream_read skip_line(struct hearing *h)
 {
 	struct slice rest;
 	enum stream_read kind;
@@ -95,7 +100,7 @@ static bool skip_line(struct hearing *h)
 		kind = stream_read_line(h->session->stream, SMTP_ANSWER_LINE_MAX, &rest);
 		h->bytes += rest.len;
 	} while (kind == STREAM_READ_PARTIAL && h->bytes <= SMTP_ANSWER_BYTES_MAX);
-	return kind != STREAM_READ_FAILED;
+	return kind;
 }
 
 /*
@@ -161,14 +166,11 @@ static bool take_line(struct hearing *h, struct slice line, enum smtp_answer *an
 {
 	struct strbuf text = STRBUF_INIT(TABLE_VALUE_MAX);
 	bool filtered = filter(h, line, &text);
-	struct slice rest = strbuf_slice(&text), part;
 
-	/* What the filter makes of one line may be several. */
-	*answer = SMTP_ANSWER_NOISE;
-	while (filtered && *answer != SMTP_ANSWER_DONE && slice_token(&rest, "\r\n", &part))
-		*answer = smtp_answer_line(h->reply, part);
+	if (filtered)
+		*answer = smtp_answer_line(h->reply, strbuf_slice(&text));
 	if (filtered && *answer == SMTP_ANSWER_NOISE)
-		warn_of_noise(h->session, line);
+		warn_of_noise(h->session, strbuf_slice(&text));
 	strbuf_release(&text);
 	return filtered;
 }
@@ -189,10 +191,13 @@ static bool hear_line(struct hearing *h, enum smtp_answer *answer)
 		    SMTP_ANSWER_LINE_MAX, SLICE_ARG(slice_first(line, 30)));
 	if (kind != STREAM_READ_FAILED && !take_line(h, without_end(line), answer))
 		return false;
-	if (kind == STREAM_READ_LINE || (kind == STREAM_READ_PARTIAL && skip_line(h)))
-		return true;
-	smtp_session_lost(h->session, h->while_what, h->failure);
-	return false;
+	if (kind == STREAM_READ_PARTIAL)
+		kind = skip_line(h);
+	if (kind == STREAM_READ_FAILED) {
+		smtp_session_lost(h->session, h->while_what, h->failure);
+		return false;
+	}
+	return kind == STREAM_READ_LINE || is_endless(h);
 }
 
 static bool hear_lines(struct hearing *h)
@@ -201,12 +206,12 @@ static bool hear_lines(struct hearing *h)
 
 	while (answer == SMTP_ANSWER_MORE || answer == SMTP_ANSWER_NOISE) {
 		if (h->lines == SMTP_ANSWER_LINES_MAX || h->bytes > SMTP_ANSWER_BYTES_MAX)
-			return give_up(h, "4.5.0", "an endless reply", "");
+			return is_endless(h);
 		if (!hear_line(h, &answer))
 			return false;
 	}
 	if (answer == SMTP_ANSWER_IMPROPER)
-		return give_up(h, "4.5.0", "an improper reply", h->reply->text.ptr);
+		return give_up(h, "an improper reply", h->reply->text.ptr);
 	return true;
 }
 

@@ -263,6 +263,7 @@ static bool tls_as_policy_wants(struct smtp_handshake *h, bool *plain_next)
 		return false;
 	if (session->has_tls || !needs_tls(session))
 		return true;
+	h->violated = true;
 	smtp_handshake_fail(
 	    h, "4.7.4", "TLS is required, but was not offered by host %s", session->name);
 	return false;
