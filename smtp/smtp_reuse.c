@@ -353,7 +353,9 @@ static bool is_worth_it(const struct delivery *delivery, const struct smtp_sessi
 /* Until when it may lie; at most until it has to go anyway. */
 static int64_t end_of(const struct smtp_session *session)
 {
-	int64_t idle = deadline_in(SMTP_PARAM(connection_cache_time_limit) * 1000);
+	int64_t limit = SMTP_PARAM(connection_cache_time_limit);
+	int64_t most = smtp_params->connection_cache_ttl_limit;
+	int64_t idle = deadline_in((limit < most ? limit : most) * 1000);
 	int64_t whole = session->opened_ms + SMTP_PARAM(connection_reuse_time_limit) * 1000;
 
 	return idle < whole ? idle : whole;

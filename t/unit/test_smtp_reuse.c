@@ -18,6 +18,7 @@ static void begin(const struct server_script *script)
 	client_reset();
 	params->smtp_connection_cache_on_demand = true;
 	params->smtp_connection_cache_time_limit = 60;
+	params->connection_cache_ttl_limit = 60;
 	params->smtp_connection_reuse_time_limit = 300;
 	params->smtp_connection_reuse_count_limit = 0;
 	params->smtp_rset_timeout = 20;
