@@ -132,45 +132,21 @@ void smtp_session_drop(struct smtp_session *session)
 
 /* ---- TLS ---- */
 
-static const char *level_word(const struct smtp_session *session)
-{
-	static const char *const words[] = {
-		[SMTP_TLS_NONE] = "none",
-		[SMTP_TLS_MAY] = "may",
-		[SMTP_TLS_ENCRYPT] = "encrypt",
-		[SMTP_TLS_FINGERPRINT] = "fingerprint",
-		[SMTP_TLS_HALF_DANE] = "half-dane",
-		[SMTP_TLS_DANE] = "dane",
-		[SMTP_TLS_DANE_ONLY] = "dane-only",
-		[SMTP_TLS_VERIFY] = "verify",
-		[SMTP_TLS_SECURE] = "secure",
-	};
-
-	return words[session->policy->level];
-}
-
 /* "tls=" of the log line, where TLS itself has not said it (smtp_tls.c). */
 static void sum_up_success(struct smtp_session *session)
 {
-	if (!SMTP_PARAM(log_tls_feature_status) || *session->tls_summary)
-		return;
-	session->tls_summary = session->policy->level == SMTP_TLS_NONE
-				   ? "none"
-				   : arena_printf(&session->arena, "%s:none", level_word(session));
+	char text[64];
+
+	smtp_tls_describe(
+	    session->policy, session->has_tls ? SMTP_TLS_USED : SMTP_TLS_UNUSED, text);
+	session->tls_summary = arena_strdup(&session->arena, text);
 }
 
 static void sum_up_failure(struct smtp_handshake *h)
 {
-	struct smtp_session *session = h->session;
-	struct smtp_failure *failure = h->failure;
-
-	if (!SMTP_PARAM(log_tls_feature_status) || *failure->tls || !session->policy)
-		return;
-	if (*session->tls_summary)
-		snprintf(failure->tls, sizeof(failure->tls), "%s", session->tls_summary);
-	else
-		snprintf(failure->tls, sizeof(failure->tls), "%s%s%s", h->violated ? "!" : "",
-		    level_word(session), h->violated ? "" : "?");
+	if (!*h->failure->tls && h->session->policy)
+		smtp_tls_describe(h->session->policy,
+		    h->violated ? SMTP_TLS_VIOLATED : SMTP_TLS_UNDECIDED, h->failure->tls);
 }
 
 /* Any of these may not be without it. */
@@ -199,7 +175,6 @@ static bool start_tls(struct smtp_handshake *h, bool *plain_next)
 	*plain_next = false;
 	if (smtp_tls_start(h->session, &plain_would_do, h->failure))
 		return true;
-	h->session->broken = true;
 	*plain_next = plain_would_do && may_be_plain(h);
 	return false;
 }
@@ -259,8 +234,15 @@ static bool tls_as_policy_wants(struct smtp_handshake *h, bool *plain_next)
 		return true;
 	note_offer(session);
 	if (session->policy->level != SMTP_TLS_NONE &&
-	    (session->features & SMTP_FEATURE_STARTTLS) && !starttls(h, plain_next))
-		return false;
+	    (session->features & SMTP_FEATURE_STARTTLS)) {
+		if (needs_tls(session) && !smtp_tls_is_available()) {
+			smtp_handshake_fail(
+			    h, "4.7.5", "TLS is required, but our TLS engine is unavailable");
+			return false;
+		}
+		if (smtp_tls_is_available() && !starttls(h, plain_next))
+			return false;
+	}
 	if (session->has_tls || !needs_tls(session))
 		return true;
 	h->violated = true;

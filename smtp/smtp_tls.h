@@ -26,6 +26,7 @@ struct smtp_tls_policy {
 	bool wrapper;		   /* smtp_tls_wrappermode */
 	bool reuse;		   /* connections may be kept (connection_reuse) */
 	const char *key;	   /* two policies with the same key are the same policy */
+	const char *name;	   /* for the log: "may", "dane:encrypt"; NULL: as LEVEL */
 	void *details;		   /* smtp_tls.c's */
 };
 
@@ -39,10 +40,24 @@ void smtp_tls_prepare(const struct postfix_params *params);
 bool smtp_tls_policy(const struct smtp_target *target, struct arena *arena,
     const struct smtp_tls_policy **policy, struct smtp_failure *failure);
 
+/* Keys or CAs that could not be loaded make it false: then mail goes as if nobody offered TLS. */
+bool smtp_tls_is_available(void);
+
+/* The text for "tls=" of the log line; "" when smtp_log_tls_feature_status says so. */
+enum smtp_tls_status {
+	SMTP_TLS_UNDECIDED, /* no connection, or it was lost */
+	SMTP_TLS_USED,
+	SMTP_TLS_UNUSED,  /* the connection was used without */
+	SMTP_TLS_VIOLATED /* the connection was not used for that reason */
+};
+void smtp_tls_describe(
+    const struct smtp_tls_policy *policy, enum smtp_tls_status status, char out[64]);
+
 /*
  * The handshake, after the server said 220 to STARTTLS, or first (wrapper); within
- * smtp_starttls_timeout.  Logs its line.  Sets has_tls, is_verified, tls_summary.  False with
- * FAILURE: handshake failed or the certificate will not do; the session is broken.  PLAIN_NEXT: at
+ * smtp_starttls_timeout.  Logs its line.  Sets has_tls, is_verified.  False with FAILURE (its tls,
+ * too): handshake failed, then the session is broken, or the certificate will not do; nothing but
+ * QUIT may follow.  PLAIN_NEXT: at
  * level may the same host may be tried once more without TLS.
  */
 bool smtp_tls_start(struct smtp_session *session, bool *plain_next, struct smtp_failure *failure);

@@ -7,12 +7,10 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/strbuf.h"
 #include "log/log.h"
+#include "server/tls_params.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/smtpd_tls.h"
-
-#define CHAINS_MAX 64
 
 enum level { LEVEL_UNSET, LEVEL_NONE, LEVEL_MAY, LEVEL_ENCRYPT };
 
@@ -39,89 +37,36 @@ static enum level level_of(const char *word)
 	fatal("Invalid TLS level \"%s\"", word);
 }
 
-static bool is_set(const char *value)
-{
-	return value[0] != '\0' && strcasecmp(value, "none") != 0;
-}
-
-/* postconf(5) smtpd_tls_ciphers: a grade's list, less what is excluded; NULL: none is left. */
+/* A grade's list, less what is excluded; NULL: none is left. */
 static char *cipher_list(const struct postfix_params *p, bool asks_clients)
 {
 	const char *grade =
 	    smtpd_server.tls_required ? p->smtpd_tls_mandatory_ciphers : p->smtpd_tls_ciphers;
-	const struct {
-		const char *grade, *list;
-	} grades[] = { { "high", p->tls_high_cipherlist }, { "medium", p->tls_medium_cipherlist },
-		{ "low", p->tls_medium_cipherlist }, { "export", p->tls_medium_cipherlist },
-		{ "null", p->tls_null_cipherlist } };
 	const char *excluded[] = { p->smtpd_tls_exclude_ciphers,
 		smtpd_server.tls_required ? p->smtpd_tls_mandatory_exclude_ciphers : "",
 		asks_clients ? "aNULL" : "" };
-	struct strbuf list = STRBUF_INIT(STRBUF_NO_LIMIT);
-	struct slice word;
+	struct reason why;
+	char *list = tls_cipher_list(p, grade, excluded, ARRAY_LEN(excluded), &why);
 
-	for (size_t i = 0; i < ARRAY_LEN(grades); i++)
-		if (strcasecmp(grade, grades[i].grade) == 0)
-			strbuf_addf(&list, "%s", grades[i].list);
-	if (list.len == 0) {
-		log_warning("invalid cipher grade: \"%s\": disabling TLS support", grade);
-		return NULL;
-	}
-	for (size_t i = 0; i < ARRAY_LEN(excluded); i++) {
-		struct slice rest = slice_of(excluded[i]);
-
-		while (slice_token(&rest, " \t\r\n,:", &word)) {
-			if (strchr("!+-@", word.ptr[0]) != NULL) {
-				log_warning("invalid unary '!+-@' in cipher exclusion: %.*s: "
-					    "disabling TLS support",
-				    SLICE_ARG(word));
-				strbuf_release(&list);
-				return NULL;
-			}
-			strbuf_addf(&list, ":!%.*s", SLICE_ARG(word));
-		}
-	}
-	return list.ptr;
+	if (list == NULL)
+		log_warning("%s: disabling TLS support", why.text);
+	return list;
 }
 
-/* Key and certificate of each kind, or files with several of them. */
-struct certificates {
-	struct tls_files files[4]; /* of each kind, "" for none */
-	const char *chains[CHAINS_MAX + 1];
-	size_t kind_count, chain_count;
-	bool have_files;
-};
-
-static const char *const kinds[] = { "RSA", "DSA", "ECDSA" };
-
-static void add_files(struct certificates *c, const char *cert, const char *key)
+static void find_certificates(const struct postfix_params *p, struct tls_certificates *certs)
 {
-	c->files[c->kind_count++] = (struct tls_files){ is_set(cert) ? cert : "", key };
-	c->have_files |= is_set(cert);
-}
-
-static void find_certificates(const struct postfix_params *p, struct certificates *c)
-{
-	struct strbuf name = STRBUF_INIT(4096);
-	const char *chains = p->smtpd_tls_chain_files;
-
-	memset(c, 0, sizeof(*c));
-	while (c->chain_count < CHAINS_MAX && postfix_list_next(&chains, &name)) {
-		c->chains[c->chain_count++] = xstrdup(name.ptr);
-		strbuf_reset(&name);
-	}
-	strbuf_release(&name);
-	add_files(c, p->smtpd_tls_cert_file, p->smtpd_tls_key_file);
-	add_files(c, p->smtpd_tls_dcert_file, p->smtpd_tls_dkey_file);
-	add_files(c, p->smtpd_tls_eccert_file, p->smtpd_tls_eckey_file);
-	if (c->chain_count > 0 && c->have_files)
-		log_warning("Both smtpd_tls_chain_files and one or more of the legacy "
-			    "smtpd_tls_cert_file, smtpd_tls_eccert_file or smtpd_tls_dcert_file "
-			    "are non-empty; the legacy parameters will be ignored");
+	tls_certificates_find(certs,
+	    &(struct tls_certificate_params){
+		.prefix = "smtpd",
+		.chain_files = p->smtpd_tls_chain_files,
+		.cert = { p->smtpd_tls_cert_file, p->smtpd_tls_dcert_file,
+		    p->smtpd_tls_eccert_file },
+		.key = { p->smtpd_tls_key_file, p->smtpd_tls_dkey_file, p->smtpd_tls_eckey_file },
+	    });
 }
 
 /* Whether there is something to serve TLS with; says what is odd. */
-static bool can_serve(const struct postfix_params *p, const struct certificates *c, bool asks)
+static bool can_serve(const struct postfix_params *p, const struct tls_certificates *c, bool asks)
 {
 	bool have = c->chain_count > 0 || c->have_files;
 
@@ -135,8 +80,8 @@ static bool can_serve(const struct postfix_params *p, const struct certificates 
 	return false;
 }
 
-static struct tls_context *open_context(
-    const struct server_context *ctx, const struct certificates *c, const char *ciphers, bool asks)
+static struct tls_context *open_context(const struct server_context *ctx,
+    const struct tls_certificates *c, const char *ciphers, bool asks)
 {
 	const struct postfix_params *p = ctx->params;
 	struct sni_table *names = smtpd_sni_open(p->tls_server_sni_maps);
@@ -145,7 +90,7 @@ static struct tls_context *open_context(
 	return tls_server_new(
 	    &(struct tls_server_config){
 		.files = c->files,
-		.kinds = kinds,
+		.kinds = tls_certificate_kinds,
 		.chains = c->chain_count > 0 ? c->chains : NULL,
 		.anonymous = true,
 		.find_chain = names != NULL ? smtpd_sni_find : NULL,
@@ -195,7 +140,7 @@ void smtpd_tls_open(const struct server_context *ctx)
 	enum level level = level_of(p->smtpd_tls_security_level);
 	bool required = level == LEVEL_ENCRYPT || (level == LEVEL_UNSET && p->smtpd_enforce_tls);
 	bool asks = p->smtpd_tls_ask_ccert || (required && p->smtpd_tls_req_ccert);
-	struct certificates certs;
+	struct tls_certificates certs;
 	char *ciphers;
 
 	smtpd_server.tls_required = required;
@@ -215,6 +160,5 @@ void smtpd_tls_open(const struct server_context *ctx)
 	if (ciphers != NULL)
 		smtpd_server.tls = open_context(ctx, &certs, ciphers, asks);
 	free(ciphers);
-	for (size_t i = 0; i < certs.chain_count; i++)
-		free((char *)(uintptr_t)certs.chains[i]);
+	tls_certificates_release(&certs);
 }

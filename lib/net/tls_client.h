@@ -72,6 +72,9 @@ struct tls_client_wish {
 	const char *tlsa_base; /* the name at which TLSA was found */
 	/* Instead of the context's CAs; ends with NULL; or NULL. */
 	const struct tls_anchors *const *anchors;
+	bool forged_perhaps; /* TLSA of a name that is not validated: trusted at most */
+	/* Nothing is good enough, for this reason that somebody else found. */
+	const char *external_failure;
 	bool one_label_wildcards; /* tls_wildcard_matches_multiple_labels = no */
 	const char *protocols;	  /* ">=TLSv1.2, !SSLv3" */
 	const char *ciphers;	  /* for TLS <= 1.2; NULL: the context's */

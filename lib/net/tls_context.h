@@ -68,8 +68,9 @@ struct tls_connection {
 	struct tls_client_cert *client;
 	/* The first of the errors that the verification of the peer's certificate had. */
 	int verify_error, verify_error_depth;
-	bool chain_failed; /* one of them was about more than the name */
-	char *session_key; /* of a client whose sessions are kept; or NULL */
+	bool nothing_matches; /* names were wanted, and there was none to look for */
+	bool chain_failed;    /* one of them was about more than the name */
+	char *session_key;    /* of a client whose sessions are kept; or NULL */
 	bool log_sessions;
 	char *verify_issuer;
 	/* During the handshake, else NULL. */

@@ -97,8 +97,7 @@ static void note_error(struct tls_connection *c, X509 *cert, int error, int dept
 {
 	char issuer[NAME_LINE] = "";
 
-	c->chain_failed = c->chain_failed || (error != X509_V_ERR_HOSTNAME_MISMATCH &&
-						 error != X509_V_ERR_IP_ADDRESS_MISMATCH);
+	c->chain_failed = c->chain_failed || error != X509_V_ERR_HOSTNAME_MISMATCH;
 	if (c->verify_error != X509_V_OK && c->verify_error_depth <= depth)
 		return;
 	if (cert)

@@ -250,8 +250,14 @@ static bool set_names(SSL *ssl, const struct tls_client_wish *wish)
 	if (!wish->one_label_wildcards)
 		flags |= X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS;
 	SSL_set_hostflags(ssl, flags);
-	for (size_t i = 0; wish->names && wish->names[i]; i++)
-		any |= SSL_add1_host(ssl, wish->names[i]) == 1;
+	for (size_t i = 0; wish->names && wish->names[i]; i++) {
+		if (SSL_add1_host(ssl, wish->names[i]) == 1)
+			any = true;
+		else
+			log_warning(
+			    "%s: error loading match name: \"%s\"", wish->peer, wish->names[i]);
+	}
+	ERR_clear_error();
 	return any;
 }
 
@@ -267,9 +273,11 @@ bool tls_set_check(struct tls_connection *c, const struct tls_client_wish *wish,
 		ok = set_anchors(c, wish->anchors);
 	if (!ok)
 		return tls_refuse(why, "error enabling trust anchors");
-	/* With no name at all any certificate of a known CA would do. */
-	if (wish->check == TLS_CHECK_NAMES && !set_names(c->ssl, wish))
-		return tls_refuse(why, "no name to look for in the server's certificate");
+	/* With no name at all any certificate of a known CA would do: none does. */
+	if (wish->check == TLS_CHECK_NAMES && !set_names(c->ssl, wish)) {
+		log_warning("%s: could not configure peer name checks", wish->peer);
+		c->nothing_matches = true;
+	}
 	if (wish->check == TLS_CHECK_DANE)
 		set_names(c->ssl, wish);
 	/* A good certificate with a key that anybody can break is none. */
@@ -280,11 +288,27 @@ bool tls_set_check(struct tls_connection *c, const struct tls_client_wish *wish,
 
 /* ---- after it ---- */
 
+/* The colons may be left out. */
+static bool same_fingerprint(const char *wanted, const char *found)
+{
+	bool any = false;
+
+	for (;; wanted++, found++) {
+		wanted += *wanted == ':';
+		found += *found == ':';
+		if (*wanted == '\0' || *found == '\0')
+			return any && *wanted == *found;
+		if (strncasecmp(wanted, found, 1) != 0)
+			return false;
+		any = true;
+	}
+}
+
 static const char *matched_fingerprint(const struct tls_connection *c, const char *const *wanted)
 {
 	for (; wanted && *wanted; wanted++)
-		if (**wanted && (strcasecmp(*wanted, c->client->fingerprint) == 0 ||
-				    strcasecmp(*wanted, c->client->key_fingerprint) == 0))
+		if (**wanted && (same_fingerprint(*wanted, c->client->fingerprint) ||
+				    same_fingerprint(*wanted, c->client->key_fingerprint)))
 			return *wanted;
 	return NULL;
 }
@@ -348,11 +372,12 @@ static void note_result(struct tls_connection *c)
 {
 	long error = SSL_get_verify_result(c->ssl);
 
+	if (c->nothing_matches && error == X509_V_OK)
+		error = X509_V_ERR_UNSPECIFIED;
 	if (c->verify_error != X509_V_OK || error == X509_V_OK)
 		return;
 	c->verify_error = (int)error;
-	c->chain_failed =
-	    error != X509_V_ERR_HOSTNAME_MISMATCH && error != X509_V_ERR_IP_ADDRESS_MISMATCH;
+	c->chain_failed = error != X509_V_ERR_HOSTNAME_MISMATCH;
 }
 
 static void log_mistrust(const struct tls_connection *c, const struct tls_client_wish *wish)
@@ -360,7 +385,10 @@ static void log_mistrust(const struct tls_connection *c, const struct tls_client
 	/* Asked for, or of interest as the mail does not go out because of it. */
 	if (!(wish->log & TLS_LOG_UNTRUSTED) && wish->check == TLS_CHECK_NOTHING)
 		return;
-	if (SSL_session_reused(c->ssl))
+	if (wish->external_failure)
+		log_info("certificate verification failed for %s: external policy failure (%s)",
+		    wish->peer, wish->external_failure);
+	else if (SSL_session_reused(c->ssl))
 		log_info("%s: re-using session with untrusted certificate, look for details "
 			 "earlier in the log",
 		    wish->peer);
@@ -373,7 +401,8 @@ static enum tls_client_trust trust_of(
 {
 	if (!c->client)
 		return TLS_PEER_ANONYMOUS;
-	if (c->verify_error == X509_V_OK && wish->check != TLS_CHECK_NOTHING)
+	if (c->verify_error == X509_V_OK && wish->check != TLS_CHECK_NOTHING &&
+	    !wish->forged_perhaps)
 		return TLS_PEER_VERIFIED;
 	return c->verify_error == X509_V_OK || !c->chain_failed ? TLS_PEER_TRUSTED
 								: TLS_PEER_UNTRUSTED;
@@ -388,13 +417,18 @@ void tls_judge(
 		judge_fingerprint(c, wish);
 	else
 		note_result(c);
+	if (wish->external_failure) {
+		c->verify_error = X509_V_ERR_UNSPECIFIED;
+		c->chain_failed = true;
+	}
 	result->trust = trust_of(c, wish);
-	result->matched = wish->check == TLS_CHECK_NOTHING || result->trust == TLS_PEER_VERIFIED;
+	result->matched =
+	    wish->check == TLS_CHECK_NOTHING || (has_cert && c->verify_error == X509_V_OK);
 	if (!result->matched)
 		reason_set(&result->why, "4.7.5", NOT_VERIFIED);
 	if (!has_cert)
 		return;
-	if (result->trust == TLS_PEER_VERIFIED && wish->check != TLS_CHECK_FINGERPRINT)
+	if ((wish->check == TLS_CHECK_NAMES || wish->check == TLS_CHECK_DANE) && result->matched)
 		log_match(c, wish);
 	if (c->verify_error != X509_V_OK)
 		log_mistrust(c, wish);

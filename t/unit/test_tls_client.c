@@ -256,6 +256,8 @@ static const struct {
 	    "" },
 	{ "not below itself", "good.pem", TLS_CHECK_NAMES, false, false, { ".mx.example" },
 	    TLS_PEER_TRUSTED, "" },
+	{ "no name", "good.pem", TLS_CHECK_NAMES, false, false, { NULL }, TLS_PEER_UNTRUSTED,
+	    "num=1:unspecified certificate verification error\n" },
 	{ "no CA", "good.pem", TLS_CHECK_NAMES, true, false, { "mx.example" }, TLS_PEER_UNTRUSTED,
 	    "certificate verification failed for " PEER ": untrusted issuer /CN=Test CA\n" },
 	{ "alone", "alone.pem", TLS_CHECK_NAMES, false, false, { "mx.example" }, TLS_PEER_UNTRUSTED,
@@ -284,9 +286,9 @@ static const struct {
 	{ "address", "ip.pem", TLS_CHECK_NAMES, false, false, { "192.0.2.1" }, TLS_PEER_VERIFIED,
 	    "" },
 	{ "other address", "ip.pem", TLS_CHECK_NAMES, false, false, { "192.0.2.2" },
-	    TLS_PEER_TRUSTED, "" },
+	    TLS_PEER_UNTRUSTED, "" },
 	{ "address and no name", "good.pem", TLS_CHECK_NAMES, false, false, { "192.0.2.1" },
-	    TLS_PEER_TRUSTED, "" },
+	    TLS_PEER_UNTRUSTED, "" },
 };
 
 static void test_names(void **state)
@@ -327,7 +329,6 @@ static void test_names(void **state)
 static void test_nonsense(void **state)
 {
 	static const struct tls_client_wish wishes[] = {
-		{ .peer = PEER, .check = TLS_CHECK_NAMES },
 		{ .peer = PEER, .check = TLS_CHECK_DANE, .tlsa_base = "mx.example" },
 		{ .peer = PEER, .protocols = "SSLv7" },
 
@@ -415,7 +416,8 @@ static void test_fingerprints(void **state)
 		if (i / 3 == 2)
 			bytes[0] ^= 1;
 		for (uint16_t b = 0; b < len; b++)
-			snprintf(text + 3 * b, 4, b + 1 < len ? "%02x:" : "%02X", bytes[b]);
+			snprintf(text + strlen(text), 4, b + 1 < len && b % 2 ? "%02x:" : "%02X",
+			    bytes[b]);
 		assert_true(talk(&server, client,
 		    &(struct tls_client_wish){ .peer = PEER,
 			.log = TLS_LOG_SUMMARY,
