@@ -157,13 +157,6 @@ static void load_table_anchors(void)
 	}
 }
 
-static void warn_unsupported(void)
-{
-	if (SMTP_PARAM(tls_enable_rpk))
-		log_warning("%s: raw public keys are not supported, asking for certificates",
-		    SMTP_PARAM_NAME("tls_enable_rpk"));
-}
-
 static void set_log_parts(void)
 {
 	const char *level = SMTP_PARAM(tls_loglevel);
@@ -183,7 +176,6 @@ void smtp_tls_prepare(const struct postfix_params *params)
 	smtp_tls_policy_prepare(params);
 	if (!smtp_tls_policy_may_use_tls() || !open_library(params))
 		return;
-	warn_unsupported();
 	find_certificates(&certs);
 	ciphers = usual_ciphers(params);
 	context = open_context(params, &certs, ciphers);
