@@ -274,7 +274,8 @@ bool smtp_tls_start(struct smtp_session *session, bool *plain_next, struct smtp_
 	if (!tls_connect(session->stream, context, &wish, &result)) {
 		session->broken = true;
 		*plain_next = session->policy->level == SMTP_TLS_MAY && !session->policy->wrapper;
-		return fail(session, failure, SMTP_TLS_UNDECIDED, result.why.text);
+		return fail(
+		    session, failure, SMTP_TLS_UNDECIDED, "Cannot start TLS: handshake failure");
 	}
 	session->has_tls = true;
 	session->is_verified = result.trust == TLS_PEER_VERIFIED;

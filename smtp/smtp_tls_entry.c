@@ -175,6 +175,7 @@ static void add_matches(struct parser *p, const char *value)
 	bool prints = p->entry->level == SMTP_TLS_FINGERPRINT;
 	struct slice rest = slice_of(value), word;
 
+	p->entry->has_match = true;
 	while (slice_token(&rest, prints ? "|" : ":", &word))
 		smtp_tls_words_add(&p->entry->match, p->arena, arena_slicedup(p->arena, word));
 }

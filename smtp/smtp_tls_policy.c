@@ -231,7 +231,7 @@ static void add_names(const struct smtp_target *target, const struct smtp_tls_en
 	for (size_t i = 0; i < entry->match.count; i++)
 		smtp_tls_words_add(
 		    &details->names, arena, expand_name(target, entry->match.list[i], arena));
-	while (entry->match.count == 0 && slice_token(&rest, " \t\r\n,:", &word))
+	while (!entry->has_match && slice_token(&rest, " \t\r\n,:", &word))
 		smtp_tls_words_add(&details->names, arena,
 		    expand_name(target, arena_slicedup(arena, word), arena));
 }
@@ -268,7 +268,7 @@ static bool set_fingerprints(const struct smtp_target *target, const struct smtp
 
 	details->check = TLS_CHECK_FINGERPRINT;
 	details->names = entry->match;
-	while (entry->match.count == 0 && slice_token(&rest, " \t\r\n,|", &word))
+	while (!entry->has_match && slice_token(&rest, " \t\r\n,|", &word))
 		smtp_tls_words_add(&details->names, arena, arena_slicedup(arena, word));
 	if (details->names.count > 0)
 		return true;

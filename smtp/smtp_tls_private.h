@@ -19,6 +19,7 @@ struct smtp_tls_entry {
 	const char *protocols, *grade, *exclude, *server_name;
 	const char *policy_type, *policy_domain, *policy_ttl, *policy_failure;
 	int reuse, raw_keys;
+	bool has_match; /* MATCH holds, also when it is empty */
 	struct smtp_tls_words match, anchors, policy_strings, mx_patterns;
 };
 /*
