@@ -55,8 +55,6 @@ def test_small_business():
     }, "lmtp unix - - n - - lmtp\n")
     tables = mail.path("etc/postfix")
     tap.equal(findings(mail), [
-        'smtp_tls_session_cache_database: not supported yet; Postcote goes on as with '
-        '"smtp_tls_session_cache_database = "',
         "smtpd_helo_restrictions: " + gets_451("reject_unknown_helo_hostname"),
         "smtpd_recipient_restrictions: " + gets_451("reject_rbl_client"),
         "smtpd_recipient_restrictions: " + gets_451("reject_rhsbl_sender"),
