@@ -9,7 +9,7 @@
 #include "smtp/smtp_content_private.h"
 #include "table/table.h"
 
-#define CONTENT_LOGGED 60
+#define CONTENT_LOGGED 200
 
 static struct tables *tables[SMTP_CHECKS_COUNT];
 
