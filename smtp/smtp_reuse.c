@@ -295,6 +295,7 @@ static struct smtp_session *take(const struct delivery *delivery, const struct w
 		memcpy(session->id, delivery->request->id, sizeof(session->id));
 		if (is_alive(session, delivery)) {
 			session->connected_us = clock_wall_us();
+			session->tls_summary = "";
 			return session;
 		}
 		session->broken = true;

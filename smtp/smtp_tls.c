@@ -187,29 +187,6 @@ void smtp_tls_prepare(const struct postfix_params *params)
 
 /* ---- a connection ---- */
 
-void smtp_tls_describe(
-    const struct smtp_tls_policy *policy, enum smtp_tls_status status, char out[64])
-{
-	const char *name = policy->name ? policy->name : smtp_tls_level_name(policy->level);
-
-	out[0] = '\0';
-	if (!SMTP_PARAM(log_tls_feature_status))
-		return;
-	switch (status) {
-	case SMTP_TLS_UNDECIDED:
-		snprintf(out, 64, "%s?", name);
-		break;
-	case SMTP_TLS_USED:
-		snprintf(out, 64, "%s", name);
-		break;
-	case SMTP_TLS_UNUSED:
-		snprintf(out, 64, "%s%s", name, policy->level == SMTP_TLS_NONE ? "" : ":none");
-		break;
-	case SMTP_TLS_VIOLATED:
-		snprintf(out, 64, "!%s", name);
-	}
-}
-
 bool smtp_tls_is_available(void)
 {
 	return context != NULL;

@@ -4,6 +4,7 @@
  * in it is a mistake of the whole: mail waits rather than leave with less than was meant.
  */
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -36,6 +37,29 @@ bool smtp_tls_level_parse(struct slice text, enum smtp_tls_level *level)
 			return true;
 		}
 	return false;
+}
+
+void smtp_tls_describe(
+    const struct smtp_tls_policy *policy, enum smtp_tls_status status, char out[64])
+{
+	const char *name = policy->name ? policy->name : smtp_tls_level_name(policy->level);
+
+	out[0] = '\0';
+	if (!SMTP_PARAM(log_tls_feature_status))
+		return;
+	switch (status) {
+	case SMTP_TLS_UNDECIDED:
+		snprintf(out, 64, "%s?", name);
+		break;
+	case SMTP_TLS_USED:
+		snprintf(out, 64, "%s", name);
+		break;
+	case SMTP_TLS_UNUSED:
+		snprintf(out, 64, "%s%s", name, policy->level == SMTP_TLS_NONE ? "" : ":none");
+		break;
+	case SMTP_TLS_VIOLATED:
+		snprintf(out, 64, "!%s", name);
+	}
 }
 
 void smtp_tls_words_add(struct smtp_tls_words *words, struct arena *arena, const char *text)

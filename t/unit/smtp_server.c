@@ -240,16 +240,21 @@ bool smtp_tls_policy(const struct smtp_target *target, struct arena *arena,
 	return true;
 }
 
+bool smtp_tls_is_available(void)
+{
+	return true;
+}
+
 bool smtp_tls_start(struct smtp_session *session, bool *plain_next, struct smtp_failure *failure)
 {
 	*plain_next = false;
 	if (server_stubs.tls_fails) {
 		*plain_next = server_stubs.plain_would_do;
+		session->broken = true;
 		smtp_fail(failure, true, "4.7.5", "Cannot start TLS: handshake failure");
 		return false;
 	}
 	session->has_tls = true;
-	session->tls_summary = "by TLS";
 	return true;
 }
 
