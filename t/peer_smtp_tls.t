@@ -16,7 +16,7 @@ import tap
 from instance import Instance, wait_until
 
 # What Postfix does not know before 3.11, or checks in another way.
-NEW = ("sts, other host", "sts, its host", "bad policy type")
+NEW = ("sts, other host", "sts, its host", "bad policy type", "may, injected text")
 # The peer reads on, and stumbles over the text in the handshake; we do not start one.
 OTHER_LINES = ("may, injected text", "may, no TLS behind STARTTLS",
                "encrypt, no TLS behind STARTTLS")
