@@ -38,9 +38,4 @@ bool smtp_ehlo(struct smtp_handshake *h);
 void smtp_ehlo_greeted(struct smtp_handshake *h);
 void smtp_ehlo_prepare(const struct postfix_params *params);
 
-/* smtp_xforward.c: XFORWARD for a delivery, where it is wanted and offered.  False: session lost.
- */
-bool smtp_xforward(
-    struct smtp_session *session, const struct delivery *delivery, struct smtp_failure *failure);
-
 #endif

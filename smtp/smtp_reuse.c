@@ -269,7 +269,7 @@ static struct smtp_session *find(const struct wish *wish)
 }
 
 /* RSET tells whether the server is still there, and has nothing left of the last message. */
-static bool is_alive(struct smtp_session *session, const struct delivery *delivery)
+static bool is_alive(struct smtp_session *session)
 {
 	struct smtp_failure failure;
 	struct smtp_reply reply;
@@ -281,8 +281,7 @@ static bool is_alive(struct smtp_session *session, const struct delivery *delive
 	smtp_say(session, "RSET");
 	alive = smtp_hear_lines(
 		    session, SMTP_PARAM(rset_timeout), "sending RSET probe", &reply, &failure) &&
-		reply.code / 100 == 2 && !stream_has_input(session->stream) &&
-		smtp_xforward(session, delivery, &failure);
+		reply.code / 100 == 2 && !stream_has_input(session->stream);
 	smtp_reply_release(&reply);
 	return alive;
 }
@@ -293,7 +292,7 @@ static struct smtp_session *take(const struct delivery *delivery, const struct w
 
 	while ((session = find(wish))) {
 		memcpy(session->id, delivery->request->id, sizeof(session->id));
-		if (is_alive(session, delivery)) {
+		if (is_alive(session)) {
 			session->connected_us = clock_wall_us();
 			session->tls_summary = "";
 			return session;

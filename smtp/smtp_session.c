@@ -3,7 +3,7 @@
  * A connection from connect(2) to the point where MAIL may follow, and its end.
  *
  *   connect - [TLS of the wrapper mode] - greeting - EHLO - [STARTTLS - TLS - EHLO] - [AUTH]
- *           - [XFORWARD] - ready
+ *           - ready
  *
  * Which TLS is wanted and what to log in with is known before anything is connected, so that a
  * table that fails costs nobody a connection.  A step that fails ends the way; its failure is the
@@ -275,8 +275,7 @@ static bool walk(struct smtp_handshake *h, bool *plain_next)
 	if (h->session->policy->wrapper && !start_tls(h, plain_next))
 		return false;
 	return greeting(h) && smtp_ehlo(h) && tls_as_policy_wants(h, plain_next) &&
-	       smtp_sasl_login(h->session, h->delivery->request->sender, h->failure) &&
-	       smtp_xforward(h->session, h->delivery, h->failure);
+	       smtp_sasl_login(h->session, h->delivery->request->sender, h->failure);
 }
 
 static const struct smtp_tls_policy no_tls = { .level = SMTP_TLS_NONE, .key = "after TLS failed" };

@@ -114,6 +114,13 @@ void smtp_session_lost(
 void smtp_refused(const struct smtp_session *session, const struct smtp_reply *reply,
     const char *command, struct smtp_failure *failure);
 
+/*
+ * XFORWARD for DELIVERY, where it is wanted and offered, before each message; what the server says
+ * against it is logged.  False: the session is broken.
+ */
+bool smtp_xforward(
+    struct smtp_session *session, const struct delivery *delivery, struct smtp_failure *failure);
+
 /* Before the jail: discard maps, reply filter, PIX maps. */
 void smtp_session_prepare(const struct postfix_params *params);
 

@@ -88,13 +88,14 @@ class Agent:
                 raise EOFError("the agent closed the connection")
             self.buffer += data
 
-    def send(self, recipients, lines, sender="s@example.test", queue_id="4ABCDEF12"):
+    def send(self, recipients, lines, sender="s@example.test", queue_id="4ABCDEF12",
+             nexthop="example.test", more=False):
         """Asks for a delivery; recipients are addresses or (address, original)."""
         f, offset = queue_file(lines)
         now = int(time.time() * 1e6)
         self.number += 1
         attributes = [("number", self.number), ("id", queue_id), ("queue", "active"),
-                      ("sender", sender), ("nexthop", "example.test"), ("ret", 0),
+                      ("sender", sender), ("nexthop", nexthop), ("ret", 0), *[("more", 1)] * more,
                       ("sendopts", 0), ("size", 1), ("data_offset", offset), ("arrival", now),
                       ("ready", now)]
         for i, rcpt in enumerate(recipients):

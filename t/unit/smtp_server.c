@@ -45,19 +45,24 @@ static bool send_bytes(int fd, const char *data, size_t len)
 	return true;
 }
 
+/* In one piece: what is sent together is received together. */
 static bool send_lines(int fd, const char *text)
 {
-	for (;;) {
-		size_t len = strcspn(text, "\n");
+	struct strbuf lines = STRBUF_INIT(STRBUF_NO_LIMIT);
+	bool sent;
 
-		if (!text[len] && len && text[len - 1] == '\\')
-			return send_bytes(fd, text, len - 1);
-		if (!send_bytes(fd, text, len) || !send_bytes(fd, "\r\n", 2))
-			return false;
-		if (!text[len])
-			return true;
-		text += len + 1;
-	}
+	for (; *text; text++)
+		if (*text == '\n')
+			strbuf_addstr(&lines, "\r\n");
+		else
+			strbuf_addch(&lines, *text);
+	if (slice_ends(strbuf_slice(&lines), "\\"))
+		strbuf_truncate(&lines, lines.len - 1);
+	else
+		strbuf_addstr(&lines, "\r\n");
+	sent = send_bytes(fd, lines.ptr, lines.len);
+	strbuf_release(&lines);
+	return sent;
 }
 
 static bool send_for_ever(int fd, const char *text)

@@ -175,10 +175,12 @@ static void test_xforward(void **state)
 		params->smtp_send_xforward_command = true;
 		server_play(&script, false);
 		session = smtp_session_open(&client_delivery, &target, &failure);
-		want_str(name, session ? "" : failure.why.text,
-		    forwards[i].text ? forwards[i].text : "");
-		if (session)
-			smtp_session_close(session);
+		assert_non_null(session);
+		want_int(
+		    name, smtp_xforward(session, &client_delivery, &failure), !forwards[i].text);
+		if (forwards[i].text)
+			want_str(name, failure.why.text, forwards[i].text);
+		smtp_session_close(session);
 		want_str(name, server_heard(), forwards[i].heard);
 		want_str(name, server_log(), forwards[i].log);
 	}
