@@ -16,9 +16,10 @@ import tap
 from instance import Instance, wait_until
 
 # What Postfix does not know before 3.11, or checks in another way.
-NEW = ("sts, other host", "sts, its host", "bad policy type", "may, injected text")
-# The peer reads on, and stumbles over the text in the handshake; we do not start one.
-OTHER_LINES = ("may, injected text", "may, no TLS behind STARTTLS",
+NEW = ("sts, other host", "sts, its host", "bad policy type")
+# The peer throws text away that came before TLS; we go away.
+OWN = ("may, injected text",)
+OTHER_LINES = ("may, no TLS behind STARTTLS",
                "encrypt, no TLS behind STARTTLS")
 
 
@@ -29,6 +30,8 @@ def lines(log, address):
 
 
 def neutral(line):
+    # OpenSSL's releases differ in which of two errors is an address's.
+    line = re.sub(r"num=6[24]:\S+( address)? mismatch", "num=N:mismatch", line)
     # Names of groups changed with OpenSSL 3.5; since 3.11 another's certificate is called trusted.
     line = re.sub(r"key-exchange \S+", "key-exchange GROUP", line)
     return re.sub(r"^(Trusted|Untrusted) ", "", line)
@@ -47,7 +50,7 @@ def submit(port, count):
 
 def compare(ours, theirs, cases, version):
     for i, case in enumerate(cases):
-        if version < (3, 11) and case.name in NEW:
+        if case.name in OWN or (version < (3, 11) and case.name in NEW):
             continue
         for side in (ours, theirs):
             wait_until(lambda side=side: outcome(side.log(), i), f"{case.name}: an outcome", 60)
