@@ -289,17 +289,6 @@ static void check_relay_safety(struct restrictions *r)
 	strbuf_release(&list);
 }
 
-static bool are_access_parents(const struct postfix_params *p)
-{
-	struct slice rest = slice_of(p->parent_domain_matches_subdomains), word;
-
-	while (table_list_next(&rest, &word)) {
-		if (slice_caseeq_str(word, "smtpd_access_maps"))
-			return true;
-	}
-	return false;
-}
-
 struct restrictions *restrictions_new(const struct postfix_params *params,
     const struct resolver *resolver, const struct rewriter *rewriter)
 {
@@ -315,7 +304,7 @@ struct restrictions *restrictions_new(const struct postfix_params *params,
 	r->sender_login =
 	    tables_open("smtpd_sender_login_maps", params->smtpd_sender_login_maps, 0);
 	r->relay_certs = tables_open("relay_clientcerts", params->relay_clientcerts, 0);
-	r->access_parents = are_access_parents(params);
+	r->access_parents = match_list_has_parents(params, "smtpd_access_maps");
 	read_classes(r);
 	read_lists(r);
 	check_relay_safety(r);

@@ -281,10 +281,11 @@ enum table_result address_lookup(const struct address_rules *rules, struct table
 }
 
 enum table_result address_lookup_transport(const struct address_rules *rules, struct tables *tables,
-    struct slice address, struct strbuf *value)
+    struct slice address, bool parents, struct strbuf *value)
 {
 	enum table_result result = address_lookup(rules, tables, address,
-	    ADDRESS_LOOKUP_TRANSPORT | ADDRESS_FORM_DOT_PARENTS, value, NULL);
+	    ADDRESS_LOOKUP_TRANSPORT | (parents ? ADDRESS_FORM_PARENTS : ADDRESS_FORM_DOT_PARENTS),
+	    value, NULL);
 
 	if (result == TABLE_NOT_FOUND)
 		result = tables_get(tables, SLICE_LIT("*"), TABLES_PARTIAL, value);

@@ -60,9 +60,12 @@ const char *address_rules_delimiters(const struct address_rules *rules);
 enum table_result address_lookup(const struct address_rules *rules, struct tables *tables,
     struct slice address, unsigned forms, struct strbuf *value, struct strbuf *extension);
 
-/* transport(5): user+ext@dom, user@dom, dom, .parent ..., "*". */
+/*
+ * transport(5): user+ext@dom, user@dom, dom, parents, "*".  PARENTS: they are asked as "parent",
+ * else as ".parent".
+ */
 enum table_result address_lookup_transport(const struct address_rules *rules, struct tables *tables,
-    struct slice address, struct strbuf *value);
+    struct slice address, bool parents, struct strbuf *value);
 
 /*
  * access(5).  PARENTS: is smtpd_access_maps in $parent_domain_matches_subdomains?  Then parents are

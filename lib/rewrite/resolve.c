@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "log/log.h"
 #include "mail/address.h"
+#include "mail/dsn.h"
 #include "mail/hostname.h"
 #include "rewrite/rewrite.h"
 
@@ -25,6 +26,7 @@ struct resolver {
 	struct tables *sender_relayhost, *sender_transport;
 	struct tables *canonical, *sender_canonical, *recipient_canonical, *virtual_alias;
 	struct tables *local_recipients, *mailboxes, *relay_recipients;
+	bool transport_parents;
 };
 
 void resolved_init(struct resolved *r)
@@ -56,6 +58,7 @@ struct resolver *resolver_new(const struct postfix_params *p)
 	    match_list_new(p, "virtual_mailbox_domains", p->virtual_mailbox_domains);
 	r->relay_domains = match_list_new(p, "relay_domains", p->relay_domains);
 	r->transport_maps = tables_open("transport_maps", p->transport_maps, TABLE_NO_SUBSTITUTION);
+	r->transport_parents = match_list_has_parents(p, "transport_maps");
 	r->relocated_maps = tables_open("relocated_maps", p->relocated_maps, 0);
 	r->sender_relayhost = tables_open("sender_dependent_relayhost_maps",
 	    p->sender_dependent_relayhost_maps, TABLE_NO_SUBSTITUTION);
@@ -133,11 +136,17 @@ static const char *const class_parameters[] = {
 	[RESOLVE_RELAY] = "relay_domains",
 };
 
-/* An address of a domain in two classes would go one way or the other by chance of the order. */
-static void warn_of_doubles(const struct resolver *r, struct slice domain, enum resolve_class class)
+/*
+ * An address of a domain in two classes would go one way or the other by chance of the order.  Mail
+ * that is delivered here may come from a host that relays: there two classes are in order.
+ */
+static void warn_of_doubles(
+    const struct resolver *r, struct slice domain, struct slice folded, enum resolve_class class)
 {
-	for (int other = class + 1; other < RESOLVE_RELAY; other++) {
-		if (in_class(r, domain, other) == MATCH_YES)
+	int end = class == RESOLVE_VIRTUAL_ALIAS ? RESOLVE_RELAY : RESOLVE_VIRTUAL_MAILBOX;
+
+	for (int other = class + 1; other <= end; other++) {
+		if (in_class(r, folded, other) == MATCH_YES)
 			log_warning("do not list domain %.*s in BOTH %s and %s", SLICE_ARG(domain),
 			    class_parameters[class], class_parameters[other]);
 	}
@@ -157,44 +166,111 @@ enum match_result resolve_domain_class(
 		result = in_class(r, strbuf_slice(&folded), c);
 		*class = c;
 	}
-	if (result == MATCH_YES && *class < RESOLVE_RELAY)
-		warn_of_doubles(r, strbuf_slice(&folded), *class);
+	if (result == MATCH_YES && *class < RESOLVE_RELAY && r->params->helpful_warnings)
+		warn_of_doubles(r, domain, strbuf_slice(&folded), *class);
 	strbuf_release(&folded);
 	return result;
 }
 
 /* ---- routes ---- */
 
-static bool has_route(const struct resolver *r, struct slice local)
+static bool has_one_of(struct slice text, const char *set)
 {
-	return slice_find(local, '@') >= 0 ||
-	       (r->params->swap_bangpath && slice_find(local, '!') >= 0) ||
-	       (r->params->allow_percent_hack && slice_find(local, '%') >= 0);
+	for (; *set; set++)
+		if (slice_find(text, *set) >= 0)
+			return true;
+	return false;
 }
 
-/* user%dom@here becomes user@dom as long as "here" is ours. */
+static bool needs_quotes(struct slice local)
+{
+	struct strbuf external = STRBUF_INIT(4 * ADDRESS_MAX);
+	bool quoted;
+
+	address_external(local, &external);
+	quoted = !slice_eq(strbuf_slice(&external), local) || has_one_of(local, "@");
+	strbuf_release(&external);
+	return quoted;
+}
+
+/* Does the local part go on as an address of its own, once its domain is taken off? */
+static bool is_address(const struct resolver *r, struct slice local)
+{
+	return (r->params->resolve_dequoted_address || !needs_quotes(local)) &&
+	       (has_one_of(local, "@") || (r->params->swap_bangpath && has_one_of(local, "!")) ||
+		   (r->params->allow_percent_hack && has_one_of(local, "%")));
+}
+
+struct unrouting {
+	struct strbuf *address;
+	struct strbuf domain; /* the last one that was taken off */
+};
+
+/* "user@1.2.3.4" is meant for [1.2.3.4]. */
+static void enclose(struct strbuf *address, struct slice local, struct slice domain)
+{
+	bool is_ipv6 = slice_find(domain, ':') >= 0;
+	char *text =
+	    xasprintf("%.*s@[%s%.*s]", SLICE_ARG(local), is_ipv6 ? "IPv6:" : "", SLICE_ARG(domain));
+
+	strbuf_reset(address);
+	strbuf_addstr(address, text);
+	free(text);
+}
+
+/* Takes the domain off when it is ours, and rewrites what was its local part; false: that was all.
+ */
+static bool take_domain(const struct resolver *r, struct unrouting *u, enum match_result *own)
+{
+	struct strbuf rest = STRBUF_INIT(2 * ADDRESS_MAX);
+	struct slice local, domain;
+	bool again = false;
+
+	if (!address_split(strbuf_slice(u->address), &local, &domain))
+		return false;
+	if (domain.len == 0 && r->params->resolve_null_domain) {
+		strbuf_truncate(u->address, local.len);
+		return true;
+	}
+	if (r->params->resolve_numeric_domain && hostaddr_is_valid(domain)) {
+		enclose(u->address, local, domain);
+		return true;
+	}
+	*own = domain.len == 0 ? MATCH_NO : address_rules_is_destination(r->rules, domain);
+	if (*own == MATCH_YES && local.len == 0) {
+		strbuf_addf(
+		    &rest, "%s@%.*s", r->params->empty_address_recipient, SLICE_ARG(domain));
+		strbuf_reset(u->address);
+		strbuf_addslice(u->address, strbuf_slice(&rest));
+	}
+	if (*own == MATCH_YES && is_address(r, local)) {
+		strbuf_reset(&u->domain);
+		strbuf_addslice(&u->domain, domain);
+		rewrite_address(r->rewriter, REWRITE_LOCAL, local, &rest);
+		strbuf_reset(u->address);
+		strbuf_addslice(u->address, strbuf_slice(&rest));
+		again = true;
+	}
+	strbuf_release(&rest);
+	return again;
+}
+
+/* user%dom@here becomes user@dom as long as "here" is ours; what has no domain then is ours. */
 static bool unroute(
     const struct resolver *r, struct slice address, struct strbuf *out, struct reason *why)
 {
-	struct strbuf next = STRBUF_INIT(2 * ADDRESS_MAX);
-	struct slice local, domain;
+	struct unrouting u = { .address = out, .domain = STRBUF_INIT(ADDRESS_MAX) };
 	enum match_result own = MATCH_NO;
 
 	strbuf_reset(out);
+	strbuf_addstr(&u.domain, r->params->myhostname);
 	rewrite_address(r->rewriter, REWRITE_LOCAL, address, out);
-	for (int i = 0; i < MAX_ROUTES; i++) {
-		if (!address_split(strbuf_slice(out), &local, &domain) || !has_route(r, local) ||
-		    !r->params->resolve_dequoted_address)
-			break;
-		own = address_rules_is_destination(r->rules, domain);
-		if (own != MATCH_YES)
-			break;
-		strbuf_reset(&next);
-		rewrite_address(r->rewriter, REWRITE_LOCAL, local, &next);
-		strbuf_reset(out);
-		strbuf_addslice(out, strbuf_slice(&next));
-	}
-	strbuf_release(&next);
+	for (int i = 0; i < MAX_ROUTES && take_domain(r, &u, &own); i++)
+		if (out->len == 0) /* it was nothing but an '@' */
+			strbuf_addstr(out, r->params->empty_address_recipient);
+	if (slice_find(strbuf_slice(out), '@') < 0)
+		strbuf_addf(out, "@%s", u.domain.ptr);
+	strbuf_release(&u.domain);
 	return own != MATCH_ERROR || table_failed(why);
 }
 
@@ -251,6 +327,7 @@ static bool apply_relayhost(
 	return found != TABLE_ERROR || table_failed(why);
 }
 
+/* A sender's transport is instead of default_transport, whose next hop does not count then. */
 static bool apply_default(const struct resolver *r, struct slice sender, struct slice domain,
     struct resolved *res, struct reason *why)
 {
@@ -261,10 +338,17 @@ static bool apply_default(const struct resolver *r, struct slice sender, struct 
 		return false;
 	found = ask_sender(r, r->sender_transport, sender,
 	    r->params->empty_address_default_transport_maps_lookup_key, &value);
-	apply_transport(res, slice_of(r->params->default_transport), domain, false);
-	if (found == TABLE_FOUND && !slice_caseeq_str(strbuf_slice(&value), "DUNNO"))
+	if (found != TABLE_FOUND || slice_caseeq_str(strbuf_slice(&value), "DUNNO"))
+		apply_transport(res, slice_of(r->params->default_transport), domain, false);
+	else
 		apply_transport(res, strbuf_slice(&value), domain, false);
 	strbuf_release(&value);
+	if (found != TABLE_ERROR && res->transport.len == 0) {
+		log_warning("sender_dependent_default_transport_maps: null transport is not "
+			    "allowed for sender \"%.*s\"",
+		    SLICE_ARG(sender));
+		found = TABLE_ERROR;
+	}
 	return found != TABLE_ERROR || table_failed(why);
 }
 
@@ -310,6 +394,27 @@ static bool apply_class(const struct resolver *r, struct slice sender, struct sl
 	return true;
 }
 
+/* Without the prefix it is for the table to say what code its text has. */
+static void apply_relocated(const struct resolver *r, struct slice value, struct resolved *res)
+{
+	char code[DSN_CODE_TEXT];
+	struct slice text = value;
+
+	strbuf_reset(&res->transport);
+	strbuf_addstr(&res->transport, r->params->error_service_name);
+	strbuf_reset(&res->nexthop);
+	if (r->params->relocated_prefix_enable) {
+		strbuf_addf(&res->nexthop, "5.1.6 User has moved to %.*s", SLICE_ARG(value));
+	} else if (dsn_take(&text, code) && code[0] != '2' && text.len > 0) {
+		strbuf_addslice(&res->nexthop, value);
+	} else {
+		log_warning("relocated_maps: no enhanced status code and text in \"%.*s\"",
+		    SLICE_ARG(value));
+		strbuf_addstr(&res->nexthop, "5.2.0 Mailbox is unavailable");
+	}
+}
+
+/* A domain that is only there for aliases has nowhere to be delivered, whatever a table says. */
 static bool apply_tables(
     const struct resolver *r, struct slice domain, struct resolved *res, struct reason *why)
 {
@@ -320,13 +425,10 @@ static bool apply_tables(
 	found = address_lookup(
 	    r->rules, r->relocated_maps, recipient, ADDRESS_LOOKUP_ALIAS, &value, NULL);
 	if (found == TABLE_FOUND) {
-		strbuf_reset(&res->transport);
-		strbuf_addstr(&res->transport, r->params->error_service_name);
-		strbuf_reset(&res->nexthop);
-		strbuf_addf(&res->nexthop, "5.1.6 %s%s",
-		    r->params->relocated_prefix_enable ? "User has moved to " : "", value.ptr);
-	} else if (found == TABLE_NOT_FOUND) {
-		found = address_lookup_transport(r->rules, r->transport_maps, recipient, &value);
+		apply_relocated(r, strbuf_slice(&value), res);
+	} else if (found == TABLE_NOT_FOUND && res->class != RESOLVE_VIRTUAL_ALIAS) {
+		found = address_lookup_transport(
+		    r->rules, r->transport_maps, recipient, r->transport_parents, &value);
 		if (found == TABLE_FOUND)
 			apply_transport(res, strbuf_slice(&value), domain, true);
 	}
@@ -342,14 +444,13 @@ static bool bad_address(struct reason *why)
 	return false;
 }
 
-static bool domain_is_valid(const struct resolver *r, struct slice domain)
+static bool domain_is_valid(struct slice domain)
 {
 	struct slice literal;
 
 	if (slice_starts(domain, "["))
 		return address_literal_parse(domain, &literal);
-	return hostname_is_valid(domain) ||
-	       (r->params->resolve_numeric_domain && hostaddr_is_valid(domain));
+	return hostname_is_valid(domain);
 }
 
 static bool check_address(const struct resolver *r, struct slice address, struct reason *why)
@@ -365,7 +466,7 @@ static bool check_address(const struct resolver *r, struct slice address, struct
 	/* A program would take it for an option. */
 	if (!address.len || (address.ptr[0] == '-' && !r->params->allow_min_user))
 		return bad_address(why);
-	if (address_split(address, &local, &domain) && !domain_is_valid(r, domain))
+	if (address_split(address, &local, &domain) && !domain_is_valid(domain))
 		return bad_address(why);
 	return true;
 }
@@ -402,7 +503,7 @@ bool resolve(const struct resolver *r, struct slice address, struct slice sender
 	address_split(strbuf_slice(&res->recipient), &local, &domain);
 	if (resolve_domain_class(r, domain, &res->class) == MATCH_ERROR)
 		return table_failed(why);
-	res->routed = domain.ptr && has_route(r, local);
+	res->routed = has_one_of(local, "@!%");
 	return apply_class(
 		   r, sender, domain.ptr ? domain : slice_of(r->params->myhostname), res, why) &&
 	       apply_tables(r, domain, res, why);

@@ -36,17 +36,20 @@ void rewriter_free(struct rewriter *r)
 	free(r);
 }
 
-/* "dom!user" is user@dom, "user%dom" is user@dom; only without an '@'. */
+/*
+ * "dom!user" is user@dom, "user%dom" is user@dom; only without an '@'.  What has nothing on one
+ * side is no exception: "user%" is "user@", an address of no domain.
+ */
 static void add_routed(const struct rewriter *r, struct slice address, struct strbuf *out)
 {
 	ptrdiff_t bang = r->swap_bangpath ? slice_find(address, '!') : -1;
 	ptrdiff_t percent = r->percent_hack ? slice_rfind(address, '%') : -1;
 
-	if (bang > 0 && (size_t)bang + 1 < address.len) {
+	if (bang >= 0) {
 		strbuf_addslice(out, slice_from(address, (size_t)bang + 1));
 		strbuf_addch(out, '@');
 		strbuf_addslice(out, slice_first(address, (size_t)bang));
-	} else if (percent > 0 && (size_t)percent + 1 < address.len) {
+	} else if (percent >= 0) {
 		strbuf_addslice(out, slice_first(address, (size_t)percent));
 		strbuf_addch(out, '@');
 		strbuf_addslice(out, slice_from(address, (size_t)percent + 1));
@@ -57,8 +60,7 @@ static void add_routed(const struct rewriter *r, struct slice address, struct st
 
 static bool lacks_dot(struct slice domain)
 {
-	return domain.len && slice_find(domain, '.') < 0 && !slice_starts(domain, "[") &&
-	       !slice_caseeq_str(domain, "localhost");
+	return domain.len && slice_find(domain, '.') < 0 && !slice_starts(domain, "[");
 }
 
 static void complete(
@@ -91,8 +93,6 @@ void rewrite_address(const struct rewriter *r, enum rewrite_context context, str
 	/* A source route; as internal form it has lost its brackets. */
 	if (address.ptr[0] == '@' && slice_find(address, ':') >= 0)
 		address = slice_from(address, (size_t)slice_find(address, ':') + 1);
-	if (address.len > 1 && slice_ends(address, "@"))
-		address.len--;
 	if (!address.len)
 		return;
 	if (slice_find(address, '@') < 0)

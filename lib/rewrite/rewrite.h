@@ -25,7 +25,8 @@ void rewriter_free(struct rewriter *rewriter);
 
 /*
  * Appends the canonical form of ADDRESS; both are in internal form.  The empty address stays empty.
- * Source routes are dropped, one trailing dot of the domain is dropped, "user@" is "user".
+ * Source routes are dropped, one trailing dot of the domain is dropped; "user@" stays what it is,
+ * an address that is refused.
  */
 void rewrite_address(const struct rewriter *rewriter, enum rewrite_context context,
     struct slice address, struct strbuf *out);

@@ -119,7 +119,7 @@ static void add_elements(struct match_list *list, struct slice value, bool negat
 		add_element(list, word, negated, depth);
 }
 
-static bool has_parents(const struct postfix_params *params, const char *name)
+bool match_list_has_parents(const struct postfix_params *params, const char *name)
 {
 	struct slice rest = slice_of(params->parent_domain_matches_subdomains), word;
 
@@ -136,7 +136,7 @@ struct match_list *match_list_new(
 	struct match_list *list = xcalloc(1, sizeof(*list));
 
 	list->name = xstrdup(name);
-	list->parents = has_parents(params, name);
+	list->parents = match_list_has_parents(params, name);
 	add_elements(list, slice_of(value), false, 0);
 	return list;
 }

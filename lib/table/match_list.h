@@ -32,6 +32,8 @@ enum match_result { MATCH_NO, MATCH_YES, MATCH_ERROR };
 struct match_list *match_list_new(
     const struct postfix_params *params, const char *name, const char *value);
 void match_list_free(struct match_list *list);
+/* Is the list or table NAME in $parent_domain_matches_subdomains? */
+bool match_list_has_parents(const struct postfix_params *params, const char *name);
 bool match_list_is_empty(const struct match_list *list);
 
 /* A domain or host name: equal, or below .DOMAIN, or a table's key (with parents as above). */

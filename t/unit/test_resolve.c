@@ -3,7 +3,7 @@
 #include "rewrite/resolve.h"
 
 static const char classes_cf[] =
-    "mydestination = mail.example.com, localhost\n"
+    "mydestination = mail.example.com, localhost.$mydomain\n"
     "virtual_alias_domains = alias.example\n"
     "virtual_alias_maps = inline:{info@alias.example=bob@box.example, al@box.example=x@y}\n"
     "canonical_maps = inline:{old@box.example=bob@box.example}\n"
@@ -92,7 +92,7 @@ static void test_transport(void **state)
 		{ "x@y.example", "dunno@z.example", "default smtp [hub]:25 x@y.example" },
 		{ "r@relay.example", "s@z", "relay relay [hub]:25 r@relay.example" },
 		{ "bob@box.example", "s@z", "mailbox lmtp unix:x bob@box.example" },
-		{ "root@localhost", "s@z", "local local here root@localhost" },
+		{ "root@localhost", "s@z", "local local here root@localhost.example.com" },
 	};
 	static const struct resolve_case maps[] = {
 		{ "a@t.example", "", "default slow t.example a@t.example" },
@@ -105,19 +105,38 @@ static void test_transport(void **state)
 		    "default error 5.1.6 User has moved to new@t.example moved@t.example" },
 		{ "a+ext@t.example", "", "default slow t.example a+ext@t.example" },
 	};
+	static const struct resolve_case odd[] = {
+		{ "x@", "", "local local mail.example.com x@mail.example.com" },
+		{ "x%", "", "local local mail.example.com x@mail.example.com" },
+		{ "x@1.2.3.4", "", "default smtp [1.2.3.4] x@[1.2.3.4]" },
+		{ "x@192.0.2.25", "", "local local mail.example.com x@[192.0.2.25]" },
+		{ "@localhost", "",
+		    "local local mail.example.com MAILER-DAEMON@localhost.example.com" },
+		{ "x@a.example", "",
+		    "alias error 5.1.1 User unknown in virtual alias table x@a.example" },
+		{ "x@sub.t.example", "", "default slow sub.t.example x@sub.t.example" },
+		{ "x%y.example@localhost", "", "default smtp y.example x@y.example" },
+		{ "x@y.example@localhost", "",
+		    "local local mail.example.com x@y.example@localhost.example.com routed" },
+		{ "gone@y.example", "", "default error 5.2.1 gone gone@y.example" },
+		{ "away@y.example", "",
+		    "default error 5.2.0 Mailbox is unavailable away@y.example" },
+		{ "x@y.example", "own@z", "default own y.example x@y.example" },
+		{ "x@y.example", "null@z", "! 4.3.0" },
+	};
 	static const struct resolve_case errors[] = {
 		{ "x@y.example", "", "! 4.3.0" },
 		{ "root@localhost", "", "! 4.3.0" },
 	};
 	static const struct resolve_case class_error[] = {
 		{ "x@y.example", "", "! 4.3.0" },
-		{ "root@localhost", "", "local local mail.example.com root@localhost" },
+		{ "root@localhost", "", "local local mail.example.com root@localhost.example.com" },
 	};
 
 	(void)state;
 	run_cases("relayhost = [hub]:25\nrelay_domains = relay.example\n"
 		  "virtual_mailbox_domains = box.example\nvirtual_transport = lmtp:unix:x\n"
-		  "mydestination = localhost\nlocal_transport = local:here\n"
+		  "mydestination = localhost.$mydomain\nlocal_transport = local:here\n"
 		  "sender_dependent_relayhost_maps = inline:{a@z.example=[ahub], <>=nullhub, "
 		  "dunno@z.example=DUNNO}\n"
 		  "sender_dependent_default_transport_maps = inline:{b@z.example=uucp:bhub}\n",
@@ -128,10 +147,19 @@ static void test_transport(void **state)
 		  " {c@t.example = :} {.d.example=dot:} {*=star:everywhere}\n"
 		  " {e@t.example = error:5.1.2 no such host} }\n",
 	    maps, ARRAY_LEN(maps));
-	run_cases(
-	    "transport_maps = fail:x\nmydestination = localhost\n", errors, ARRAY_LEN(errors));
-	run_cases("virtual_mailbox_domains = fail:x\nmydestination = localhost\n", class_error,
-	    ARRAY_LEN(class_error));
+	run_cases("resolve_null_domain = yes\nresolve_numeric_domain = yes\n"
+		  "resolve_dequoted_address = no\nrelocated_prefix_enable = no\n"
+		  "parent_domain_matches_subdomains = transport_maps\n"
+		  "virtual_alias_domains = a.example\nvirtual_alias_maps =\n"
+		  "mydestination = mail.example.com, localhost.$mydomain\n"
+		  "transport_maps = inline:{ {t.example=slow:} {a.example=slow:} }\n"
+		  "relocated_maps = inline:{ {gone@y.example=5.2.1 gone} {away@y.example=away} }\n"
+		  "sender_dependent_default_transport_maps = inline:{ {own@z=own:} {null@z=:x} }\n",
+	    odd, ARRAY_LEN(odd));
+	run_cases("transport_maps = fail:x\nmydestination = localhost.$mydomain\n", errors,
+	    ARRAY_LEN(errors));
+	run_cases("virtual_mailbox_domains = fail:x\nmydestination = localhost.$mydomain\n",
+	    class_error, ARRAY_LEN(class_error));
 }
 
 static void test_known(void **state)
