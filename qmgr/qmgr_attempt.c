@@ -53,6 +53,15 @@ static void keep_answer(
 	set_text(r->why, outcome);
 }
 
+/* He was told of a delay that is over now: the record of it is there, without a time. */
+static bool is_delay_cleared(const struct message *m, size_t index)
+{
+	unsigned notify = m->env->recipients[index].notify;
+
+	return qm.params->confirm_delay_cleared && m->env->warn_offset > 0 && m->env->warn_s == 0 &&
+	       *m->env->sender && (notify == 0 || (notify & DSN_NOTIFY_DELAY));
+}
+
 void message_result(struct message *m, size_t index, const struct delivery_outcome *outcome)
 {
 	static const enum recipient_state states[] = { [DELIVERY_SENT] = RCPT_DONE,
@@ -66,8 +75,9 @@ void message_result(struct message *m, size_t index, const struct delivery_outco
 	}
 	r->state = states[outcome->status];
 	if (r->state == RCPT_DONE) {
-		if (m->env->trace || (!outcome->reports_passed &&
-					 (m->env->recipients[index].notify & DSN_NOTIFY_SUCCESS)))
+		if (m->env->trace || is_delay_cleared(m, index) ||
+		    (!outcome->reports_passed &&
+			(m->env->recipients[index].notify & DSN_NOTIFY_SUCCESS)))
 			keep_report(m, r, outcome);
 		return;
 	}

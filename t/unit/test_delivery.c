@@ -167,8 +167,12 @@ static void test_notice(void **state)
 	want_str("dsn", got.recipients[0].why.dsn, "5.1.1");
 	want_str("diagnostic", got.recipients[0].diagnostic, "550 no");
 	want_str("action", got.recipients[0].action, "failed");
-	/* Nobody to send it to. */
+	/* From nobody: the postmaster hears of a failure, and of nothing else. */
 	q.sender = "";
+	notice_request_write(&out, &q);
+	m = parsed(&out, &arena);
+	assert_true(notice_request_parse(&m, &arena, &got));
+	q.kind = NOTICE_DELAYED;
 	notice_request_write(&out, &q);
 	m = parsed(&out, &arena);
 	assert_false(notice_request_parse(&m, &arena, &got));

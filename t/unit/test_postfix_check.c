@@ -98,18 +98,20 @@ static void test_names(void **state)
 		    "x unix - n n - - pipe\n",
 		    "W /x/main.cf: line 2: y_destination_recipient_limit: unknown parameter (did "
 		    "you mean lmtp_destination_recipient_limit?)\n" },
-		{ "not supported", "notify_classes = bounce, 2bounce\n", NO_SERVICE,
-		    "W /x/main.cf: line 1: notify_classes: not supported yet; Postcote goes on as "
-		    "with \"notify_classes = resource, software\"\n" },
-		{ "not supported, but the default", "notify_classes = resource  software\n",
-		    NO_SERVICE, "" },
+		{ "not supported", "smtputf8_autodetect_classes = all\n", NO_SERVICE,
+		    "W /x/main.cf: line 1: smtputf8_autodetect_classes: not supported yet; "
+		    "Postcote goes on as with \"smtputf8_autodetect_classes = sendmail, "
+		    "verify\"\n" },
+		{ "not supported, but the default",
+		    "smtputf8_autodetect_classes = sendmail  verify\n", NO_SERVICE, "" },
 		{ "not supported, but used by what is",
 		    "mailbox_size_limit = 1\nvirtual_mailbox_limit = $mailbox_size_limit\n",
 		    NO_SERVICE, "" },
 		{ "not supported in a role", "",
-		    "pickup unix n - n 60 1 pickup -o notify_classes=\n",
-		    "W /x/master.cf: line 1: notify_classes: not supported yet; Postcote goes on as "
-		    "with \"notify_classes = resource, software\"\n" },
+		    "pickup unix n - n 60 1 pickup -o smtputf8_autodetect_classes=\n",
+		    "W /x/master.cf: line 1: smtputf8_autodetect_classes: not supported yet; "
+		    "Postcote goes on as with \"smtputf8_autodetect_classes = sendmail, "
+		    "verify\"\n" },
 		{ "not supported, and used by what is not",
 		    "smtpd_milters = inet:x:1\nnon_smtpd_milters = $smtpd_milters\n", NO_SERVICE,
 		    "W /x/main.cf: line 1: smtpd_milters: not supported yet; Postcote goes on as "
