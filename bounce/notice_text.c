@@ -13,12 +13,12 @@
 #include "bounce/bounce.h"
 #include "mail/date.h"
 #include "mail/dsn.h"
+#include "mail/text_wrap.h"
 #include "queue/envelope.h"
 #include "queue/queue_file.h"
 
 /* Lines for people have at most so many columns, further ones behind an indent. */
 #define WRAP_COLUMN 79
-#define WRAP_INDENT "    "
 /* Foreign words may be many. */
 #define LINE_CUT 4000
 
@@ -179,20 +179,6 @@ static void begin_part(struct notice *n, const char *description, const char *ty
 	line(n, "%s", "");
 }
 
-/* The end of the part of TEXT that stands on one line of ROOM columns: at a blank, if any. */
-static size_t line_end(struct slice text, size_t room)
-{
-	ptrdiff_t blank;
-
-	if (text.len <= room)
-		return text.len;
-	/* A blank may stand in the column behind. */
-	blank = slice_rfind(slice_first(text, room + 1), ' ');
-	if (blank <= 0)
-		blank = slice_find(text, ' ');
-	return blank <= 0 ? text.len : (size_t)blank;
-}
-
 /* Wrapped at blanks; a longer word stays whole. */
 static void write_wrapped(struct notice *n, struct slice text)
 {
@@ -200,13 +186,13 @@ static void write_wrapped(struct notice *n, struct slice text)
 	const char *indent = "";
 
 	do {
-		size_t len = line_end(text, room);
+		size_t len = text_wrap(text, room);
 		struct slice part = slice_trim(slice_first(text, len), " ");
 
 		line(n, "%s%.*s", indent, SLICE_ARG(part));
 		text = slice_trim(slice_from(text, len), " ");
-		indent = WRAP_INDENT;
-		room = WRAP_COLUMN - strlen(WRAP_INDENT);
+		indent = TEXT_WRAP_INDENT;
+		room = WRAP_COLUMN - strlen(TEXT_WRAP_INDENT);
 	} while (text.len > 0);
 }
 

@@ -127,6 +127,7 @@ static void prepare(struct server_context *ctx)
 	smtpd_server.rewriter = rewriter_new(p);
 	smtpd_server.restrictions =
 	    restrictions_new(p, smtpd_server.resolver, smtpd_server.rewriter);
+	smtpd_server.notified = transcript_classes(p);
 	smtpd_footer_open(p);
 	const char *trouble = restrictions_trouble(smtpd_server.restrictions);
 

@@ -19,6 +19,7 @@
 #include "base/strbuf.h"
 #include "conf/postfix_conf.h"
 #include "intake/intake.h"
+#include "intake/transcript.h"
 #include "net/addr.h"
 #include "net/tls.h"
 #include "rewrite/resolve.h"
@@ -71,8 +72,9 @@ struct smtpd_server {
 	bool tls_wanted;   /* STARTTLS exists, though TLS may have failed to open */
 	bool tls_required; /* smtpd_tls_security_level = encrypt */
 	bool tls_asks_clients, tls_requires_clients; /* for certificates */
-	size_t line_max; /* line_length_limit, as far as a stream goes */
-	int spool_fd;	 /* incoming/, for the free space */
+	unsigned notified; /* enum transcript_class: what the postmaster hears of */
+	size_t line_max;   /* line_length_limit, as far as a stream goes */
+	int spool_fd;	   /* incoming/, for the free space */
 	enum {
 		BARE_NEWLINE_NO,
 		BARE_NEWLINE_NORMALIZE,
@@ -147,6 +149,7 @@ struct smtpd {
 	unsigned hidden;      /* keywords, see smtpd_keywords.h */
 	bool hidden_is_known; /* else the client's address is looked up when it is asked for */
 	struct smtpd_counter counters[SMTPD_COMMANDS_MAX];
+	struct transcript transcript; /* when somebody is to be told what was wrong */
 };
 
 static inline struct smtpd *smtpd_of(struct session *session)
@@ -172,11 +175,19 @@ void smtpd_log_connection_end(struct smtpd *s);
 void smtpd_log_disconnect(const struct smtpd *s);
 /*
  * Logs TEXT, one or more lines that were read ('<') or written ('>'), if the client is in
- * debug_peer_list; never what may be a password.
+ * debug_peer_list, and keeps them for the postmaster; never what may be a password.
  */
-void smtpd_log_dialogue(const struct smtpd *s, char direction, struct slice text);
+void smtpd_log_dialogue(struct smtpd *s, char direction, struct slice text);
 /* "ID: reject: WHERE from NAME: TEXT; from=<...> to=<...> proto=..." */
 void smtpd_log_reject(const struct smtpd *s, const char *where, const char *text);
+
+/* ---- notify_classes: smtpd_notify.c ---- */
+
+/* Marks the session for what a reply of ours, or a refusal of the restrictions', says of it. */
+void smtpd_notify_of_reply(struct smtpd *s, unsigned code, const char *dsn, struct slice text);
+void smtpd_notify_of_verdict(struct smtpd *s, const char *dsn);
+/* Sends the transcript if it has to be, in another thread, and forgets it. */
+void smtpd_notify_at_end(struct smtpd *s);
 
 /* Is the client one of smtpd_forbid_bare_newline_exclusions? */
 bool smtpd_may_send_bare_newline(const struct smtpd *s);

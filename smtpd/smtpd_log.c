@@ -91,10 +91,13 @@ static struct slice without_secret(struct slice line)
 	return slice_first(line, (size_t)(mechanism.ptr - line.ptr) + mechanism.len);
 }
 
-void smtpd_log_dialogue(const struct smtpd *s, char direction, struct slice text)
+void smtpd_log_dialogue(struct smtpd *s, char direction, struct slice text)
 {
 	struct slice line;
 
+	if (smtpd_server.notified != 0)
+		transcript_add(
+		    &s->transcript, direction, direction == '<' ? without_secret(text) : text);
 	if (!s->debugged)
 		return;
 	while (slice_token(&text, "\r\n", &line)) {

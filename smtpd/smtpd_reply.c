@@ -37,14 +37,17 @@ void smtpd_reply(struct smtpd *s, unsigned code, const char *dsn, const char *fo
 	va_start(args, format);
 	strbuf_vaddf(&text, format, args);
 	va_end(args);
+	smtpd_notify_of_reply(s, code, dsn, strbuf_slice(&text));
 	reply(s, code, dsn, strbuf_slice(&text));
 	strbuf_release(&text);
 }
 
 void smtpd_reply_verdict(struct smtpd *s, const struct restrict_verdict *verdict)
 {
-	if (verdict->code != 0)
+	if (verdict->code != 0) {
+		smtpd_notify_of_verdict(s, verdict->dsn);
 		reply(s, verdict->code, verdict->dsn, slice_of(verdict->text));
+	}
 	if (verdict->disconnect)
 		s->closing = true;
 }

@@ -19,6 +19,7 @@ void smtpd_close(struct session *session)
 
 	if (s->name_addr != NULL) {
 		smtpd_log_connection_end(s);
+		smtpd_notify_at_end(s);
 		smtpd_log_disconnect(s);
 	}
 	smtpd_limits_close(s);
