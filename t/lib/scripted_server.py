@@ -4,6 +4,7 @@
     with ScriptedServer({"AUTH": ["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", "535 5.7.8 no"]}) as s:
         ...
         s.sessions            # what clients said, a list of lines each
+        s.messages            # lines of messages, a list each, as they came
 
 A script maps verbs, "CONNECT" and "." to a reply or a list of replies; None as a reply hangs up.
 With a list the client's next lines get the further replies, whatever they are.  "EHLO" is a list of
@@ -20,7 +21,7 @@ class ScriptedServer:
 
     def __init__(self, script=None, path=None):
         self.script = {**self.DEFAULT, **(script or {})}
-        self.sessions = []
+        self.sessions, self.messages = [], []
         if path:
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(path)
@@ -74,7 +75,9 @@ class ScriptedServer:
         for raw in f:
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
             if in_data:
+                self.messages[-1].append(line)
                 if line == ".":
+                    self.messages[-1].pop()
                     in_data = False
                     if not say(self._reply(".")):
                         return
@@ -87,5 +90,7 @@ class ScriptedServer:
             if not say(reply):
                 return
             in_data = verb == "DATA" and reply.startswith("354")
+            if in_data:
+                self.messages.append([])
             if verb == "QUIT" and not owed:
                 return
