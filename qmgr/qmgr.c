@@ -196,7 +196,6 @@ static void start(struct server_context *ctx)
 	(void)ctx;
 	take_lock();
 	due_timer = (struct loop_timer){ .expired = on_due };
-	transport_start();
 	walk_start();
 }
 

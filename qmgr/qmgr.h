@@ -218,11 +218,10 @@ void transport_defer(struct message *m, size_t index, const struct reason *why);
 /* Takes M's waiting batches back, and asks agents to start none of its recipients. */
 void transport_stop(struct message *m);
 /* Do all of M's recipients go where deliveries lately took less than the limit? */
-bool transport_is_fast(const struct message *m);
+bool transport_is_fast(struct message *m);
 /* Suspended transports and destinations may be tried again (flush). */
 void transport_forgive(void);
 void transport_reload(void);
-void transport_start(void);
 
 /* ---- notices: qmgr_notice.c ---- */
 

@@ -55,7 +55,8 @@ static const char **pick_attributes(const struct envelope *env)
 static bool send_batch(struct transport *t, struct batch *b)
 {
 	struct delivery_request request = { .number = b->number,
-		.nexthop = b->destination->nexthop };
+		.nexthop = b->message->recipients[b->indices[0]].nexthop,
+		.more = b->more };
 	struct msg_out out = { 0 };
 	bool sent;
 
@@ -72,23 +73,30 @@ static bool send_batch(struct transport *t, struct batch *b)
 	return sent;
 }
 
+static struct slice key_of(const uint64_t *number)
+{
+	return slice_mem(number, sizeof(*number));
+}
+
 static void start_batch(struct transport *t, struct batch *b)
 {
 	struct message *m = b->message;
 
-	list_del(&b->node);
+	batch_unqueue(b, true);
+	b->more = destination_is_busy(b->destination);
 	list_add_tail(&t->running, &b->node);
 	b->is_running = true;
 	b->number = ++t->next_number;
+	map_put(&t->numbers, key_of(&b->number), b);
 	b->started_us = clock_wall_us();
 	for (size_t i = 0; i < b->count; i++)
 		m->recipients[b->indices[i]].state = RCPT_RUNNING;
-	m->queued--;
 	m->running++;
 	b->destination->running++;
 	t->running_count++;
 	t->runs_suspect = message_is_suspect(m);
 	qm.deliveries++;
+	destination_update(b->destination);
 }
 
 static void on_agent(struct loop_watch *watch, uint32_t events);
@@ -97,7 +105,8 @@ static bool connect_agent(struct transport *t)
 {
 	t->channel = channel_connect(t->path, "qmgr", deadline_in(CONNECT_LIMIT_MS));
 	if (!t->channel) {
-		log_warning("connect to transport private/%s: %s", t->name, strerror(errno));
+		log_warning("connect to transport %s/%s: %s", t->is_public ? "public" : "private",
+		    t->name, strerror(errno));
 		return false;
 	}
 	t->watch = (struct loop_watch){ .fd = channel_fd(t->channel), .ready = on_agent, .arg = t };
@@ -115,6 +124,13 @@ static bool may_start(const struct transport *t, const struct batch *b)
 	return t->running_count == 0 || (!t->runs_suspect && !message_is_suspect(b->message));
 }
 
+static struct batch *next_batch(struct transport *t)
+{
+	struct schedule_entry *e = schedule_next(&t->schedule, clock_ms());
+
+	return e ? (struct batch *)(void *)((char *)e - offsetof(struct batch, turn)) : NULL;
+}
+
 void agent_pump(struct transport *t)
 {
 	if (t->agent_leaves) {
@@ -122,20 +138,18 @@ void agent_pump(struct transport *t)
 			return;
 		disconnect(t);
 	}
-	while (!qm.draining && !list_is_empty(&t->ready) &&
-	       transport_has_room(t->running_count, t->stored_count, t->limit)) {
-		struct destination *d = list_entry(t->ready.next, struct destination, node);
-		struct batch *b = list_entry(d->batches.next, struct batch, node);
+	while (!qm.draining && !t->paused &&
+	       transport_has_room(t->running_count, t->stored_count, t->limits.deliveries)) {
+		struct batch *b = next_batch(t);
 
-		if (!may_start(t, b))
+		if (!b || !may_start(t, b))
 			return;
 		if (!t->channel && !connect_agent(t)) {
 			transport_suspend(t);
 			return;
 		}
-		list_del(&d->node); /* to the end of the round */
+		destination_check_clog(b->destination);
 		start_batch(t, b);
-		destination_update(d);
 		/* When this fails the channel is shut down, and on_agent cleans up. */
 		send_batch(t, b);
 	}
@@ -154,23 +168,12 @@ void agent_cancel(const struct batch *b)
 
 /* ---- results ---- */
 
-static struct batch *find_running(struct transport *t, uint64_t number)
-{
-	list_for_each(pos, &t->running) {
-		struct batch *b = list_entry(pos, struct batch, node);
-
-		if (b->number == number)
-			return b;
-	}
-	return NULL;
-}
-
-static void note_duration(struct destination *d, int64_t us)
+static void note_duration(int64_t *mean_us, int64_t us)
 {
 	us = us > 0 ? us : 1;
-	d->mean_us = d->mean_us ? d->mean_us + (us - d->mean_us) / MEAN_WEIGHT : us;
-	if (d->mean_us <= 0)
-		d->mean_us = 1;
+	*mean_us = *mean_us ? *mean_us + (us - *mean_us) / MEAN_WEIGHT : us;
+	if (*mean_us <= 0)
+		*mean_us = 1;
 }
 
 /* Recipients without a result: deferred, or, when they were called back, to do as before. */
@@ -189,26 +192,38 @@ static void close_recipients(struct batch *b, const struct reason *why)
 	}
 }
 
-static void end_batch(struct transport *t, struct batch *b, const struct reason *why)
+static void note_end(struct transport *t, struct batch *b)
 {
 	struct destination *d = b->destination;
-	struct message *m = b->message;
-	bool site_failed = b->has_site_failure;
-	struct reason cause = b->site_failure;
+	int64_t us = clock_wall_us() - b->started_us;
 
-	close_recipients(b, why);
-	if (!site_failed)
-		note_duration(d, clock_wall_us() - b->started_us);
+	t->stored_count -= b->is_stored;
+	d->stored -= b->is_stored;
+	if (b->has_end && !b->has_site_failure) {
+		note_duration(&d->mean_us, us);
+		note_duration(&t->mean_us, us);
+	}
+	if (b->has_end)
+		destination_feedback(d, b->has_site_failure ? &b->site_failure : NULL);
 	d->running--;
 	t->running_count--;
-	d->stored -= b->is_stored;
-	t->stored_count -= b->is_stored;
 	qm.deliveries--;
+	if (t->limits.transport_delay_ms > 0) {
+		t->paused = true;
+		loop_timer_set(qm.loop, &t->pause, deadline_in(t->limits.transport_delay_ms));
+	}
+	destination_ended(d);
+}
+
+static void end_batch(struct transport *t, struct batch *b, const struct reason *why)
+{
+	struct message *m = b->message;
+
+	close_recipients(b, why);
+	note_end(t, b);
+	map_remove(&t->numbers, key_of(&b->number));
 	batch_remove(b);
-	destination_update(d);
 	message_batch_ended(m, true);
-	if (site_failed)
-		destination_suspend(d, &cause);
 	qmgr_check_drained();
 }
 
@@ -227,7 +242,8 @@ static bool take_report(struct transport *t, const struct msg *m, struct arena *
 	struct delivery_report report;
 	struct batch *b;
 
-	if (!delivery_report_parse(m, arena, &report) || !(b = find_running(t, report.number)))
+	if (!delivery_report_parse(m, arena, &report) ||
+	    !(b = map_get(&t->numbers, key_of(&report.number))))
 		return false;
 	for (size_t i = 0; i < report.item_count; i++) {
 		struct delivery_report_item *item = &report.items[i];
@@ -244,8 +260,10 @@ static bool take_report(struct transport *t, const struct msg *m, struct arena *
 	}
 	if (report.stored && !report.end)
 		note_stored(t, b);
-	if (report.end)
+	if (report.end) {
+		b->has_end = true;
 		end_batch(t, b, &transport_unavailable);
+	}
 	return true;
 }
 
@@ -292,6 +310,8 @@ static void on_agent(struct loop_watch *watch, uint32_t events)
 			result = CHANNEL_CLOSED;
 			break;
 		}
+		/* Now: results that come together must not look like a window that is not used. */
+		agent_pump(t);
 	}
 	t->reading = false;
 	if (result == CHANNEL_CLOSED)

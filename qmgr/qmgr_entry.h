@@ -49,6 +49,7 @@ struct entry {
 	bool found : 1; /* by a scan: verified when it is loaded */
 	bool has_defer_log : 1, has_bounce_log : 1, has_trace_log : 1;
 	bool half_moved : 1; /* a move failed: deferred may have its name too */
+	bool flushed : 1;    /* somebody asked for this attempt: defer_transports do not count */
 	char id[];
 };
 

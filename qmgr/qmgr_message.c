@@ -118,6 +118,8 @@ void message_wait_until(struct message *m, int64_t due_s)
 	m->stopped = false;
 	if (m->due_again)
 		due_s = 0;
+	else
+		e->flushed = false;
 	m->due_again = false;
 	m->resume_s = due_s;
 	if (message_begin_wish(m))
@@ -212,6 +214,7 @@ void message_make_due(struct entry *e)
 {
 	int64_t now = message_now_s();
 
+	e->flushed = !e->message || e->message->named;
 	if (e->message)
 		e->message->due_again = e->message->named;
 	else if (e->due.key > now)

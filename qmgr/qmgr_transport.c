@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Transports, destinations and the batches that wait there; qmgr_agent.c has those that run.
+ * Transports, and the batches that wait for them; qmgr_destination.c has where they go, schedule.c
+ * in which order, qmgr_agent.c those that run.
  *
  * A batch is a message's recipients with one destination (transport and next hop), at most
- * $TRANSPORT_destination_recipient_limit.  A destination has its waiting batches in order of
- * arrival and runs at most $TRANSPORT_destination_concurrency_limit at a time; a transport goes
- * round the destinations that could run one more.  So a message with many recipients leaves room
- * for others after every batch, and a slow destination holds up nobody else.
+ * $TRANSPORT_destination_recipient_limit.  A destination runs as many at a time as its window
+ * allows (feedback.h), a transport as many as master.cf says.
  *
  * A message that agents died with runs alone in its transport, so that it takes no other delivery
  * along again: it waits until nothing else runs there, and then everything else waits for it.
- *
- * error, retry and discard need no process: what they do is done here, under their names.
  */
 #include "qmgr/qmgr_transport.h"
 
@@ -20,58 +17,36 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "mail/dsn.h"
 
-#define DEFAULT_LIMIT	 1000 /* deliveries of one transport, where master.cf says nothing */
-#define DESTINATIONS_MAX 10000
 /* With those that are stored so many times the limit's deliveries run. */
 #define STORED_TIMES 4
 
 static struct map transports = MAP_INIT;
-/* Names under which the folded services log. */
-static const char *error_log_name, *discard_log_name;
 
 const struct reason transport_unavailable = { "4.3.0", "mail transport unavailable" };
+static const struct reason deferred_transport = { "4.3.2", "deferred transport" };
 
 /* ---- making them ---- */
-
-/* "NAME_destination_concurrency_limit", or its default_... */
-static unsigned limit_of(const char *name, const char *what, long fallback, unsigned none)
-{
-	char *param = xasprintf("%s_%s", name, what);
-	const char *text = postfix_param_lookup(qm.params, param);
-	uint64_t value;
-
-	free(param);
-	if (!text || !slice_uint(slice_of(text), INT32_MAX, &value))
-		value = fallback > 0 ? (uint64_t)fallback : 0;
-	return value > 0 ? (unsigned)value : none;
-}
 
 static void set_limits(struct transport *t)
 {
 	const struct postfix_service *s = postfix_service_find(qm.ctx->postfix, t->name, "unix");
-	const char *program = s ? s->program : "";
 
-	t->kind = TRANSPORT_AGENT;
-	if (strcmp(program, "error") == 0)
-		t->kind = strcmp(t->name, "retry") == 0 ? TRANSPORT_RETRY : TRANSPORT_ERROR;
-	else if (strcmp(program, "discard") == 0)
-		t->kind = TRANSPORT_DISCARD;
-	else if (!s && strcmp(t->name, "error") == 0)
-		t->kind = TRANSPORT_ERROR;
-	else if (!s && strcmp(t->name, "retry") == 0)
-		t->kind = TRANSPORT_RETRY;
-	t->limit = s && s->max_processes > 0 ? (unsigned)s->max_processes : DEFAULT_LIMIT;
-	t->destination_limit = limit_of(t->name, "destination_concurrency_limit",
-	    qm.params->default_destination_concurrency_limit, DEFAULT_LIMIT);
-	t->recipient_limit = limit_of(t->name, "destination_recipient_limit",
-	    qm.params->default_destination_recipient_limit, DELIVERY_MAX_RECIPIENTS);
-	if (t->recipient_limit > DELIVERY_MAX_RECIPIENTS)
-		t->recipient_limit = DELIVERY_MAX_RECIPIENTS;
+	t->kind = folded_kind(t->name, s);
+	t->is_public = s && !s->is_private;
+	transport_limits_read(
+	    &t->limits, t->name, s && s->max_processes > 0 ? (unsigned)s->max_processes : 0);
 	free(t->path);
-	t->path = xasprintf("%s/%s/%s", qm.params->queue_directory,
-	    s && !s->is_private ? "public" : "private", t->name);
+	t->path = xasprintf(
+	    "%s/%s/%s", qm.params->queue_directory, t->is_public ? "public" : "private", t->name);
+}
+
+static void resume(struct loop_timer *timer)
+{
+	struct transport *t = timer->arg;
+
+	t->paused = false;
+	agent_pump(t);
 }
 
 static struct transport *transport_get(const char *name, bool make)
@@ -82,101 +57,34 @@ static struct transport *transport_get(const char *name, bool make)
 		return t;
 	t = xcalloc(1, sizeof(*t));
 	t->name = xstrdup(name);
-	list_init(&t->ready);
+	t->pause = (struct loop_timer){ .expired = resume, .arg = t };
+	list_init(&t->idle);
 	list_init(&t->running);
 	map_put_str(&transports, name, t);
 	set_limits(t);
+	schedule_init(&t->schedule, &t->limits.slots);
 	return t;
 }
 
-static void destination_free(void *arg)
-{
-	struct destination *d = arg;
-
-	list_del(&d->node);
-	free(d->nexthop);
-	free(d);
-}
-
-/* Those that do nothing go when there are too many: what they know is only how fast they were. */
-static void prune(struct transport *t)
-{
-	struct map_entry *next;
-
-	if (t->destinations.count < DESTINATIONS_MAX)
-		return;
-	for (struct map_entry *e = map_next(&t->destinations, NULL); e; e = next) {
-		struct destination *d = e->value;
-
-		next = map_next(&t->destinations, e);
-		if (d->running > 0 || !list_is_empty(&d->batches) || d->dead_until > clock_ms())
-			continue;
-		map_remove(&t->destinations, slice_mem(e->key, e->key_len));
-		destination_free(d);
-	}
-}
-
-static struct destination *destination_get(struct transport *t, const char *nexthop, bool make)
-{
-	struct destination *d = map_get_str(&t->destinations, nexthop);
-
-	if (d || !make)
-		return d;
-	prune(t);
-	d = xcalloc(1, sizeof(*d));
-	d->transport = t;
-	d->nexthop = xstrdup(nexthop);
-	list_init(&d->node);
-	list_init(&d->batches);
-	map_put_str(&t->destinations, nexthop, d);
-	return d;
-}
-
-/* ---- outcomes that are made here ---- */
-
-static void report_here(
-    struct message *m, size_t index, const struct delivery_outcome *outcome, const char *log_name)
-{
-	struct delivery_request request = { .number = 0 };
-	struct delivery_recipient recipient = { .address = m->recipients[index].address,
-		.original = m->env->recipients[index].original };
-	int64_t now = clock_wall_us();
-
-	message_fill_request(m, &request);
-	delivery_log(log_name, &request, &recipient, outcome, now, now,
-	    (int)qm.params->delay_logging_resolution_limit);
-	message_result(m, index, outcome);
-}
-
-void transport_defer(struct message *m, size_t index, const struct reason *why)
-{
-	struct delivery_outcome outcome = { .status = DELIVERY_DEFERRED, .why = *why };
-
-	report_here(m, index, &outcome, error_log_name);
-}
-
-/* error(8), discard(8): the next hop is "[x.y.z] text". */
-static void do_folded(struct transport *t, struct message *m, size_t index)
-{
-	static const char *const default_dsn[] = { [TRANSPORT_ERROR] = "5.0.0",
-		[TRANSPORT_RETRY] = "4.0.0",
-		[TRANSPORT_DISCARD] = "2.0.0" };
-	static const enum delivery_status status[] = { [TRANSPORT_ERROR] = DELIVERY_BOUNCED,
-		[TRANSPORT_RETRY] = DELIVERY_DEFERRED,
-		[TRANSPORT_DISCARD] = DELIVERY_SENT };
-	struct delivery_outcome outcome = { .status = status[t->kind] };
-	struct slice text = slice_of(m->recipients[index].nexthop);
-	char dsn[DSN_CODE_TEXT];
-
-	if (!dsn_take(&text, dsn))
-		strcpy(dsn, default_dsn[t->kind]);
-	dsn[0] = default_dsn[t->kind][0];
-	reason_set(&outcome.why, dsn, "%.*s", SLICE_ARG(text));
-	report_here(
-	    m, index, &outcome, t->kind == TRANSPORT_DISCARD ? discard_log_name : error_log_name);
-}
-
 /* ---- batches ---- */
+
+bool transport_has_room(unsigned running, unsigned stored, unsigned limit)
+{
+	return running - stored < limit && running / STORED_TIMES < limit;
+}
+
+void batch_unqueue(struct batch *b, bool to_run)
+{
+	struct destination *d = b->destination;
+
+	b->message->queued--;
+	d->queued--;
+	if (to_run)
+		schedule_take(&b->turn);
+	else
+		schedule_remove(&b->turn);
+	destination_update(d);
+}
 
 void batch_remove(struct batch *b)
 {
@@ -186,130 +94,104 @@ void batch_remove(struct batch *b)
 	free(b);
 }
 
-bool transport_has_room(unsigned running, unsigned stored, unsigned limit)
+static struct batch *batch_of(struct schedule_entry *e)
 {
-	return running - stored < limit && running / STORED_TIMES < limit;
+	return (struct batch *)(void *)((char *)e - offsetof(struct batch, turn));
 }
 
-void destination_update(struct destination *d)
+static struct batch *batch_new(struct destination *d, struct message *m)
 {
-	struct transport *t = d->transport;
-	bool can_run = !list_is_empty(&d->batches) &&
-		       transport_has_room(d->running, d->stored, t->destination_limit);
+	struct batch *b = xcalloc(1, sizeof(*b));
 
-	if (!can_run)
-		list_del(&d->node);
-	else if (list_is_empty(&d->node))
-		list_add_tail(&t->ready, &d->node);
+	b->message = m;
+	b->destination = d;
+	list_init(&b->node);
+	list_init(&b->turn.node);
+	list_add_tail(&m->batches, &b->message_node);
+	m->queued++;
+	d->queued++;
+	schedule_add(d->transport->filling, &d->turns, &b->turn);
+	destination_update(d);
+	return b;
 }
 
 static void batch_add(struct destination *d, struct message *m, size_t index)
 {
-	struct batch *b = NULL;
+	struct transport *t = d->transport;
+	struct schedule_entry *last;
+	struct batch *b;
 
-	if (!list_is_empty(&d->batches))
-		b = list_entry(d->batches.prev, struct batch, node);
+	if (!t->filling)
+		t->filling = schedule_job_begin(&t->schedule, clock_ms());
+	last = schedule_last(t->filling, &d->turns);
+	b = last ? batch_of(last) : NULL;
 	/* With VERP each recipient has a sender of its own. */
-	if (!b || b->message != m || m->verp || b->count >= d->transport->recipient_limit) {
-		b = xcalloc(1, sizeof(*b));
-		b->message = m;
-		b->destination = d;
-		list_add_tail(&d->batches, &b->node);
-		list_add_tail(&m->batches, &b->message_node);
-		m->queued++;
-	}
+	if (!b || m->verp || b->count >= t->limits.recipient_limit)
+		b = batch_new(d, m);
 	if (b->count == b->alloc) {
 		b->alloc = b->alloc ? 2 * b->alloc : 1;
 		b->indices = xreallocarray(b->indices, b->alloc, sizeof(*b->indices));
 	}
 	b->indices[b->count++] = index;
-	destination_update(d);
-}
-
-/* The recipients of a batch that waits are deferred with WHY. */
-static void batch_defer(struct batch *b, const struct reason *why)
-{
-	struct message *m = b->message;
-
-	for (size_t i = 0; i < b->count; i++)
-		transport_defer(m, b->indices[i], why);
-	m->queued--;
-	batch_remove(b);
-	message_batch_ended(m, false);
-}
-
-static void destination_defer(struct destination *d, const struct reason *why)
-{
-	/* A message whose last batch this is goes on, but none of them comes back here. */
-	while (!list_is_empty(&d->batches))
-		batch_defer(list_entry(d->batches.next, struct batch, node), why);
-	destination_update(d);
-}
-
-static void site_reason(struct reason *why, const struct reason *cause)
-{
-	reason_set(why, cause->dsn, "delivery temporarily suspended: %s", cause->text);
-}
-
-void destination_suspend(struct destination *d, const struct reason *cause)
-{
-	struct reason why;
-
-	d->dead = *cause;
-	d->dead_until = deadline_in(qm.params->minimal_backoff_time * 1000);
-	site_reason(&why, cause);
-	destination_defer(d, &why);
 }
 
 void transport_suspend(struct transport *t)
 {
 	t->dead_until = deadline_in(qm.params->transport_retry_time * 1000);
-	for (;;) {
-		struct destination *d = NULL;
-
-		for (struct map_entry *e = map_next(&t->destinations, NULL); e && !d;
-		     e = map_next(&t->destinations, e)) {
-			d = e->value;
-			if (list_is_empty(&d->batches))
-				d = NULL;
-		}
-		if (!d)
-			return;
-		destination_defer(d, &transport_unavailable);
-	}
+	for (struct map_entry *e = map_next(&t->destinations, NULL); e;
+	     e = map_next(&t->destinations, e))
+		destination_defer(e->value, &transport_unavailable);
 }
 
 /* ---- for messages ---- */
 
+/* Why a recipient with T does not even get into line, or NULL. */
+static const struct reason *refused(const struct transport *t, const struct message *m)
+{
+	if (t->limits.is_deferred && !m->entry->flushed)
+		return &deferred_transport;
+	if (t->kind == TRANSPORT_AGENT && t->dead_until > clock_ms())
+		return &transport_unavailable;
+	return NULL;
+}
+
 static void queue_recipient(struct message *m, size_t index)
 {
-	struct qmgr_recipient *r = &m->recipients[index];
-	struct transport *t = transport_get(r->transport, true);
+	struct transport *t = transport_get(m->recipients[index].transport, true);
+	const struct reason *why = refused(t, m);
 	struct destination *d;
 
+	if (why) {
+		transport_defer(m, index, why);
+		return;
+	}
 	if (t->kind != TRANSPORT_AGENT) {
-		do_folded(t, m, index);
+		folded_deliver(t, m, index);
 		return;
 	}
-	if (t->dead_until > clock_ms()) {
-		transport_defer(m, index, &transport_unavailable);
-		return;
-	}
-	d = destination_get(t, r->nexthop, true);
-	if (d->dead_until > clock_ms()) {
-		struct reason why;
-
-		site_reason(&why, &d->dead);
-		transport_defer(m, index, &why);
-		return;
-	}
-	batch_add(d, m, index);
+	d = destination_get(t, destination_name(t, m, index));
+	why = destination_dead(d);
+	if (why)
+		transport_defer(m, index, why);
+	else
+		batch_add(d, m, index);
 }
 
 static void pump_all(void)
 {
 	for (struct map_entry *e = map_next(&transports, NULL); e; e = map_next(&transports, e))
 		agent_pump(e->value);
+}
+
+static void end_filling(void)
+{
+	for (struct map_entry *e = map_next(&transports, NULL); e; e = map_next(&transports, e)) {
+		struct transport *t = e->value;
+
+		if (t->filling)
+			schedule_job_end(t->filling);
+		t->filling = NULL;
+	}
 }
 
 void transport_queue(struct message *m)
@@ -319,6 +201,7 @@ void transport_queue(struct message *m)
 	for (size_t i = 0; i < m->env->recipient_count; i++)
 		if (m->recipients[i].state == RCPT_PENDING)
 			queue_recipient(m, i);
+	end_filling();
 	pump_all();
 	m->queued--;
 }
@@ -331,31 +214,40 @@ void transport_stop(struct message *m)
 		if (b->is_running) {
 			agent_cancel(b);
 		} else {
-			struct destination *d = b->destination;
-
-			m->queued--;
+			batch_unqueue(b, false);
 			batch_remove(b);
-			destination_update(d);
 		}
 	}
 }
 
-bool transport_is_fast(const struct message *m)
+/* How long deliveries lately took there; 0: nobody knows, or nothing goes there now. */
+static int64_t mean_of(struct message *m, size_t index)
+{
+	struct transport *t = transport_get(m->recipients[index].transport, false);
+	struct destination *d;
+
+	if (!t || t->kind != TRANSPORT_AGENT || refused(t, m) || t->paused)
+		return 0;
+	d = destination_find(t, destination_name(t, m, index));
+	if (d && (destination_dead(d) || d->paused))
+		return 0;
+	if (d && d->mean_us > 0)
+		return d->mean_us;
+	/* There are too many recipients to know each. */
+	return t->limits.by_recipient ? t->mean_us : 0;
+}
+
+bool transport_is_fast(struct message *m)
 {
 	int64_t limit_us = qm.params->postcote_deliver_time_limit_ms * INT64_C(1000);
 
 	for (size_t i = 0; i < m->env->recipient_count; i++) {
-		const struct qmgr_recipient *r = &m->recipients[i];
-		struct transport *t;
-		struct destination *d;
+		int64_t mean;
 
-		if (r->state != RCPT_PENDING)
+		if (m->recipients[i].state != RCPT_PENDING)
 			continue;
-		t = transport_get(r->transport, false);
-		if (!t || t->kind != TRANSPORT_AGENT || t->dead_until > clock_ms())
-			return false;
-		d = destination_get(t, r->nexthop, false);
-		if (!d || d->mean_us == 0 || d->mean_us >= limit_us || d->dead_until > clock_ms())
+		mean = mean_of(m, i);
+		if (mean == 0 || mean >= limit_us)
 			return false;
 	}
 	return true;
@@ -369,20 +261,24 @@ void transport_forgive(void)
 		t->dead_until = 0;
 		for (struct map_entry *f = map_next(&t->destinations, NULL); f;
 		     f = map_next(&t->destinations, f))
-			((struct destination *)f->value)->dead_until = 0;
+			destination_forgive(f->value);
 	}
 }
 
-void transport_start(void)
+static void reload(struct transport *t)
 {
-	error_log_name = server_role_log_name(qm.params->error_service_name, "unix", "error");
-	discard_log_name = server_role_log_name("discard", "unix", "discard");
+	set_limits(t);
+	t->schedule.config = t->limits.slots;
+	t->paused = false;
+	loop_timer_cancel(qm.loop, &t->pause);
+	for (struct map_entry *e = map_next(&t->destinations, NULL); e;
+	     e = map_next(&t->destinations, e))
+		destination_reload(e->value);
 }
 
 void transport_reload(void)
 {
 	for (struct map_entry *e = map_next(&transports, NULL); e; e = map_next(&transports, e))
-		set_limits(e->value);
-	transport_start();
+		reload(e->value);
 	pump_all();
 }

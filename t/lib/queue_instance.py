@@ -24,26 +24,29 @@ MAIN = {
 
 
 class Queue(Instance):
-    """A suite that is only qmgr; agent and bounce are ours."""
+    """A suite that is only qmgr; agent and bounce are ours.  SERVICES: more lines of master.cf; AGENT:
+    the transport "test" is served."""
 
-    def __init__(self, **main):
+    def __init__(self, services="", agent=True, **main):
         super().__init__(main=dict(MAIN, **main))
         path = self.path("etc/postfix/master.cf")
         keep = ("qmgr", "showq", "error", "retry", "discard")
         with open(path, encoding="utf-8") as f:
             lines = [l for l in f if l.split() and l.split()[0] in keep]
         with open(path, "w", encoding="utf-8") as f:
-            f.writelines(lines)
+            f.writelines(lines + [services])
         self.spool = self.path("spool")
         self.children = []
         self.number = 0
+        self.has_agent = agent
 
     def start(self):
         result = self.command("postfix", "start")
         if result.returncode != 0:
             raise RuntimeError(f"postfix start: {result.stdout}{result.stderr}\n{self.log()}")
         wait_until(lambda: os.path.exists(self.path("spool/public/qmgr")), "public/qmgr")
-        self.serve("agent", "test")
+        if self.has_agent:
+            self.serve("agent", "test")
         self.serve("bounce", "bounce")
 
     def stop(self):
