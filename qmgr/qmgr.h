@@ -96,6 +96,7 @@ struct message {
 	enum message_state state;
 	bool named;		 /* adopted, or found */
 	bool stopped;		 /* no further recipient is handed out */
+	bool has_room;		 /* its recipients count as being in memory */
 	bool left;		 /* its intake is gone: look for a name when all is quiet */
 	bool from_waiting;	 /* its load counts in qm.loading */
 	bool due_again;		 /* flushed while it ran */
@@ -222,6 +223,12 @@ bool transport_is_fast(struct message *m);
 /* Suspended transports and destinations may be tried again (flush). */
 void transport_forgive(void);
 void transport_reload(void);
+/*
+ * May M's recipients stay in memory?  False: in DELAY_S seconds it is to be asked again.  True: they
+ * count until they are given back.
+ */
+bool transport_take_room(struct message *m, int64_t *delay_s);
+void transport_give_room(struct message *m); /* no-op when it has none */
 
 /* ---- notices: qmgr_notice.c ---- */
 

@@ -113,12 +113,27 @@ static void read_slots(struct schedule_config *s, const char *name)
 	    number_of(name, "minimum_delivery_slots", p->default_minimum_delivery_slots);
 }
 
+static void read_room(struct transport_limits *l, const char *name)
+{
+	const struct postfix_params *p = qm.params;
+
+	l->recipients_max = number_of(name, "recipient_limit", p->default_recipient_limit);
+	l->recipients_max +=
+	    number_of(name, "extra_recipient_limit", p->default_extra_recipient_limit);
+	l->refill = number_of(name, "recipient_refill_limit", p->default_recipient_refill_limit);
+	l->refill_delay_ms =
+	    delay_of(name, "recipient_refill_delay", p->default_recipient_refill_delay);
+	if (l->refill_delay_ms < 1000)
+		l->refill_delay_ms = 1000;
+}
+
 void transport_limits_read(struct transport_limits *l, const char *name, unsigned processes)
 {
 	const struct postfix_params *p = qm.params;
 
 	read_feedback(&l->feedback, name);
 	read_slots(&l->slots, name);
+	read_room(l, name);
 	l->recipient_limit =
 	    number_of(name, "destination_recipient_limit", p->default_destination_recipient_limit);
 	l->by_recipient = l->recipient_limit == 1;

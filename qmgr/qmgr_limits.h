@@ -16,7 +16,9 @@ struct transport_limits {
 	bool by_recipient;	  /* a destination is one recipient, not a next hop */
 	unsigned deliveries;	  /* of the transport, at a time */
 	int64_t destination_delay_ms, transport_delay_ms;
-	bool is_deferred; /* in defer_transports */
+	bool is_deferred;	       /* in defer_transports */
+	size_t recipients_max, refill; /* in memory: see qmgr_room.c */
+	int64_t refill_delay_ms;
 };
 
 /*

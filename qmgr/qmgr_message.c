@@ -58,6 +58,7 @@ static struct message *message_new(struct entry *e)
 static void unload(struct message *m)
 {
 	ASSERT(m->queued == 0 && m->running == 0);
+	transport_give_room(m);
 	envelope_free(m->env);
 	m->env = NULL;
 	m->recipients = NULL;
@@ -349,8 +350,24 @@ static void defer_for_good(struct message *m)
 			transport_defer(m, i, &why);
 }
 
+/* There are too many recipients in memory already. */
+static void postpone(struct message *m, int64_t delay_s)
+{
+	struct entry *e = m->entry;
+	bool flushed = e->flushed;
+
+	if (message_is_offer_open(m)) {
+		message_offer_event(m, OWNER_WAIT);
+		return;
+	}
+	message_wait_until(m, message_now_s() + delay_s);
+	e->flushed = flushed;
+}
+
 void message_loaded(struct message *m, struct loaded *loaded)
 {
+	int64_t delay_s;
+
 	qm.loading -= m->from_waiting;
 	m->from_waiting = false;
 	if (!loaded->env) {
@@ -379,6 +396,10 @@ void message_loaded(struct message *m, struct loaded *loaded)
 			message_offer_event(m, OWNER_WAIT);
 		else
 			message_attempt_ended(m);
+		return;
+	}
+	if (!m->forced && !transport_take_room(m, &delay_s)) {
+		postpone(m, delay_s);
 		return;
 	}
 	log_active(m);

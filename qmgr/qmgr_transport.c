@@ -21,7 +21,7 @@
 /* With those that are stored so many times the limit's deliveries run. */
 #define STORED_TIMES 4
 
-static struct map transports = MAP_INIT;
+struct map transports = MAP_INIT;
 
 const struct reason transport_unavailable = { "4.3.0", "mail transport unavailable" };
 static const struct reason deferred_transport = { "4.3.2", "deferred transport" };
@@ -49,7 +49,7 @@ static void resume(struct loop_timer *timer)
 	agent_pump(t);
 }
 
-static struct transport *transport_get(const char *name, bool make)
+struct transport *transport_get(const char *name, bool make)
 {
 	struct transport *t = map_get_str(&transports, name);
 

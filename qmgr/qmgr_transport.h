@@ -30,6 +30,7 @@ struct transport {
 	int64_t dead_until; /* clock_ms; 0: alive */
 	int64_t mean_us;    /* of recent deliveries; 0: none yet */
 	uint64_t next_number;
+	size_t in_memory, asking; /* recipients: qmgr_room.c */
 };
 
 struct destination {
@@ -68,7 +69,11 @@ struct batch {
 
 /* ---- qmgr_transport.c ---- */
 
+extern struct map transports; /* by name */
 extern const struct reason transport_unavailable;
+
+/* MAKE false: NULL when it is not known. */
+struct transport *transport_get(const char *name, bool make);
 
 /* Those that are STORED do not count, but there is an end to it. */
 bool transport_has_room(unsigned running, unsigned stored, unsigned limit);

@@ -16,7 +16,7 @@ from scripted_agent import ScriptedAgent              # noqa: E402
 
 # One transport per question; "-" lets 1000 deliveries run.
 TRANSPORTS = ("up", "gentle", "free", "two", "slow", "trickle", "user", "mix", "off", "late",
-              "flat", "sturdy")
+              "flat", "sturdy", "tight")
 SERVICES = "".join(f"{name} unix - - n - {'3' if name == 'mix' else '-'} scripted\n"
                    for name in TRANSPORTS) + \
     "nothing unix - - n - - error\ngone unix - - n - - scripted\nsay unix - - n - - error\n"
@@ -48,6 +48,8 @@ MAIN = {
     "defer_transports": "off, other",
     "late_destination_concurrency_negative_feedback": "7",
     "flat_delivery_slot_cost": "0", "flat_destination_concurrency_limit": "1",
+    "tight_recipient_limit": "15", "tight_extra_recipient_limit": "5",
+    "tight_recipient_refill_limit": "8", "tight_recipient_refill_delay": "1s",
     "qmgr_clog_warn_time": "1000s", "qmgr_message_active_limit": "100",
 }
 
@@ -92,10 +94,7 @@ def test_window(q, a):
         for d in batch:
             d.answer()
     tap.equal(seen, [2, 3, 4, 5], "1/concurrency: one more with each cohort")
-    gentle.auto = lambda d: d.answer()
-    for d in gentle.settled(1):
-        d.answer()
-    wait_until(lambda: len(gentle.seen) == 30 and not gentle.waiting, "all delivered")
+    gentle.answer_all(30)
 
     two = a["two"]
     q.inject("s@x.test", *rcpts(12, "two.test"))
@@ -104,7 +103,6 @@ def test_window(q, a):
         for d in list(two.waiting):
             d.answer()
     free = a["free"]
-    free.auto = None
     q.inject("s@x.test", *rcpts(300, "free.test"))
     most = 0
     for _ in range(5):
@@ -200,10 +198,7 @@ def test_recipient(q, a):
     tap.equal(sorted(d.recipients for d in user.settled(2)),
               [["anna@user.test"], ["berta@user.test"]],
               "a recipient limit of 1: the concurrency is each recipient's")
-    user.auto = lambda d: d.answer()
-    for d in list(user.waiting):
-        d.answer()
-    wait_until(lambda: len(user.seen) == 4, "the others follow")
+    user.answer_all(4)
     tap.equal({d.nexthop for d in user.seen}, {"user.hop"}, "the agent gets the next hop")
 
 
@@ -215,10 +210,7 @@ def test_preemption(q, a):
     tap.equal({d.id for d in first}, {big}, "the mailing runs")
     small = [q.inject("s@x.test", f"small{i}@mix2.test")[0] for i in range(30)]
     middle, _ = q.inject("s@x.test", *rcpts(40, "mix.test", "m"))
-    mix.auto = lambda d: d.answer()
-    for d in first:
-        d.answer()
-    wait_until(lambda: len(mix.seen) == 120 + 30 + 20, "all")
+    mix.answer_all(120 + 30 + 20)
     order = [d.id for d in mix.seen]
     ends = [i for i, ident in enumerate(order) if ident == big]
     tap.ok(order.index(small[0]) < 15, "the first small one passes soon", order.index(small[0]))
@@ -232,9 +224,7 @@ def test_preemption(q, a):
     big, _ = q.inject("s@x.test", *rcpts(60, "flat.test"))
     flat.wait(1)
     small, _ = q.inject("s@x.test", "small@flat.test")
-    flat.auto = lambda d: d.answer()
-    flat.waiting[0].answer()
-    wait_until(lambda: len(flat.seen) == 31, "all")
+    flat.answer_all(31)
     tap.equal([d.id for d in flat.seen][-1], small, "a slot cost of 0: nobody passes")
 
 
@@ -282,9 +272,22 @@ def test_reload(q, a):
     for d in list(two.waiting):
         d.answer()
     tap.equal(len(two.settled(4)), 4, "four after a reload")
-    two.auto = lambda d: d.answer()
-    for d in list(two.waiting):
-        d.answer()
+    two.answer_all(12)
+
+
+def test_memory(q, a):
+    """Which messages are taken up while there are too many recipients in memory."""
+    tight = a["tight"]
+    large, _ = q.inject("s@x.test", *rcpts(60, "tight.test", "a"))
+    tap.equal({d.id for d in tight.settled(5)}, {large}, "one that is larger than all room")
+    back, _ = q.inject("s@x.test", *rcpts(11, "tight.test", "b"))
+    small, _ = q.inject("s@x.test", *rcpts(10, "tight.test", "c"))
+    wait_until(lambda: f"{small}: from=" in q.log(), "a small one is taken up at once")
+    tap.ok(f"{back}: from=" not in q.log(), "one that is not small has to wait")
+    tight.answer_all(30 + 6 + 5)
+    wait_until(lambda: q.is_removed(back), "until there is room")
+    tap.equal(sorted(r for d in tight.seen for r in d.recipients if d.id == back),
+              sorted(rcpts(11, "tight.test", "b")), "nothing is lost")
 
 
 def test_clog(q, a):
@@ -298,10 +301,7 @@ def test_clog(q, a):
              r".*warning: lots of deferred mail, that is bad for performance\n"
              r".*warning: to turn off these warnings specify: qmgr_clog_warn_time = 0\n",
              "and its advice")
-    up.auto = lambda d: d.answer()
-    for d in up.settled(1):
-        d.answer()
-    wait_until(lambda: not up.waiting, "all")
+    up.answer_all(100)
     tap.equal(q.log().count("mail for up.hop is using up"), 1, "once in its time")
 
 
@@ -311,7 +311,7 @@ def main():
         try:
             tap.run(*[lambda test=test: test(q, agents) for test in (
                 test_window, test_dead, test_flush_of_dead, test_rate, test_recipient,
-                test_preemption, test_deferred_transport, test_folded, test_reload, test_clog)])
+                test_preemption, test_deferred_transport, test_folded, test_reload, test_memory, test_clog)])
         finally:
             for agent in agents.values():
                 agent.close()

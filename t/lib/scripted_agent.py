@@ -9,7 +9,7 @@ import threading
 import time
 
 from agent import _parse, _record
-from instance import WAIT_S, wait_until
+from instance import wait_until
 
 STATUS = {"sent": (0, "2.0.0"), "deferred": (1, "4.2.0"), "bounced": (2, "5.1.1")}
 
@@ -41,10 +41,9 @@ class ScriptedAgent:
     delivery, may answer at once."""
 
     def __init__(self, instance, name, auto=None):
-        self.waiting, self.seen, self.cancelled = [], [], []
-        self.most = 0
+        self.waiting, self.seen = [], []
         self.auto = auto
-        self.changed = threading.Condition()
+        self.lock = threading.RLock()
         self.path = instance.path("spool/private", name)
         self.listener = socket.socket(socket.AF_UNIX)
         fd = os.open(os.path.dirname(self.path), os.O_PATH)
@@ -96,23 +95,28 @@ class ScriptedAgent:
                 buffer = buffer[4 + size:]
 
     def _take(self, kind, attributes):
-        if kind == "CANCEL":
-            self.cancelled.append(int(dict(attributes)["number"]))
         if kind != "DELIVER":
             return
         delivery = Delivery(self, attributes)
-        with self.changed:
+        with self.lock:
             self.waiting.append(delivery)
             self.seen.append(delivery)
-            self.most = max(self.most, len(self.waiting))
-            self.changed.notify_all()
         if self.auto:
             self.auto(delivery)
 
     def end(self, delivery, attributes):
-        with self.changed:
+        with self.lock:
+            if delivery not in self.waiting:
+                return
             self.waiting.remove(delivery)
-        self.sock.sendall(_record("RESULT", attributes))
+            self.sock.sendall(_record("RESULT", attributes))
+
+    def answer_all(self, total):
+        """From now on each delivery is answered at once; waits until there were TOTAL."""
+        self.auto = lambda delivery: delivery.answer()
+        for delivery in list(self.waiting):
+            delivery.answer()
+        wait_until(lambda: len(self.seen) >= total and not self.waiting, f"{total} deliveries")
 
     def wait(self, count):
         """Waits until COUNT deliveries wait for an answer; they are returned."""
@@ -129,6 +133,3 @@ class ScriptedAgent:
             if len(self.seen) != last:
                 last, quiet = len(self.seen), time.monotonic()
         return list(self.waiting)
-
-
-assert WAIT_S
