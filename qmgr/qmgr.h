@@ -224,8 +224,8 @@ bool transport_is_fast(struct message *m);
 void transport_forgive(void);
 void transport_reload(void);
 /*
- * May M's recipients stay in memory?  False: in DELAY_S seconds it is to be asked again.  True: they
- * count until they are given back.
+ * May M's recipients stay in memory?  False: in DELAY_S seconds it is to be asked again.  True:
+ * they count until they are given back.
  */
 bool transport_take_room(struct message *m, int64_t *delay_s);
 void transport_give_room(struct message *m); /* no-op when it has none */
