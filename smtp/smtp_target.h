@@ -33,6 +33,11 @@ struct smtp_targets {
 	struct arena arena;
 	struct smtp_target *list; /* in the order in which they are to be tried */
 	size_t count;
+	/*
+	 * This host is an MX, too: it and the worse ones were left out.  No smtp_fallback_relay may
+	 * be tried after these, for it would send the mail back.
+	 */
+	bool own;
 };
 void smtp_targets_init(struct smtp_targets *targets);
 void smtp_targets_release(struct smtp_targets *targets);

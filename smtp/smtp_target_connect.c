@@ -16,25 +16,17 @@
 /* For IPv4 and IPv6. */
 static struct bind_rule {
 	bool set;
-	bool enforced; /* without it no mail goes out */
-	struct net_addr addr;
+	struct net_addr addr; /* none: the parameter makes no sense, and no mail goes out */
 } rules[2];
 
 static void take_parameter(struct bind_rule *rule, const char *name, const char *value, int family)
 {
-	struct slice text = slice_trim(slice_of(value), " \t[]");
-
-	if (!text.len)
-		return;
-	if (!net_addr_parse(text, 0, &rule->addr) || rule->addr.ss.ss_family != family) {
-		log_warning("bad %s parameter: %s", name, value);
-		rule->enforced = SMTP_PARAM(bind_address_enforce);
+	rule->set = *value;
+	if (rule->set && (!net_addr_parse(slice_trim(slice_of(value), " \t[]"), 0, &rule->addr) ||
+			     rule->addr.ss.ss_family != family)) {
 		rule->addr.len = 0;
-		rule->set = rule->enforced;
-		return;
+		log_warning("bad %s parameter: %s", name, value);
 	}
-	rule->set = true;
-	rule->enforced = SMTP_PARAM(bind_address_enforce);
 }
 
 /*
@@ -79,17 +71,15 @@ static bool bind_socket(int fd, int family, struct smtp_failure *failure)
 
 	if (!rule->set)
 		return true;
-	if (rule->addr.len &&
-	    bind(fd, (const struct sockaddr *)&rule->addr.ss, rule->addr.len) == 0)
-		return true;
-	net_addr_text(&rule->addr, text);
-	if (!rule->enforced) {
-		log_warning("bind %s: %s", text, strerror(errno));
-		return true;
+	if (rule->addr.len) {
+		if (bind(fd, (const struct sockaddr *)&rule->addr.ss, rule->addr.len) == 0)
+			return true;
+		log_warning("smtp_connect_addr: bind %s: %s", net_addr_text(&rule->addr, text),
+		    strerror(errno));
+		if (!SMTP_PARAM(bind_address_enforce))
+			return true;
 	}
-	target_failed(failure, "4.4.0", "server configuration error: bind %s: %s", text,
-	    rule->addr.len ? strerror(errno) : "bad address");
-	failure->stop = true;
+	target_failed(failure, "4.4.0", "server configuration error");
 	return false;
 }
 

@@ -45,9 +45,9 @@ static void swap(struct smtp_target *a, struct smtp_target *b)
 	*b = kept;
 }
 
-static uint32_t random_below(uint32_t limit)
+unsigned target_random_below(unsigned limit)
 {
-	uint32_t value = 0;
+	unsigned value = 0;
 
 	/* Nothing depends on its being hard to guess; without the call the order stays. */
 	if (getrandom(&value, sizeof(value), GRND_NONBLOCK) != sizeof(value))
@@ -72,7 +72,7 @@ void target_order(struct smtp_target *list, size_t count)
 {
 	if (SMTP_PARAM(randomize_addresses))
 		for (size_t i = count; i > 1; i--)
-			swap(&list[i - 1], &list[random_below((uint32_t)i)]);
+			swap(&list[i - 1], &list[target_random_below((unsigned)i)]);
 	/* Stable, and there are a few hundred at most. */
 	for (size_t i = 1; i < count; i++)
 		for (size_t j = i; j > 0 && is_before(&list[j], &list[j - 1]); j--)

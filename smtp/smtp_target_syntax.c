@@ -2,7 +2,8 @@
 #include <netdb.h>
 #include <string.h>
 
-#include "base/strbuf.h"
+#include "log/log.h"
+#include "net/dns_wire.h"
 #include "smtp/smtp_target_internal.h"
 
 #define SEPARATORS ", \t\r\n"
@@ -61,47 +62,68 @@ static bool find_port(const char *service, unsigned *port)
 	return true;
 }
 
-/* Splits off ":SERVICE"; an IPv6 address without brackets has none. */
-static bool split(struct slice text, struct slice *host, struct slice *service, bool *brackets)
+/* NULL, or what is wrong. */
+static const char *split(
+    struct slice text, struct slice *host, struct slice *service, bool *brackets)
 {
 	ptrdiff_t at = slice_find(text, ']');
-	struct net_addr addr;
 
 	*service = SLICE_NULL;
 	*brackets = slice_starts(text, "[");
 	if (*brackets) {
 		if (at == -1)
-			return false;
+			return "missing \"]\" in server description";
 		*host = slice_mem(text.ptr + 1, (size_t)at - 1);
 		text = slice_from(text, (size_t)at + 1);
 		*service = slice_from(text, 1);
-		return host->len > 0 && (text.len == 0 || (text.ptr[0] == ':' && service->len));
+		return text.len && text.ptr[0] != ':' ? "garbage after \"]\" in server description"
+						      : NULL;
 	}
-	*host = text;
 	at = slice_rfind(text, ':');
-	if (at == -1 || net_addr_parse(text, 0, &addr))
-		return text.len > 0;
-	*host = slice_first(text, (size_t)at);
-	*service = slice_from(text, (size_t)at + 1);
-	return host->len > 0 && service->len > 0;
+	*host = at == -1 ? text : slice_first(text, (size_t)at);
+	if (at != -1)
+		*service = slice_from(text, (size_t)at + 1);
+	return host->len ? NULL : "missing host information in server description";
+}
+
+static bool is_host_or_address(const char *host)
+{
+	struct net_addr addr;
+
+	return net_addr_parse(slice_of(host), 0, &addr) ||
+	       (dns_name_is_host(host) && !dns_name_is_number(host));
+}
+
+/* A next hop that makes no sense is a mistake of this host, which may be mended. */
+static bool bad_destination(
+    struct smtp_failure *failure, const char *trouble, const char *destination)
+{
+	log_warning("%s: %s", trouble, destination);
+	target_failed(failure, "4.3.5", "%s: %s", trouble, destination);
+	failure->stop = true;
+	return false;
 }
 
 bool target_place_parse(const char *destination, const char *service, struct arena *arena,
     struct target_place *place, struct smtp_failure *failure)
 {
 	struct slice host, own_service;
+	const char *trouble;
 
-	if (!split(slice_of(destination), &host, &own_service, &place->brackets)) {
-		target_failed(failure, "4.3.5", "bad next-hop destination: %s", destination);
-		return false;
-	}
+	trouble = split(slice_of(destination), &host, &own_service, &place->brackets);
+	if (trouble)
+		return bad_destination(failure, trouble, destination);
 	if (place->brackets && slice_casestarts(host, "ipv6:"))
 		host = slice_from(host, strlen("ipv6:"));
 	place->host = arena_slicedup(arena, host);
+	if (!is_host_or_address(place->host))
+		return bad_destination(failure,
+		    "valid hostname or network address required in server description",
+		    destination);
 	place->service = own_service.len ? arena_slicedup(arena, own_service) : service;
-	if (!find_port(place->service, &place->port)) {
-		target_failed(failure, "4.3.5", "unknown service: %s/tcp", place->service);
-		return false;
-	}
-	return true;
+	if (find_port(place->service, &place->port))
+		return true;
+	if (ascii_isdigit(place->service[0]))
+		return bad_destination(failure, "bad network port for destination", destination);
+	return bad_destination(failure, "unknown service", place->service);
 }

@@ -48,6 +48,12 @@ size_t dns_addresses_of(const char *name, int family, int64_t deadline, struct n
     size_t max, enum dns_result *result);
 
 /*
+ * The Ith domain that resolv.conf has names without a dot searched in ("search", "domain", or the
+ * host's own); false at the end.
+ */
+bool dns_search_domain(size_t i, char domain[DNS_NAME_SIZE]);
+
+/*
  * Asks these servers ("127.0.0.1:5353", commas between several) and no others; NULL: as resolv.conf
  * says.  Before there are threads.  False: malformed, and nothing has changed.
  */

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -125,6 +126,26 @@ bool dns_use_server(const char *server)
 		ares_destroy(channel);
 	free(before);
 	return true;
+}
+
+bool dns_search_domain(size_t i, char domain[DNS_NAME_SIZE])
+{
+	struct ares_options options;
+	ares_channel channel;
+	bool found = false;
+	int mask;
+
+	if (!channel_make(&channel, DNS_CHANNEL_SEARCH))
+		return false;
+	if (ares_save_options(channel, &options, &mask) == ARES_SUCCESS) {
+		found = (mask & ARES_OPT_DOMAINS) && i < (size_t)options.ndomains &&
+			strlen(options.domains[i]) < DNS_NAME_SIZE;
+		if (found)
+			strcpy(domain, options.domains[i]);
+		ares_destroy_options(&options);
+	}
+	ares_destroy(channel);
+	return found;
 }
 
 bool dns_channel_open(ares_channel *channel, enum dns_channel kind, unsigned state)

@@ -175,6 +175,7 @@ static size_t collect(struct question *q, read_fn *read, void *list, size_t size
 		if (record.type != q->type || strcmp(record.owner.text, q->reply.canonical) != 0)
 			continue;
 		seen++;
+		q->answer->ttl[q->type == DNS_TYPE_AAAA] = record.ttl;
 		if (!read(record.data, record.ttl, (char *)list + count * size, &skip)) {
 			answer_set(
 			    q->answer, DNS_TEMPORARY, "Malformed or unexpected name server reply");
@@ -322,10 +323,12 @@ static void join(const struct dns_answer *a, const struct dns_answer *b, struct 
 
 	if (a_found != b_found)
 		*out = a_found ? *a : *b;
-	else if (a->result == DNS_TEMPORARY)
+	else if (a->result == DNS_TEMPORARY && b->result != DNS_TEMPORARY)
 		*out = *a;
 	else
 		*out = *b;
+	out->ttl[0] = a->ttl[0];
+	out->ttl[1] = b->ttl[1];
 	if (a_found && b_found)
 		out->secure = a->secure && b->secure && !strcmp(a->canonical, b->canonical);
 }

@@ -25,6 +25,7 @@ struct dns_answer {
 	bool secure;	   /* validated, all of the chain of CNAMEs */
 	unsigned rcode;	   /* of the server, for messages */
 	unsigned type;	   /* of the question; of two the one whose answer this is */
+	uint32_t ttl[2];   /* of the records; [1]: of IPv6 addresses */
 	/* Not found: there were records, but none with a name that a host may have (MX, SRV). */
 	bool bad_names;
 	/* Temporary: too many CNAMEs. */

@@ -120,20 +120,23 @@ bool dns_reply_next(const struct dns_reply *reply, size_t *at, struct dns_record
 	record->data = c;
 	record->data.in.len = c.at + len;
 	*at = c.at + len;
-	if (class != CLASS_IN)
+	/* The class of OPT is a size (RFC 6891 6.1.2). */
+	if (class != CLASS_IN && record->type != DNS_TYPE_OPT)
 		record->type = 0;
 	return true;
 }
 
-/* Is every record whole?  Those after the answers are nobody's business here. */
-static bool answers_are_whole(const struct dns_reply *reply)
+/* Are all COUNT records whole, those of the other sections too?  *EDNS: there is an OPT. */
+static bool records_are_whole(const struct dns_reply *reply, unsigned count, bool *edns)
 {
 	size_t at = reply->answers_at;
 	struct dns_record record;
 
-	for (unsigned i = 0; i < reply->answers; i++)
+	for (unsigned i = 0; i < count; i++) {
 		if (!dns_reply_next(reply, &at, &record))
 			return false;
+		*edns |= i >= reply->answers && record.type == DNS_TYPE_OPT;
+	}
 	return true;
 }
 
@@ -166,15 +169,17 @@ static void follow_aliases(struct dns_reply *reply, const char *name)
 bool dns_reply_parse(struct slice packet, const char *name, unsigned type, struct dns_reply *reply)
 {
 	struct cursor c = cursor_of(packet);
-	unsigned flags, questions;
+	unsigned flags, questions, others;
 	struct dns_name asked;
+	bool edns = false;
 
 	memset(reply, 0, sizeof(*reply));
 	dns_u16_read(&c); /* the id, which c-ares compared */
 	flags = dns_u16_read(&c);
 	questions = dns_u16_read(&c);
 	reply->answers = dns_u16_read(&c);
-	cursor_take(&c, 4);
+	others = dns_u16_read(&c);
+	others += dns_u16_read(&c);
 	if (c.failed || !(flags & FLAG_RESPONSE) || (flags & FLAG_TRUNCATED) || questions != 1)
 		return false;
 	if (!dns_name_read(&c, &asked) || !slice_caseeq_str(slice_of(name), asked.text) ||
@@ -183,9 +188,9 @@ bool dns_reply_parse(struct slice packet, const char *name, unsigned type, struc
 	reply->packet = packet;
 	reply->answers_at = c.at;
 	reply->rcode = flags & 15;
-	reply->authentic = flags & FLAG_AUTHENTIC;
-	if (!answers_are_whole(reply))
+	if (!records_are_whole(reply, reply->answers + others, &edns))
 		return false;
+	reply->authentic = edns && (flags & FLAG_AUTHENTIC);
 	follow_aliases(reply, asked.text);
 	return true;
 }

@@ -16,6 +16,7 @@ enum dns_type {
 	DNS_TYPE_MX = 15,
 	DNS_TYPE_AAAA = 28,
 	DNS_TYPE_SRV = 33,
+	DNS_TYPE_OPT = 41,
 	DNS_TYPE_TLSA = 52
 };
 enum dns_rcode { DNS_RCODE_FORMERR = 1, DNS_RCODE_SERVFAIL = 2, DNS_RCODE_NXDOMAIN = 3 };
@@ -42,7 +43,7 @@ struct dns_reply {
 	size_t answers_at;
 	unsigned answers; /* in the answer section, of class IN or not */
 	unsigned rcode;
-	bool authentic;		       /* AD */
+	bool authentic; /* AD, of a server that knows EDNS0 and so what AD is (RFC 6840 5.7) */
 	char canonical[DNS_NAME_SIZE]; /* NAME, or what is behind its CNAMEs */
 	bool too_many_cnames;
 };

@@ -147,7 +147,8 @@ class Session:
 class Server:
     """TLS: an ssl.SSLContext; WRAPPER: without STARTTLS.  PATH: a UNIX socket instead of a port."""
 
-    def __init__(self, script=None, lmtp=False, tls=None, wrapper=False, address="127.0.0.1", path=None):
+    def __init__(self, script=None, lmtp=False, tls=None, wrapper=False, address="127.0.0.1", path=None,
+                 port=0):
         self.script = {**DEFAULT, **(script or {})}
         self.lmtp, self.tls, self.wrapper = lmtp, tls, wrapper
         self.sessions, self.messages, self.chunks = [], [], []
@@ -158,7 +159,9 @@ class Server:
             self.socket.bind(path)
             self.socket.listen(100)
         else:
-            self.socket = socket.create_server((address, 0), backlog=100)
+            self.socket = socket.create_server(
+                (address, port), backlog=100,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET)
             self.port = self.socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
