@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "net/dns.h"
+#include "rewrite/status_filter.h"
 #include "server/pool.h"
 #include "server/server.h"
 #include "smtp/smtp_content.h"
@@ -58,6 +59,9 @@ static void prepare(struct server_context *ctx)
 	agent.name = smtp_is_lmtp ? "lmtp" : "smtp";
 	agent.delay_resolution = (int)ctx->params->delay_logging_resolution_limit;
 	agent.soft_bounce = ctx->params->soft_bounce;
+	agent.filter_arg = status_filter_new(
+	    SMTP_PARAM_NAME("delivery_status_filter"), SMTP_PARAM(delivery_status_filter));
+	agent.filter = agent.filter_arg != NULL ? status_filter_apply : NULL;
 	dns_open();
 	smtp_target_prepare(ctx->params);
 	smtp_tls_prepare(ctx->params);

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 
+#include "rewrite/status_filter.h"
 #include "server/server.h"
 
 static struct agent_class agent = {
@@ -52,6 +53,14 @@ static void drain(struct server_context *ctx, bool reload)
 		delivery_stop();
 }
 
+static void prepare(struct server_context *ctx)
+{
+	agent.filter_arg = status_filter_new(
+	    "virtual_delivery_status_filter", ctx->params->virtual_delivery_status_filter);
+	agent.filter = agent.filter_arg != NULL ? status_filter_apply : NULL;
+	virtual_front_prepare(ctx);
+}
+
 static void start(struct server_context *ctx)
 {
 	agent.delay_resolution = (int)ctx->params->delay_logging_resolution_limit;
@@ -63,7 +72,7 @@ static const struct server virtual_server = { .program = "virtual",
 	.user = SERVER_MAIL_OWNER,
 	/* One: deliveries into one mailbox share its syncs in one worker. */
 	.processes = 1,
-	.prepare = virtual_front_prepare,
+	.prepare = prepare,
 	.walls = virtual_front_walls,
 	.start = start,
 	.session = session_class_of,

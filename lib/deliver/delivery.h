@@ -105,6 +105,12 @@ struct agent_class {
 	void *arg;
 	int delay_resolution; /* delay_logging_resolution_limit; 0: 2 */
 	bool soft_bounce;     /* what would bounce is deferred (soft_bounce) */
+	/*
+	 * What every outcome's WHY goes through before it counts (rewrite/status_filter.h), in any
+	 * thread; a failure may change its class.  NULL: nothing.
+	 */
+	void (*filter)(void *arg, struct reason *why);
+	void *filter_arg;
 };
 
 /*

@@ -96,6 +96,17 @@ static void make_consistent(struct delivery_outcome *o)
 	dsn[0] = class_of[o->status];
 }
 
+/* smtp_delivery_status_filter: a failure may become another kind of failure. */
+static void apply_filter(const struct agent_class *agent, struct delivery_outcome *o)
+{
+	if (agent->filter == NULL)
+		return;
+	make_consistent(o);
+	agent->filter(agent->filter_arg, &o->why);
+	if (o->status != DELIVERY_SENT)
+		o->status = reason_is_permanent(&o->why) ? DELIVERY_BOUNCED : DELIVERY_DEFERRED;
+}
+
 static void note_result(struct running *r, size_t index, const struct delivery_outcome *outcome)
 {
 	const struct agent_class *agent = r->serving->agent;
@@ -107,6 +118,7 @@ static void note_result(struct running *r, size_t index, const struct delivery_o
 		return;
 	r->reported[index] = true;
 	r->report_count++;
+	apply_filter(agent, &o);
 	if (agent->soft_bounce && o.status == DELIVERY_BOUNCED) {
 		o.status = DELIVERY_DEFERRED;
 		o.softened = true;
