@@ -4,7 +4,8 @@
 
 The suite runs under the recorder while mail comes in that is delivered at once, spooled first, in
 part deferred and tried again, returned to its sender, reported to him, sent to an alias, copied,
-rewritten, and submitted by local users. Then it is started on the disks that a power cut could have left after each call: every message whose
+rewritten, relayed by SMTP (to a second host, which is the same suite behind another port), and
+submitted by local users. Then it is started on the disks that a power cut could have left after each call: every message whose
 acknowledgement had left by then must be, for each of its recipients, whole in the mailbox, or whole
 in the spool, or in a notice; no message that lies in a mailbox may be cut; and no process may die.
 
@@ -24,23 +25,38 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
 import check_suite  # noqa: E402
 import tap  # noqa: E402
-from instance import DOMAIN, Instance, stage, wait_until  # noqa: E402
+from instance import DOMAIN, Instance, free_ports, stage, wait_until  # noqa: E402
 from whereabouts import mailbox_files, message, queue_files, whereabouts  # noqa: E402
 
 SAMPLE = None if os.environ.get("PC_ALL_TESTS") else int(os.environ.get("PC_CRASH_SAMPLE", "150"))
 KEEP = bool(os.environ.get("PC_TEST_KEEP"))
 MAIN = {
     "virtual_mailbox_maps": "texthash:$config_directory/vmailbox",
-    "transport_maps": "inline:{{gone@example.test = error:5.1.1 nobody is there any more}}",
+    "transport_maps": "inline:{{gone@example.test = error:5.1.1 nobody is there any more} "
+                      "{far@example.test = smtp:[127.0.0.1]:$far_port} "
+                      "{later@example.test = smtp:[127.0.0.1]:$far_port} "
+                      "{never@example.test = smtp:[127.0.0.1]:$far_port}}",
+    "smtp_tls_security_level": "none",
     "virtual_alias_maps": "inline:{ {all@example.test = alice@example.test, bob@example.test}"
                           " team@example.test=bob@example.test }",
     "recipient_canonical_maps": "inline:{ old@example.test=bob@example.test }",
     "recipient_bcc_maps": "inline:{ team@example.test=alice@example.test }",
     "minimal_backoff_time": "1000s",
 }
+# The host that is relayed to has a name and aliases of its own.
+FAR = """127.0.0.1:{port} inet n - n - - smtpd
+  -o myhostname=far.example.test -o cleanup_service_name=far -o syslog_name=postfix/far
+  -o smtpd_recipient_restrictions=check_recipient_access,texthash:$config_directory/far,permit
+  -o smtpd_reject_unlisted_recipient=no
+far unix n - n - 0 cleanup
+  -o myhostname=far.example.test -o virtual_alias_maps=inline:{{{{far@example.test=alice@example.test}},{{later@example.test=bob@example.test}}}}
+smtp unix - - n - - smtp
+"""
+# Mail for the one, wherever it lies, is mail for the other.
+FAR_ALIASES = {"far": "alice", "later": "bob"}
 # Whoever starts on a disk of a power cut has these; the ports are of no use there.
 NEEDED = ("pickup", "cleanup", "qmgr", "rewrite", "bounce", "defer", "trace", "error", "retry",
-          "virtual")
+          "virtual", "smtp")
 # Sockets, pid files and reasons for people: no promise rests on them.
 IGNORED = ["*/spool/pid/*", "*/spool/public/*", "*/spool/private/*", "*/spool/defer/*"]
 DEATHS = re.compile(r"^.*(killed by signal|exit status|panic|fatal|hangs|throttling).*$", re.M)
@@ -175,6 +191,24 @@ def move_about(instance):
     wait_until(lambda: three not in deferred(), "expired by force")
 
 
+def relay(recorded):
+    """To the far host: one for each way that it can end, all three in one, and a large one."""
+    recorded.send("token-far-0", "far", reach=("alice",))
+    recorded.send("token-never-0", "never")
+    recorded.send("token-far-1", "far", "later", "never", reach=("alice", "bob", "never"))
+    recorded.send("token-far-2", "far", size=300000, reach=("alice",))
+    recorded.send("token-later-0", "later", reach=("bob",))
+    far_host(recorded.instance, f"never@{DOMAIN} 550 5.1.1 never\n")
+
+    def is_there():
+        # A process that has the old table ends after its session.
+        recorded.trigger(b"FA")
+        time.sleep(0.2)
+        return len(re.findall(rf"to=<later@{DOMAIN}>, relay=127\S+ .*status=sent",
+                              recorded.instance.postfix_log())) == 2
+    wait_until(is_there, "the far host's mail")
+
+
 def in_turns(recorded):
     """What has to happen in an order: a retry that succeeds, a notice, a submission."""
     carol = recorded.instance.path("mail", DOMAIN, "carol", "tmp")
@@ -188,6 +222,7 @@ def in_turns(recorded):
         recorded.submit("token-local-2", "carol")
     recorded.send("token-report-0", "bob", "all", options=["NOTIFY=SUCCESS,FAILURE"],
                   reach=("alice", "bob"))
+    relay(recorded)
     os.chmod(carol, 0o700)
     before = len(queue_files(spool))
     recorded.trigger(b"FA")
@@ -219,10 +254,26 @@ def record(instance):
     return recorded.finish(), recorded.acknowledged
 
 
+def make_instance():
+    port = free_ports(1)[0]
+    return Instance(main={**MAIN, "far_port": port}, master=FAR.format(port=port),
+                    prefix="postcote-crash-")
+
+
+def far_host(instance, text):
+    """What the far host says to RCPT from now on."""
+    path = instance.path("etc/postfix/far")
+    with open(path + ".new", "w", encoding="ascii") as f:
+        f.write(text)
+    os.rename(path + ".new", path)
+
+
 def prepare(instance):
-    """carol's mailbox cannot be written to before somebody mends it."""
+    """carol's mailbox cannot be written to, nor the far host be told of later, before somebody mends
+    it."""
+    far_host(instance, f"later@{DOMAIN} 450 4.2.1 later\nnever@{DOMAIN} 550 5.1.1 never\n")
     with open(instance.path("etc/postfix/vmailbox"), "a", encoding="utf-8") as f:
-        for user in ("carol", "gone"):
+        for user in ("carol", "gone", "far", "later", "never"):
             f.write(f"{user}@{DOMAIN}\t{DOMAIN}/{user}/\n")
     for part in ("new", "cur", "tmp"):
         os.makedirs(instance.path("mail", DOMAIN, "carol", part))
@@ -302,7 +353,7 @@ def find(instance, dirs, suite_log):
     deaths = DEATHS.findall(suite_log)
     if found.damaged or deaths:
         raise RuntimeError("; ".join(found.damaged + [str(d) for d in deaths]))
-    return {f"{token} for {user}" for token, user in found.places}
+    return {f"{token} for {FAR_ALIASES.get(user, user)}" for token, user in found.places}
 
 
 class Checker:
@@ -336,7 +387,7 @@ def enumerate_disks(instance, trace, acknowledged, sample):
 
 
 def test_power_cut():
-    instance = Instance(main=MAIN, prefix="postcote-crash-")
+    instance = make_instance()
     try:
         prepare(instance)
         trace, acknowledged = record(instance)
@@ -363,7 +414,7 @@ done
 
 def test_by_hand():
     """The same moves, and those of -s, by postsuper itself while qmgr is down."""
-    instance = Instance(main=MAIN, prefix="postcote-crash-")
+    instance = make_instance()
     try:
         prepare(instance)
         instance.start()
@@ -425,7 +476,7 @@ def record_failing(instance):
 
 def test_failing_syncs():
     """A sync that failed is final: no promise rests on it."""
-    instance = Instance(main=MAIN, prefix="postcote-crash-")
+    instance = make_instance()
     try:
         prepare(instance)
         trace, acknowledged = record_failing(instance)
