@@ -70,11 +70,13 @@ def sh(command, **kwargs):
                           stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **kwargs)
 
 
-def install():
+def install_command():
     """make install of a build with the prefix /usr, as a package would have it."""
-    source, build = os.environ["PC_SRCDIR"], os.environ["PC_BUILDDIR"]
-    for path in ("/etc/postfix", "/var/spool/postfix", "/var/lib/postfix"):
-        subprocess.run(["rm", "-rf", path], check=True)
-    done = sh(f"make -s -C {build} install prefix=/usr exec_prefix=/usr", timeout=300)
+    return (f"rm -rf /etc/postfix /var/spool/postfix /var/lib/postfix && "
+            f"make -s -C {os.environ['PC_BUILDDIR']} install prefix=/usr exec_prefix=/usr")
+
+
+def install():
+    done = sh(install_command(), timeout=300)
     if done.returncode != 0:
-        raise RuntimeError(f"make install in {source}: {done.stdout}")
+        raise RuntimeError(f"make install: {done.stdout}")

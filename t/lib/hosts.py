@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Several throw-away hosts on one network, for tests that need root: each sees a copy-on-write view
-of the root directory and has mount, network, PID, IPC and host name namespaces of its own.
+of the root directory and has mount, network, PID, IPC and host name namespaces of its own.  There is no way out of the network.
 
     hostroot.enter()                    # the machine that the hosts stand in
     net = Network("172.16.108")         # a bridge; the test itself is .254 on it
-    a = Host(net, "mta1", 101)
+    ours = layer("ours", "make install")        # what a command does to a root, for hosts to stand on
+    a = Host(net, "mta1", 101, ours)
     a.sh("postfix start")               # as hostroot.sh, but in there
     a.path("/var/log/maillog")          # a file of its, as the test sees it
 
-What the test installed in its own root before a host was made is there in the host too.  All end
-with the test.
+All end with the test.
 """
 
 import os
@@ -20,6 +20,47 @@ from instance import wait_until
 
 def run(*command):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+BASE = "/run/hosts"
+
+
+def _base(name):
+    """Its directories; those of an overlay cannot lie on one themselves."""
+    base = f"{BASE}/{name}"
+    os.makedirs(base)
+    run("mount", "-t", "tmpfs", "none", base)
+    for part in ("upper", "work", "root"):
+        os.mkdir(f"{base}/{part}")
+    return base
+
+
+def _mounts(base, layers):
+    lower = ":".join([*layers, "/"])
+    return f"""set -e
+mount -t overlay overlay -o lowerdir={lower},upperdir={base}/upper,workdir={base}/work {base}/root
+mount -t proc proc {base}/root/proc
+mount --rbind /dev {base}/root/dev
+mount --rbind /sys {base}/root/sys
+mount -t tmpfs none {base}/root/run
+mount -t tmpfs none {base}/root/tmp
+chmod 1777 {base}/root/tmp
+for dir in "$PC_SRCDIR" "$PC_BUILDDIR" "$PC_STAGE"; do
+	case $dir in /tmp/*) mkdir -p {base}/root"$dir"; mount --bind "$dir" {base}/root"$dir";; esac
+done
+"""
+
+
+def layer(name, command, *layers):
+    """The directory with what the shell command changes in a root of LAYERS over this one."""
+    base = _base(name)
+    done = subprocess.run(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+         _mounts(base, layers) + f'exec chroot {base}/root sh -c "$0" 2>&1', command],
+        stdout=subprocess.PIPE, text=True, timeout=600)
+    if done.returncode != 0:
+        raise RuntimeError(f"the layer {name}: {done.stdout}")
+    return base + "/upper"
 
 
 class Network:
@@ -35,23 +76,9 @@ class Network:
 class Host:
     """Runs until the test ends."""
 
-    def __init__(self, net, name, number):
-        self.name, self.address = name, f"{net.prefix}.{number}"
-        self.base = f"/run/hosts/{name}"
-        os.makedirs(self.base)
-        # The directories of the overlay cannot lie on one themselves.
-        run("mount", "-t", "tmpfs", "none", self.base)
-        for part in ("upper", "work", "root"):
-            os.mkdir(f"{self.base}/{part}")
-        inside = f"""
-set -e
-mount -t overlay overlay -o lowerdir=/,upperdir={self.base}/upper,workdir={self.base}/work {self.base}/root
-mount -t proc proc {self.base}/root/proc
-mount --rbind /dev {self.base}/root/dev
-mount --rbind /sys {self.base}/root/sys
-mount -t tmpfs none {self.base}/root/run
-mount -t tmpfs none {self.base}/root/tmp
-chmod 1777 {self.base}/root/tmp
+    def __init__(self, net, name, number, *layers):
+        self.name, self.address, self.base = name, f"{net.prefix}.{number}", _base(name)
+        inside = _mounts(self.base, layers) + f"""
 hostname {name}
 ip link set lo up
 echo ready
@@ -75,7 +102,13 @@ exec chroot {self.base}/root sh -c 'while :; do sleep 1000; done'
         run("ip", "link", "set", f"v-{name}", "master", "br0", "up")
         self._enter("-n", "ip", "addr", "add", f"{self.address}/24", "dev", "eth0")
         self._enter("-n", "ip", "link", "set", "eth0", "up")
-        self._enter("-n", "ip", "route", "add", "default", "via", f"{net.prefix}.254")
+
+    def end(self):
+        """All that runs there ends; the address is free again."""
+        self.process.kill()
+        self.process.wait()
+        run("umount", "-l", self.base)
+        os.rmdir(self.base)
 
     def _enter(self, *command):
         run("nsenter", "-t", self.pid, *command)
