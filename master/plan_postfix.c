@@ -25,6 +25,7 @@ struct plan {
 static const struct {
 	const char *program, *by;
 } handed_over[] = {
+	{ "flush", "qmgr" },
 	{ "showq", "qmgr" },
 };
 

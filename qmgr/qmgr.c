@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "log/log.h"
+#include "table/match_list.h"
 
 /* Descriptors for all that is no message: most of them connections of intake. */
 #define SPARE_FDS 1024
@@ -32,6 +33,7 @@ static struct resolving *resolving_new(const struct postfix_params *params)
 	struct resolving *r = xcalloc(1, sizeof(*r));
 
 	r->resolver = resolver_new(params);
+	r->flush_domains = match_list_new(params, "fast_flush_domains", params->fast_flush_domains);
 	r->params = params;
 	r->users = 1;
 	return r;
@@ -48,6 +50,7 @@ void qmgr_drop_resolver(struct resolving *r)
 	if (atomic_fetch_sub(&r->users, 1) > 1)
 		return;
 	resolver_free(r->resolver);
+	match_list_free(r->flush_domains);
 	free(r);
 }
 
@@ -85,6 +88,8 @@ static void accepted(const struct server_listener *listener, int fd)
 {
 	if (is_named(listener, "showq"))
 		showq_accept(fd);
+	else if (is_named(listener, qm.params->flush_service_name))
+		flush_accept(fd);
 	else
 		intake_accept(fd);
 }

@@ -45,9 +45,10 @@ enum disk_lane {
 /* After those that are in LANE already. */
 void disk_run_in(enum disk_lane lane, struct disk_job *job);
 
-/* A resolver that jobs share; freed with the last of them after a reload. */
+/* Tables that jobs share; freed with the last of them after a reload. */
 struct resolving {
 	struct resolver *resolver;
+	struct match_list *flush_domains;
 	const struct postfix_params *params; /* the resolver's */
 	atomic_int users;
 };
@@ -247,6 +248,8 @@ bool control_begin(
     struct list *list, struct channel *channel, bool commander, const struct msg *msg);
 /* The channel of the requests in LIST is gone. */
 void control_forget_all(struct list *list);
+/* Makes due what REQUEST (QUEUE_CONTROL_FLUSH, QUEUE_CONTROL_FLUSH_SITE) says. */
+void control_flush(const struct queue_control *request);
 /* No job of M is out any more. */
 void control_message_rests(struct message *m);
 
@@ -256,6 +259,10 @@ void sites_of_envelope(struct sites *sites, const struct envelope *env);
 void sites_release(struct sites *sites);
 /* Makes due what waits for recipients in SITE; what was not read yet soon. */
 void site_flush(const char *site);
+
+/* ---- public/flush: qmgr_flush.c ---- */
+
+void flush_accept(int fd); /* takes FD over */
 
 /* ---- connections of intake, triggers: qmgr_intake.c ---- */
 

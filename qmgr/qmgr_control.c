@@ -421,7 +421,7 @@ static void choose_queues(struct queue_control *request)
 		request->queues[usual[i]] = true;
 }
 
-static void flush(const struct queue_control *request)
+void control_flush(const struct queue_control *request)
 {
 	transport_forgive();
 	if (request->op == QUEUE_CONTROL_FLUSH_SITE)
@@ -459,7 +459,7 @@ bool control_begin(
 	c->channel = channel;
 	msg_begin(&c->out, "CONTROLLED");
 	if (c->request.op == QUEUE_CONTROL_FLUSH || c->request.op == QUEUE_CONTROL_FLUSH_SITE) {
-		flush(&c->request);
+		control_flush(&c->request);
 		finish(c);
 	} else if (commander) {
 		/* Only then all messages are known, and no move is finished that a crash

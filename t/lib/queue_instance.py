@@ -30,7 +30,7 @@ class Queue(Instance):
     def __init__(self, services="", agent=True, **main):
         super().__init__(main=dict(MAIN, **main))
         path = self.path("etc/postfix/master.cf")
-        keep = ("qmgr", "showq", "error", "retry", "discard")
+        keep = ("qmgr", "showq", "flush", "error", "retry", "discard")
         with open(path, encoding="utf-8") as f:
             lines = [l for l in f if l.split() and l.split()[0] in keep]
         with open(path, "w", encoding="utf-8") as f:
