@@ -37,7 +37,7 @@ static void add_destinations(struct hunt *h, const char *list)
 /* What is final for one host counts only when it is final for all. */
 static void note_failure(struct hunt *h, const struct smtp_failure *failure)
 {
-	if (h->has_failure && reason_is_permanent(&failure->why) &&
+	if (!failure->stop && h->has_failure && reason_is_permanent(&failure->why) &&
 	    !reason_is_permanent(&h->failure.why))
 		return;
 	h->failure = *failure;

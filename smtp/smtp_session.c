@@ -29,7 +29,8 @@ void smtp_handshake_fail(struct smtp_handshake *h, const char *dsn, const char *
 {
 	va_list args;
 
-	*h->failure = (struct smtp_failure){ .host = true };
+	/* As with the peer no other host is asked for what is final. */
+	*h->failure = (struct smtp_failure){ .host = true, .stop = dsn[0] == '5' };
 	va_start(args, format);
 	reason_vset(&h->failure->why, dsn, format, args);
 	va_end(args);

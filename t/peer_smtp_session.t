@@ -35,6 +35,7 @@ def neutral(line, directory):
 
 def main():
     peer_postfix.find()
+    smtp_session_cases.Case.with_tls = peer_postfix.version() >= (3, 11)
     main_cf = {"myhostname": "mail.example.test", "mydomain": "example.test", "mydestination": "",
                "inet_protocols": "ipv4", "smtpd_relay_restrictions": "reject_unauth_destination"}
     root = peer_postfix.ROOT + "/tmp" if peer_postfix.ROOT else None

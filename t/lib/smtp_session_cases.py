@@ -5,6 +5,7 @@ beside a real Postfix's.  Each case has a transport of its own, whose name is in
 
 import re
 import smtplib
+import socket
 
 from instance import WAIT_S, wait_until
 from smtp_cases import PLAIN
@@ -18,6 +19,9 @@ FORWARD = "250-server.test\n250 XFORWARD NAME ADDR PROTO HELO SOURCE"
 TLS = "250-server.test\n250 STARTTLS"
 
 
+NOBODY = None  # a script for a port where nobody listens
+
+
 def talk(text):
     return rf"\(host {HOST} refused to talk to me: {text}\)"
 
@@ -26,11 +30,17 @@ class Case:
     """SCRIPTS (smtp_server's; several: hosts in turn) and what the first server hears; LOG are
     patterns of all lines of this transport, of which the last one is the recipient's."""
 
+    with_tls = False  # the field tls= of the log, which is new in Postfix 3.11
+
     def __init__(self, name, scripts, log, said, lmtp=False, path=None, **options):
         scripts = scripts if isinstance(scripts, list) else [scripts]
         self.name, self.log, self.lmtp = name, log, lmtp
-        self.said = [line % name if "%s" in line else line for line in said]
+        self.said = [line % name if "%s" in line else line for line in said or ()]
         self.servers = [Server(script, lmtp=lmtp, path=path) for script in scripts]
+        for script, server in zip(scripts, self.servers):
+            if script is NOBODY:
+                server.socket.shutdown(socket.SHUT_RDWR)
+                server.socket.close()
         self.options = {"syslog_name": f"postfix/{name}", **options}
         hosts = f"unix:{path}" if path else ", ".join(
             ("inet:" if lmtp else "") + f"[127.0.0.1]:{server.port}" for server in self.servers)
@@ -45,7 +55,8 @@ class Case:
         ports = {str(getattr(server, "port", "")): f"PORT{i + 1}" for i, server in enumerate(self.servers)}
         found = []
         for line in re.findall(rf"postfix/{self.name}/\w+\[\d+\]: (.*)$", mail.postfix_log(), re.M):
-            line = re.sub(r"delay=\S+ delays=\S+ (tls=\S+ )?", "", line)
+            line = re.sub(r"delay=\S+ delays=\S+ ", "", line)
+            line = line if self.with_tls else re.sub(r", tls=\S+ ", ", ", line)
             line = re.sub(r"^(warning: )?[0-9A-Za-z]{9,}: ", r"\1ID: ", line)
             line = re.sub(r"(?<=\]:)\d+\b", lambda m: ports.get(m[0], m[0]), line)
             if "flush service" not in line and "public/flush" not in line:
@@ -59,6 +70,8 @@ class Case:
 
     def heard(self):
         """What the first server heard, to its end."""
+        if not self.said and self.servers[0].socket.fileno() == -1:
+            return []
         self.servers[0].wait(lambda s: s.sessions and s.sessions[0].closed.is_set(), WAIT_S)
         return [re.sub(r" (SIZE|PORT|IDENT|ORCPT)=\S+", "", line)
                 for line in self.servers[0].sessions[0].lines]
@@ -148,6 +161,27 @@ def make(directory):
         Case("next", [{"": "421 4.3.2 not I"}, {}],
              [rf"ID: host {HOST} refused to talk to me: 421 4\.3\.2 not I", rcpt("next", OK, "PORT2")],
              ["QUIT"]),
+        # The limit is for the hosts of one destination.
+        Case("third", [{"": "421 4.3.2 a"}, {"": "421 4.3.2 b"}, {}],
+             [rf"ID: host {HOST} refused to talk to me: 421 4\.3\.2 a",
+              rf"ID: host {HOST} refused to talk to me: 421 4\.3\.2 b", rcpt("third", OK, "PORT3")],
+             ["QUIT"], smtp_mx_session_limit="2"),
+        Case("refused", [NOBODY], [
+            rf"connect to {HOST}:PORT1: Connection refused",
+            r"ID: to=<a@refused\.test>, relay=none, dsn=4\.4\.1, status=deferred "
+            rf"\(connect to {HOST}:PORT1: Connection refused\)"], None),
+        Case("refused-next", [NOBODY, {}],
+             [rf"connect to {HOST}:PORT1: Connection refused", rcpt("refused-next", OK, "PORT2")], None),
+        Case("final-next", [{"": "554 5.7.1 never"}, {}],
+             [rcpt("final-next", rf"dsn=5\.7\.1, status=bounced {talk('554 5.7.1 never')}")], ["QUIT"],
+             smtp_skip_5xx_greeting="no"),
+        Case("next-final", [{"": "421 4.3.2 later"}, {"EHLO": "500 a", "HELO": "550 5.7.1 never"}, {}],
+             [rf"ID: host {HOST} refused to talk to me: 421 4\.3\.2 later",
+              rcpt("next-final", rf"dsn=5\.7\.1, status=bounced {talk('550 5.7.1 never')}", "PORT2")],
+             ["QUIT"], smtp_mx_session_limit="5"),
+        Case("lost-next", [{"MAIL": CLOSE}, {}],
+             [rf"ID: lost connection with {HOST} while sending MAIL FROM", rcpt("lost-next", OK, "PORT2")],
+             [HELLO, SENT[0]]),
         # LMTP
         Case("lhlo", {}, [rcpt("lhlo", OK)], ["LHLO mail.example.test", *SENT], lmtp=True),
         Case("lhlo-500", {"LHLO": "500 what?"},
@@ -168,6 +202,10 @@ def make_tls():
         Case("tls-later", {"EHLO": TLS, "STARTTLS": "454 4.7.0 later"},
              [rcpt("tls-later", r"dsn=4\.7\.0, status=deferred \(TLS is required, but host "
                    rf"{HOST} refused to start TLS: 454 4\.7\.0 later\)")],
+             [HELLO, "STARTTLS", "QUIT"], **required),
+        Case("tls-never", [{"EHLO": TLS, "STARTTLS": "554 5.7.0 never"}, {"EHLO": TLS}],
+             [rcpt("tls-never", r"dsn=5\.7\.0, status=bounced \(TLS is required, but host "
+                   rf"{HOST} refused to start TLS: 554 5\.7\.0 never\)")],
              [HELLO, "STARTTLS", "QUIT"], **required),
         Case("tls-may", {"EHLO": TLS, "STARTTLS": "454 4.7.0 later"}, [rcpt("tls-may", OK)],
              [HELLO, "STARTTLS", *SENT], smtp_tls_security_level="may"),
