@@ -105,6 +105,16 @@ struct tls_client_result {
  */
 bool tls_connect(struct stream *s, struct tls_context *ctx, const struct tls_client_wish *wish,
     struct tls_client_result *result);
+/* The Ith certificate of the server's chain: as verified, else as it was sent. */
+struct tls_chain_cert {
+	char subject[256], issuer[256];
+	char *fingerprint, *key_fingerprint;
+	char *pem;
+};
+/* False behind the last one. */
+bool tls_connection_chain(const struct tls_connection *c, size_t i, struct tls_chain_cert *cert);
+void tls_chain_cert_release(struct tls_chain_cert *cert);
+
 /* A record of a use that mail has (2, 3), that is well-formed and of a digest of dane_digests. */
 bool tls_tlsa_is_usable(const struct tls_context *ctx, const struct dns_tlsa *tlsa);
 

@@ -164,6 +164,10 @@ bool tls_load_cas(
     struct ssl_ctx_st *ctx, const struct tls_server_config *config, struct reason *why);
 /* What the peer's certificate says goes to C->client; false: there is none. */
 bool tls_note_cert(struct tls_connection *c);
+/* "AB:CD:..." of certificate or key; malloc'ed, "" on failure. */
+struct x509_st;
+char *tls_cert_fingerprint(const char *digest, struct x509_st *cert);
+char *tls_key_fingerprint(const char *digest, struct x509_st *cert);
 void tls_log_cert(const struct tls_connection *c);
 void tls_log_verify_error(const struct tls_connection *c);
 /* Takes from the finished handshake what is asked for later; says so in the log. */

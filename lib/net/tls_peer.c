@@ -298,6 +298,22 @@ static void log_names(X509 *cert)
 	log_info("issuer=%s", line);
 }
 
+char *tls_cert_fingerprint(const char *digest, X509 *cert)
+{
+	unsigned char *der = NULL;
+	int len = i2d_X509(cert, &der);
+
+	return fingerprint(digest, der, len);
+}
+
+char *tls_key_fingerprint(const char *digest, X509 *cert)
+{
+	unsigned char *der = NULL;
+	int len = i2d_PUBKEY(X509_get0_pubkey(cert), &der);
+
+	return fingerprint(digest, der, len);
+}
+
 static char *or_nothing(char *text)
 {
 	return text ? text : xstrdup("");
@@ -307,8 +323,6 @@ static void note_cert(struct tls_connection *c, X509 *cert)
 {
 	struct tls_client_cert *client = xcalloc(1, sizeof(*client));
 	X509_NAME *issuer = X509_get_issuer_name(cert);
-	unsigned char *der = NULL;
-	int len;
 
 	c->client = client;
 	client->trusted =
@@ -319,11 +333,8 @@ static void note_cert(struct tls_connection *c, X509 *cert)
 	if (!client->issuer)
 		client->issuer =
 		    or_nothing(name_text(c, issuer, NID_organizationName, "issuer Organization"));
-	len = i2d_X509(cert, &der);
-	client->fingerprint = fingerprint(c->ctx->digest, der, len);
-	der = NULL;
-	len = i2d_PUBKEY(X509_get0_pubkey(cert), &der);
-	client->key_fingerprint = fingerprint(c->ctx->digest, der, len);
+	client->fingerprint = tls_cert_fingerprint(c->ctx->digest, cert);
+	client->key_fingerprint = tls_key_fingerprint(c->ctx->digest, cert);
 	client->digest = "";
 	note_signature(c, client, cert);
 }
