@@ -310,11 +310,6 @@ struct schedule_entry *schedule_first(const struct schedule_destination *d)
 
 /* ---- preemption ---- */
 
-static long slots_of(const struct schedule_job *job, size_t selected)
-{
-	return (long)(selected / job->schedule->config.slot_cost) - (long)job->slots_used;
-}
-
 static void renumber(struct schedule *s)
 {
 	int64_t place = 0;
@@ -403,27 +398,39 @@ static struct schedule_job *find_candidate(struct schedule *s, size_t max_slots,
 	return best;
 }
 
+/* In advance of what it owns, but only when what it lent before has been earned, and one more. */
 static bool has_slots(const struct schedule_job *job, size_t needed)
 {
 	const struct schedule_config *c = &job->schedule->config;
-	long in_advance = (long)(needed * c->slot_discount / 100 + c->slot_loan);
+	size_t lent = job->slots_used * c->slot_cost;
+	size_t in_advance = needed * c->slot_discount / 100 + c->slot_loan;
 
-	return slots_of(job, job->selected) + in_advance >= (long)needed;
+	return job->selected > lent && (job->selected - lent) / c->slot_cost + in_advance >= needed;
+}
+
+/* How many slots it may still lend in its life, if it is one to be preempted at all. */
+static size_t slots_left(const struct schedule_job *job)
+{
+	const struct schedule_config *c = &job->schedule->config;
+	size_t all = (job->selected + job->waiting) / c->slot_cost;
+
+	return all >= c->minimum_slots && all > job->slots_used ? all - job->slots_used : 0;
 }
 
 static void try_preemption(struct schedule_job *job, int64_t now_ms)
 {
 	struct schedule *s = job->schedule;
 	struct schedule_job *candidate;
-	long max_slots;
+	size_t max_slots;
 
 	if (s->config.slot_cost < 2 || s->jobs.next == s->jobs.prev)
 		return;
-	max_slots = slots_of(job, job->selected + job->waiting);
-	if (max_slots < 1 || max_slots < (long)s->config.minimum_slots)
+	max_slots = slots_left(job);
+	/* The smallest of all candidates needs one. */
+	if (max_slots == 0 || !has_slots(job, 1))
 		return;
 	class_drop(job);
-	candidate = find_candidate(s, (size_t)max_slots, now_ms);
+	candidate = find_candidate(s, max_slots, now_ms);
 	class_join(job);
 	if (!candidate || !has_slots(job, candidate->waiting))
 		return;
@@ -482,15 +489,4 @@ void schedule_take(struct schedule_entry *e)
 void schedule_remove(struct schedule_entry *e)
 {
 	leave(e);
-}
-
-struct schedule_job_state schedule_job_state(const struct schedule_job *job)
-{
-	return (struct schedule_job_state){ job->number, job->waiting, job->selected,
-		job->schedule->config.slot_cost > 0 ? slots_of(job, job->selected) : 0 };
-}
-
-struct schedule_job *schedule_entry_job(const struct schedule_entry *e)
-{
-	return e->peer->job;
 }

@@ -12,8 +12,8 @@
  * the first job's next entry is handed out, the job behind it that is best by age / entries, out of
  * those that could do with the slots that the first one may ever own, moves in front of it, if the
  * slots are there already, or nearly ($delivery_slot_loan, $delivery_slot_discount); it pays for
- * all.  So a job of N entries waits for at most N / cost others, and with those that preempt these
- * for N / (cost - 1).
+ * all, and is preempted again when it has earned that and more.  So a job of N entries waits for at
+ * most N / cost others, and with those that preempt these for N / (cost - 1).
  *
  * Candidates are kept by how many entries they have: one class for each number below 16, eight for
  * each power of two above, and within a class by age; so the best one is the best of a class's
@@ -99,14 +99,5 @@ struct schedule_entry *schedule_next(struct schedule *s, int64_t now_ms);
 void schedule_take(struct schedule_entry *e);
 /* Out of the schedule, for other reasons. */
 void schedule_remove(struct schedule_entry *e);
-
-/* How many entries a job has that wait; has handed out; its slots: for tests. */
-struct schedule_job_state {
-	uint64_t number;
-	size_t waiting, selected;
-	long slots;
-};
-struct schedule_job_state schedule_job_state(const struct schedule_job *job);
-struct schedule_job *schedule_entry_job(const struct schedule_entry *e);
 
 #endif

@@ -123,8 +123,10 @@ static const struct {
 	    "aabbaaaaccaaaa" },
 	{ "never", { 0, 3, 50, 3 }, { 30, 1, 1 }, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaabc" },
 	{ "too small to be preempted", { 5, 3, 50, 3 }, { 14, 1 }, "aaaaaaaaaaaaaab" },
-	/* 15 entries are worth three slots, and a loan of three lends one at once. */
-	{ "just large enough", { 5, 3, 50, 3 }, { 15, 1 }, "baaaaaaaaaaaaaaa" },
+	/* 15 entries are worth three slots, and a loan of three lends one soon. */
+	{ "just large enough", { 5, 3, 50, 3 }, { 15, 1 }, "abaaaaaaaaaaaaaa" },
+	/* What was lent is earned before the next time: as the peer does it (t/peer_schedule.t). */
+	{ "debts", { 5, 3, 50, 3 }, { 20, 1, 1, 1, 1, 1 }, "abaaaaacaaaaadaaaaaeaaaaf" },
 	{ "too large to preempt", { 5, 3, 50, 3 }, { 15, 4 }, "aaaaaaaaaaaaaaabbbb" },
 	{ "not the whole credit at once", { 5, 0, 0, 1 }, { 10, 1, 1, 1 }, "aaaaabaaaaacd" },
 	/* In the end what is left of a preempts b, which had preempted a. */
@@ -264,10 +266,28 @@ static void test_age_decides(void **state)
 	message(w, 2, 1, 0, 0);
 	w->now += 10;
 	item = next(w);
+	schedule_take(&item->e);
+	free(item);
+	item = next(w);
 	want_int("the older one of two entries", item->message, 1);
 	play(w, rest, sizeof(rest));
 	assert_non_null(strchr(rest, 'c'));
 	world_free(w);
+}
+
+#define MOVERS 100
+
+static void add_at(struct world *w, struct site *site, unsigned id)
+{
+	struct schedule_job *job = schedule_job_begin(&w->s, w->now);
+	struct item *item = calloc(1, sizeof(*item));
+
+	assert_non_null(item);
+	list_init(&item->e.node);
+	item->site = site;
+	item->message = id;
+	schedule_add(job, &site->d, &item->e);
+	schedule_job_end(job);
 }
 
 /* Moving in front again and again uses the gaps up. */
@@ -275,33 +295,41 @@ static void test_places(void **state)
 {
 	struct schedule_config config = { 2, 100, 100, 1 };
 	struct world *w = world_new(&config, 1000);
+	struct site sites[MOVERS];
+	struct item *item;
 	char rest[8192];
 
 	(void)state;
 	/* At a closed site, so that it stays in front of all. */
 	w->sites[1].window = 0;
 	update(&w->sites[1]);
-	message(w, 1, 1, 1, 1);
-	message(w, 0, 2000, 0, 0);
-	for (unsigned i = 0; i < 500; i++) {
-		struct item *item;
-
-		message(w, 2, 1, 2, 2);
-		item = next(w);
-		want_int("the small one", item->message, 2);
-		/* It cannot run after all, and stays in front. */
-		w->sites[2].window = 0;
-		update(&w->sites[2]);
-		item = next(w);
-		want_int("the large one", item->message, 0);
-		w->sites[2].window = 1000;
-		update(&w->sites[2]);
+	message(w, MOVERS + 1, 1, 1, 1);
+	message(w, MOVERS, 1000, 0, 0);
+	for (unsigned i = 0; i < MOVERS; i++) {
+		schedule_destination_init(&sites[i].d, &w->s);
+		schedule_open(&sites[i].d, true);
+		add_at(w, &sites[i], i);
+		while ((item = next(w))->message == MOVERS) {
+			schedule_take(&item->e);
+			free(item);
+		}
+		want_int("it passes", item->message, i);
+		/* But it cannot run after all, and stays in front. */
+		schedule_open(&sites[i].d, false);
 	}
 	w->sites[1].window = 1;
 	update(&w->sites[1]);
+	for (unsigned i = 0; i < MOVERS; i++)
+		schedule_open(&sites[i].d, true);
+	for (unsigned i = 0; i <= MOVERS; i++) {
+		item = next(w);
+		want_int("in their order", item->message, i == 0 ? MOVERS + 1 : i - 1);
+		schedule_take(&item->e);
+		free(item);
+	}
 	play(w, rest, sizeof(rest));
-	want_int("the first of all", rest[0], 'b');
-	want_int("then the small ones", rest[500], 'c');
+	for (unsigned i = 0; i < MOVERS; i++)
+		schedule_destination_release(&sites[i].d);
 	world_free(w);
 }
 
