@@ -14,7 +14,8 @@
 #include "table/table.h"
 
 /* A reply of many lines may take as many times what one line may take. */
-#define REPLY_TIMES 4
+#define REPLY_TIMES    4
+#define TRANSFER_BYTES 16384
 
 static struct table *reply_filter;
 
@@ -268,26 +269,31 @@ bool smtp_hear(struct smtp_session *session, int64_t seconds, const char *while_
  * With smtp_per_request_deadline there is a purse of time: waiting takes out of it, what went out
  * at smtp_min_data_rate puts into it again.
  */
+static void transfer_from_purse(struct smtp_session *session, struct slice data)
+{
+	int64_t limit_ms = SMTP_PARAM(data_xfer_timeout) * 1000, began = clock_ms(), left;
+
+	left = session->transfer_ms < 0 ? limit_ms : session->transfer_ms;
+	stream_set_deadline(session->stream, began + left);
+	stream_write(session->stream, data);
+	left -= clock_ms() - began;
+	left += (int64_t)data.len * 1000 / SMTP_PARAM(min_data_rate);
+	session->transfer_ms = left < 0 ? 0 : left > limit_ms ? limit_ms : left;
+}
+
+/* A limit of time is for so much that a slow line can do it, too. */
 void smtp_transfer(struct smtp_session *session, struct slice data)
 {
-	int64_t limit = SMTP_PARAM(data_xfer_timeout), limit_ms = limit * 1000, began;
+	for (; data.len; data = slice_from(data, TRANSFER_BYTES)) {
+		struct slice part = slice_first(data, TRANSFER_BYTES);
 
-	if (!SMTP_PARAM(per_request_deadline) || limit <= 0) {
-		stream_set_deadline(session->stream, smtp_deadline(limit));
-		stream_write(session->stream, data);
-		return;
+		if (SMTP_PARAM(per_request_deadline)) {
+			transfer_from_purse(session, part);
+			continue;
+		}
+		stream_set_deadline(session->stream, smtp_deadline(SMTP_PARAM(data_xfer_timeout)));
+		stream_write(session->stream, part);
 	}
-	if (session->transfer_ms < 0)
-		session->transfer_ms = limit_ms;
-	began = clock_ms();
-	stream_set_deadline(session->stream, began + session->transfer_ms);
-	stream_write(session->stream, data);
-	session->transfer_ms -= clock_ms() - began;
-	session->transfer_ms += (int64_t)data.len * 1000 / SMTP_PARAM(min_data_rate);
-	if (session->transfer_ms > limit_ms)
-		session->transfer_ms = limit_ms;
-	if (session->transfer_ms < 0)
-		session->transfer_ms = 0;
 }
 
 void smtp_hear_prepare(const struct postfix_params *params)

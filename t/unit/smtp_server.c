@@ -72,6 +72,13 @@ static bool send_for_ever(int fd, const char *text)
 	return false;
 }
 
+static bool send_slowly(int fd)
+{
+	while (send_bytes(fd, "250-x\r\n", 7))
+		usleep(20000);
+	return false;
+}
+
 static bool send_long(int fd)
 {
 	static char text[1 << 19];
@@ -91,6 +98,8 @@ static bool reply_with(int fd, const char *reply)
 		return send_for_ever(fd, "250-abcdefghijklmnopqrstuvwxyz\r\n");
 	if (strcmp(reply, SERVER_STREAM) == 0)
 		return send_for_ever(fd, "250 abcdefghijklmnopqrstuvwxyz");
+	if (strcmp(reply, SERVER_SLOW) == 0)
+		return send_slowly(fd);
 	if (strcmp(reply, SERVER_LONG) == 0)
 		return send_long(fd);
 	return send_lines(fd, reply);

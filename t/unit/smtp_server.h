@@ -24,6 +24,7 @@ struct server_rule {
 #define SERVER_SILENT  "say nothing"
 #define SERVER_ENDLESS "250- for ever"
 #define SERVER_STREAM  "a line for ever"
+#define SERVER_SLOW    "250-, one a moment"
 #define SERVER_LONG    "a long line" /* "250 xxx...", half a megabyte */
 
 /*

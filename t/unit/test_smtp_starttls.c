@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* STARTTLS, XFORWARD and QUIT. */
+/* STARTTLS, XFORWARD, QUIT, and limits of time. */
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "smtp/smtp_session.h"
 #include "smtp_server.h"
+#include "sys/socket.h"
 
 static struct postfix_params *params;
 
@@ -225,6 +228,67 @@ static void test_quit(void **state)
 	params->smtp_quit_timeout = 300;
 }
 
+/* ---- time ---- */
+
+/* Every line would be in time, the reply is not. */
+static void test_slow_reply(void **state)
+{
+	static const struct server_script script = { NULL, { { "MAIL", SERVER_SLOW } } };
+	struct smtp_session *session = open_plain(&script);
+	struct smtp_failure failure;
+	struct smtp_reply reply;
+
+	(void)state;
+	params->smtp_per_request_deadline = true;
+	smtp_reply_init(&reply);
+	smtp_say(session, "MAIL FROM:<>");
+	assert_false(smtp_hear(session, 1, "sending MAIL FROM", &reply, &failure));
+	want_str("why", failure.why.text,
+	    "conversation with " NAME " timed out while sending MAIL FROM");
+	smtp_reply_release(&reply);
+	smtp_session_close(session);
+	params->smtp_per_request_deadline = false;
+}
+
+static void test_transfer(void **state)
+{
+	static char piece[1 << 20];
+	struct smtp_session session = { .transfer_ms = -1, .name = NAME };
+	struct smtp_failure failure;
+	int pair[2];
+
+	(void)state;
+	params->smtp_data_xfer_timeout = 1;
+	for (int whole = 0; whole < 2; whole++) {
+		params->smtp_per_request_deadline = whole;
+		assert_int_equal(socket_pair(pair), 0);
+		session.stream = stream_new(pair[0]);
+		smtp_transfer(&session, slice_mem(piece, 10));
+		want_int("it goes", stream_error(session.stream), STREAM_OK);
+		want_int("what came in is full again", session.transfer_ms, whole ? 1000 : -1);
+		/* Nobody reads. */
+		smtp_transfer(&session, slice_mem(piece, sizeof(piece)));
+		want_int("it does not", stream_error(session.stream), STREAM_TIMEOUT);
+		smtp_session_lost(&session, "sending message body", &failure);
+		want_str("why", failure.why.text,
+		    "conversation with " NAME " timed out while sending message body");
+		stream_free(session.stream);
+		close(pair[1]);
+	}
+	/* A piece that is paid for by nothing. */
+	params->smtp_min_data_rate = 1;
+	assert_int_equal(socket_pair(pair), 0);
+	session.stream = stream_new(pair[0]);
+	session.transfer_ms = 0;
+	smtp_transfer(&session, slice_mem(piece, 1));
+	want_int("a byte a second", session.transfer_ms <= 1000, true);
+	stream_free(session.stream);
+	close(pair[1]);
+	params->smtp_per_request_deadline = false;
+	params->smtp_data_xfer_timeout = 180;
+	params->smtp_min_data_rate = 500;
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -238,6 +302,8 @@ int main(void)
 		cmocka_unit_test(test_starttls),
 		cmocka_unit_test(test_xforward),
 		cmocka_unit_test(test_quit),
+		cmocka_unit_test(test_slow_reply),
+		cmocka_unit_test(test_transfer),
 	};
 
 	return cmocka_run_group_tests(tests, setup, client_teardown);
