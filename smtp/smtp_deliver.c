@@ -98,7 +98,9 @@ static void try_destination(struct hunt *h, size_t index)
 	switch (smtp_targets_find(&targets, h->destinations[index], index >= h->fallback_from,
 	    h->d->request->id, &failure)) {
 	case SMTP_TARGETS_FOUND:
-		try_targets(h, &targets, index + 1 == h->count);
+		try_targets(h, &targets, targets.own || index + 1 == h->count);
+		/* Nor must one of the worse MX hosts. */
+		h->stopped |= targets.own;
 		break;
 	case SMTP_TARGETS_OWN:
 		/* Whoever is the best MX itself must not hand the mail to a relay that sends it

@@ -59,7 +59,8 @@ static enum smtp_targets_result find_inet(struct target_search *search, const ch
 	if (!target_place_parse(
 		text, SMTP_PARAM(tcp_port), &search->found.arena, &place, search->failure))
 		return SMTP_TARGETS_NONE;
-	like->nexthop = like->host = place.host;
+	like->nexthop = place.host;
+	like->host = search->domain = place.ascii;
 	like->port = place.port;
 	like->is_domain = !place.brackets;
 	search->service = place.service;

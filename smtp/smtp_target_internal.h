@@ -25,6 +25,7 @@ extern struct target_rules target_rules;
 struct target_search {
 	struct smtp_targets found;
 	struct smtp_target like; /* what all of them have in common */
+	const char *domain;	 /* nexthop as the DNS has it (IDNA) */
 	const char *service;	 /* of the port, as written; for SRV */
 	bool detect_loops;	 /* only who listens at the port of SMTP can be ourselves */
 	int64_t deadline;	 /* for all lookups */
@@ -39,6 +40,7 @@ void target_failed(struct smtp_failure *failure, const char *dsn, const char *fo
 
 struct target_place {
 	const char *host;    /* domain, host or address, without brackets */
+	const char *ascii;   /* the same as the DNS has it */
 	const char *service; /* as written, or the parameter's */
 	unsigned port;
 	bool brackets;

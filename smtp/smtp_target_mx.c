@@ -26,7 +26,7 @@ enum smtp_targets_result target_find_host(struct target_search *search)
 		return SMTP_TARGETS_NONE;
 	for (size_t i = 0; search->detect_loops && i < found->count; i++)
 		if (target_is_own(&found->list[i].addr))
-			return loops_back(search, search->like.nexthop);
+			return loops_back(search, search->domain);
 	target_order(found->list, found->count);
 	return SMTP_TARGETS_FOUND;
 }
@@ -83,7 +83,7 @@ static void add_mx_hosts(
 			break;
 		if (dns_name_is_number(list[i].name))
 			log_warning("numeric domain name in resource data of MX record for %s: %s",
-			    target.nexthop, list[i].name);
+			    search->domain, list[i].name);
 		target.host = arena_strdup(&search->found.arena, list[i].name);
 		target.preference = list[i].preference;
 		target_add_host(search, &target);
@@ -103,7 +103,7 @@ static enum smtp_targets_result use_mx(
     struct target_search *search, struct dns_mx *list, size_t count, bool secure)
 {
 	struct smtp_failure *failure = search->failure;
-	const char *domain = search->like.nexthop;
+	const char *domain = search->domain;
 
 	if (has_null_mx(list, count)) {
 		target_failed(failure, "5.1.0", "Domain %s does not accept mail (nullMX)", domain);
@@ -142,7 +142,7 @@ static size_t filter_mx(const char *domain, struct dns_mx *list, size_t count, b
 static enum smtp_targets_result use_answer(struct target_search *search, struct dns_mx *list,
     size_t count, const struct dns_answer *answer)
 {
-	const char *domain = search->like.nexthop;
+	const char *domain = search->domain;
 	bool broken = false;
 
 	if (count > 0) {
@@ -167,7 +167,7 @@ enum smtp_targets_result target_find_domain(struct target_search *search)
 	enum smtp_targets_result result;
 	struct dns_answer answer;
 	size_t count = dns_mx_of(
-	    search->like.nexthop, target_lookup_deadline(search), list, DNS_MAX_RECORDS, &answer);
+	    search->domain, target_lookup_deadline(search), list, DNS_MAX_RECORDS, &answer);
 
 	target_probe_dnssec(&answer);
 	result = use_answer(search, list, count, &answer);

@@ -134,8 +134,8 @@ enum smtp_targets_result target_find_service(struct target_search *search)
 {
 	struct dns_srv *list = xcalloc(DNS_MAX_RECORDS, sizeof(*list));
 	enum smtp_targets_result result = SMTP_TARGETS_NONE;
-	const char *name = arena_printf(
-	    &search->found.arena, "_%s._tcp.%s", search->service, search->like.nexthop);
+	const char *name =
+	    arena_printf(&search->found.arena, "_%s._tcp.%s", search->service, search->domain);
 	struct dns_answer answer;
 	size_t count =
 	    dns_srv_of(name, target_lookup_deadline(search), list, DNS_MAX_RECORDS, &answer);

@@ -4,6 +4,7 @@
 
 #include "log/log.h"
 #include "net/dns_wire.h"
+#include "net/idna.h"
 #include "smtp/smtp_target_internal.h"
 
 #define SEPARATORS ", \t\r\n"
@@ -86,12 +87,19 @@ static const char *split(
 	return host->len ? NULL : "missing host information in server description";
 }
 
-static bool is_host_or_address(const char *host)
+static bool take_host(struct target_place *place, struct arena *arena)
 {
+	char ascii[DNS_NAME_SIZE];
 	struct net_addr addr;
 
-	return net_addr_parse(slice_of(host), 0, &addr) ||
-	       (dns_name_is_host(host) && !dns_name_is_number(host));
+	place->ascii = place->host;
+	if (net_addr_parse(slice_of(place->host), 0, &addr))
+		return true;
+	if (!idna_to_ascii(place->host, ascii) || !dns_name_is_host(ascii) ||
+	    dns_name_is_number(ascii))
+		return false;
+	place->ascii = arena_strdup(arena, ascii);
+	return true;
 }
 
 /* A next hop that makes no sense is a mistake of this host, which may be mended. */
@@ -116,7 +124,7 @@ bool target_place_parse(const char *destination, const char *service, struct are
 	if (place->brackets && slice_casestarts(host, "ipv6:"))
 		host = slice_from(host, strlen("ipv6:"));
 	place->host = arena_slicedup(arena, host);
-	if (!is_host_or_address(place->host))
+	if (!take_host(place, arena))
 		return bad_destination(failure,
 		    "valid hostname or network address required in server description",
 		    destination);
