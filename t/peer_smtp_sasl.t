@@ -5,6 +5,8 @@ what the log says of the recipient."""
 
 import os
 import re
+import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -173,5 +175,71 @@ def test_cache():
             pair.compare(name)
 
 
+
+MECHANISMS = "PLAIN LOGIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-1 SCRAM-SHA-256".split()
+SERVER = {"myhostname": "mail.example.test", "smtpd_sasl_auth_enable": "yes",
+          "smtpd_tls_auth_only": "no", "smtpd_tls_security_level": "none",
+          "smtpd_sasl_security_options": "noanonymous", "smtpd_error_sleep_time": "0",
+          "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
+          "smtpd_recipient_restrictions": "", "mydestination": "", "local_recipient_maps": "",
+          "relay_domains": "static:all", "default_transport": "discard:", "relay_transport": "discard:",
+          "virtual_mailbox_domains": ""}
+
+
+def clients_of(port):
+    """main.cf and the lines of master.cf of a client with a transport for each mechanism."""
+    transport = " ".join("{%s.test = %s:[127.0.0.1]:%d}" % (m, m, port) for m in map(str.lower, MECHANISMS))
+    main = {**MAIN, "transport_maps": "inline:{ %s }" % transport,
+            "smtp_sasl_password_maps": "inline:{ {127.0.0.1 = bob@example.test:bob} }"}
+    return main, "".join(f"{m.lower()} unix - - n - - smtp -o smtp_sasl_mechanism_filter={m.lower()}\n"
+                         for m in MECHANISMS)
+
+
+def try_mechanisms(client, server, who):
+    for name in MECHANISMS:
+        skip = len(server.postfix_log())
+        with Dialogue(client.smtp_port) as d:
+            for line in ("EHLO client.test", "MAIL FROM:<>", f"RCPT TO:<u@{name.lower()}.test>", "DATA",
+                         "Subject: x\r\n\r\nHello.\r\n."):
+                d.ask(line)
+        found = instance.wait_until(lambda: re.search(
+            r"sasl_method=(\S+), sasl_username=(\S+)", server.postfix_log()[skip:]), f"{who} {name}")
+        tap.equal(found.groups(), (name, "bob@example.test"), f"{who}: {name}")
+
+
+def test_real_client():
+    """A real Postfix's client at our smtpd with authd."""
+    dovecot = "auth_mechanisms = " + " ".join(MECHANISMS).lower() + "\n"
+    with instance.Instance(main=SERVER, dovecot=dovecot, master="discard unix - - n - - discard\n") as server:
+        main, master = clients_of(server.smtp_port)
+        peer = peer_postfix.PeerPostfix(main)
+        with open(peer.path("etc/master.cf"), "a", encoding="ascii") as f:
+            f.write(master)
+        with peer:
+            try_mechanisms(peer, server, "a real client")
+
+
+def test_real_server():
+    """Ours at a real Postfix's smtpd with Cyrus SASL and a sasldb."""
+    if not shutil.which("saslpasswd2", path="/usr/sbin:/usr/bin"):
+        tap.skip("saslpasswd2 is not installed (package sasl2-bin)", "a real server")
+        return
+    peer = peer_postfix.PeerPostfix({**SERVER, "smtpd_sasl_path": "smtpd",
+                                     "smtpd_sasl_local_domain": "example.test"})
+    with open(peer.path("etc/master.cf"), "a", encoding="ascii") as f:
+        f.write("discard unix - - n - - discard\n")
+    os.mkdir(peer.path("etc/sasl"))
+    with open(peer.path("etc/sasl/smtpd.conf"), "w", encoding="ascii") as f:
+        f.write(f"pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {peer.own('sasldb2')}\n"
+                f"mech_list: {' '.join(MECHANISMS)}\n")
+    subprocess.run(["/usr/sbin/saslpasswd2", "-p", "-c", "-f", peer.path("sasldb2"), "-u", "example.test",
+                    "bob"], input=b"bob", check=True, timeout=60)
+    os.chmod(peer.path("sasldb2"), 0o644)
+    main, master = clients_of(peer.smtp_port)
+    with peer, instance.Instance(main=main, master=master) as client:
+        try_mechanisms(client, peer, "a real server")
+
+
 peer_postfix.find()
-tap.run(test_results, test_keys_and_demands, test_next_hop, test_cache)
+tap.run(test_results, test_keys_and_demands, test_next_hop, test_cache,
+        test_real_client, test_real_server)

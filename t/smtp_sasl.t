@@ -13,6 +13,7 @@ import tap  # noqa: E402
 from scripted_server import ScriptedServer  # noqa: E402
 
 MECHANISMS = "PLAIN LOGIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-1 SCRAM-SHA-256".split()
+IN_TLS = {"smtp_sasl_security_options": "noplaintext", "smtp_sasl_mechanism_filter": "plain"}
 # One transport of the client's each, and the password it looks up for the server.
 TRANSPORTS = {
     **{name.lower(): ("bob@example.test:bob", {"smtp_sasl_mechanism_filter": name.lower()})
@@ -26,6 +27,15 @@ TRANSPORTS = {
     "delimiter": ("bob@example.test|bob", {"smtp_sasl_password_result_delimiter": "|"}),
     "sender": ("alice@example.test:alice", {"smtp_sender_dependent_authentication": "yes"}),
     "broken": (False, {}),
+    # In TLS that encrypts, and in TLS with a certificate that was verified.
+    "in-tls": ("bob@example.test:bob", {**IN_TLS, "smtp_tls_security_level": "encrypt",
+                                        "smtp_sasl_tls_security_options": "noanonymous"}),
+    "unverified": ("bob@example.test:bob", {**IN_TLS, "smtp_tls_security_level": "encrypt",
+                                            "smtp_sasl_tls_security_options": "noplaintext"}),
+    "verified": ("bob@example.test:bob", {
+        **IN_TLS, "smtp_tls_security_level": "secure", "smtp_sasl_tls_security_options": "noplaintext",
+        "smtp_tls_secure_cert_match": "mail.example.test",
+        "smtp_sasl_tls_verified_security_options": "noanonymous"}),
 }
 SERVER = {"smtpd_sasl_auth_enable": "yes", "smtpd_tls_auth_only": "no",
           "smtpd_sasl_security_options": "noanonymous", "recipient_delimiter": "+",
@@ -108,6 +118,17 @@ def test_failures():
     tap.unlike(client.postfix_log(), r":wrong|d3Jvbmc", "no password in the log")
 
 
+def test_tls():
+    for name in ("in-tls", "verified"):
+        skip = len(server.postfix_log())
+        tap.equal(client.result(name)[:2], ("2.0.0", "sent"), f"{name}: sent")
+        tap.equal(logins(server.postfix_log()[skip:]), [("PLAIN", "bob@example.test")],
+                  f"{name}: the login")
+    got = client.result("unverified")
+    tap.equal(got[:2], ("4.7.0", "deferred"), "no plain text in TLS that nobody verified")
+    tap.like(got[2], "no mechanism available$", "and so it says")
+
+
 def test_cache():
     with ScriptedServer({"AUTH": "535 5.7.8 Error: no"}) as refuser:
         options = {"smtp_sasl_auth_cache_name": "proxy:btree:$data_directory/sasl_cache"}
@@ -139,11 +160,11 @@ def test_unknown_type():
 
 server = instance.Instance(main=SERVER, dovecot="auth_mechanisms = "
                            + " ".join(MECHANISMS).lower() + "\n")
-client = Client(server.smtp_port)
+client = Client(server.smtp_port, smtp_tls_CAfile=server.path("etc/ssl/cert.pem"))
 try:
     server.start()
     client.start()
-    tap.run(test_mechanisms, test_choice, test_failures, test_cache, test_unknown_type)
+    tap.run(test_mechanisms, test_choice, test_failures, test_tls, test_cache, test_unknown_type)
 finally:
     client.close()
     server.close()
