@@ -192,6 +192,23 @@ static bool injected(struct smtp_handshake *h)
 	return true;
 }
 
+/*
+ * postconf(5) smtp_tls_block_early_mail_reply: a server that says more than we asked for answers
+ * somebody else, who got his commands in before us (CVE-2009-3555).
+ */
+static bool spoke_early(struct smtp_handshake *h)
+{
+	struct smtp_session *session = h->session;
+
+	if (!SMTP_PARAM(tls_block_early_mail_reply) || !stream_poll_input(session->stream) ||
+	    !stream_has_input(session->stream))
+		return false;
+	session->broken = true;
+	smtp_handshake_fail(
+	    h, "4.7.5", "host %s replied to more commands than we sent in TLS", session->name);
+	return true;
+}
+
 static bool starttls(struct smtp_handshake *h, bool *plain_next)
 {
 	struct smtp_session *session = h->session;
@@ -207,7 +224,7 @@ static bool starttls(struct smtp_handshake *h, bool *plain_next)
 		session->features =
 		    (session->features & SMTP_FEATURE_PIX_DOTCRLF) | SMTP_FEATURE_ESMTP;
 		if (smtp_ehlo(h))
-			return true;
+			return !spoke_early(h);
 		*plain_next = session->broken && may_be_plain(h);
 		return false;
 	}

@@ -222,16 +222,6 @@ static bool fail(struct smtp_session *session, struct smtp_failure *failure,
 	return false;
 }
 
-/*
- * postconf(5) smtp_tls_block_early_mail_reply: a server that answers in TLS what nobody asked there
- * answers somebody else, who spoke first (CVE-2009-3555).
- */
-static bool spoke_early(const struct smtp_session *session)
-{
-	return SMTP_PARAM(tls_block_early_mail_reply) && !session->policy->wrapper &&
-	       stream_poll_input(session->stream) && stream_has_input(session->stream);
-}
-
 bool smtp_tls_start(struct smtp_session *session, bool *plain_next, struct smtp_failure *failure)
 {
 	const struct smtp_tls_details *details = session->policy->details;
@@ -258,10 +248,5 @@ bool smtp_tls_start(struct smtp_session *session, bool *plain_next, struct smtp_
 	session->is_verified = result.trust == TLS_PEER_VERIFIED;
 	if (!result.matched)
 		return fail(session, failure, SMTP_TLS_VIOLATED, result.why.text);
-	if (spoke_early(session)) {
-		session->broken = true;
-		return fail(session, failure, SMTP_TLS_UNDECIDED,
-		    "the server replied to a command of somebody else before TLS");
-	}
 	return true;
 }

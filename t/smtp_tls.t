@@ -109,6 +109,8 @@ def variants(s):
                 smtp_tls_per_site="static:MUST", smtp_tls_security_level="none"),
         Variant("per site, nonsense", s.good, "tls=unknown?, dsn=4.7.5",
                 smtp_tls_per_site="static:foo"),
+        Variant("early reply", s.early, "tls=encrypt?, dsn=4.7.5, status=deferred (host ",
+                smtp_tls_security_level="encrypt", smtp_tls_block_early_mail_reply="yes"),
         Variant("no tls=", s.good, "dsn=2.0.0", smtp_log_tls_feature_status="no",
                 smtp_tls_security_level="may"),
         Variant("no DNSSEC", s.good, "tls=may, dsn=2.0.0", smtp_tls_security_level="dane"),

@@ -12,8 +12,8 @@ import threading
 
 import small_ca
 
-CLEAR, NO_OFFER, REFUSES, GARBAGE, INJECTS, WRAPPED, MUTE = (
-    "clear", "no offer", "refuses", "garbage", "injects", "wrapped", "mute")
+CLEAR, NO_OFFER, REFUSES, GARBAGE, INJECTS, WRAPPED, EARLY = (
+    "clear", "no offer", "refuses", "garbage", "injects", "wrapped", "early")
 
 
 class Server:
@@ -73,7 +73,8 @@ class Server:
             if verb in (b"EHLO", b"LHLO"):
                 offer = self.mode != NO_OFFER and not isinstance(connection, ssl.SSLSocket)
                 connection.sendall(b"250-mx.example.test\r\n" +
-                                   (b"250-STARTTLS\r\n" if offer else b"") + b"250 8BITMIME\r\n")
+                                   (b"250-STARTTLS\r\n" if offer else b"") + b"250 8BITMIME\r\n" +
+                                   (b"250 2.1.0 early\r\n" if self._is_early(connection) else b""))
             elif verb == b"STARTTLS":
                 connection = self._starttls(connection, seen)
                 lines = connection.makefile("rb", buffering=0)
@@ -87,6 +88,9 @@ class Server:
                 return
             else:
                 connection.sendall(b"250 2.0.0 fine\r\n")
+
+    def _is_early(self, connection):
+        return self.mode == EARLY and isinstance(connection, ssl.SSLSocket)
 
     def _starttls(self, connection, seen):
         if self.mode == REFUSES:
@@ -129,6 +133,7 @@ class Servers:
         self.strict = Server(ca.path("good.chain"))
         self.strict.context.load_verify_locations(ca.path("ca.pem"))
         self.strict.context.verify_mode = ssl.CERT_REQUIRED
+        self.early = Server(ca.path("good.chain"), mode=EARLY)
 
 
 class Case:
