@@ -510,6 +510,7 @@ static void test_anchors(void **state)
 	struct tls_context *client = new_client((struct tls_client_config){ 0 });
 	struct tls_anchors *ca, *other;
 	struct reason why;
+	X509 *stranger;
 
 	(void)state;
 	write_pem("empty.pem", NULL, NULL);
@@ -519,7 +520,9 @@ static void test_anchors(void **state)
 	assert_null(tls_anchors_load(scratch_path("good.pem"), &why)); /* a key is in it */
 	ca = tls_anchors_load(scratch_path("ca.pem"), &why);
 	assert_non_null(ca);
-	write_pem("other.pem", NULL, make_cert(ca_key, &(struct cert_form){ .name = "x" }));
+	stranger = make_cert(ca_key, &(struct cert_form){ .name = "x" });
+	write_pem("other.pem", NULL, stranger);
+	X509_free(stranger);
 	other = tls_anchors_load(scratch_path("other.pem"), &why);
 	for (int i = 0; i < 4; i++) {
 		const struct tls_anchors *list[] = { i % 2 ? other : ca, NULL };
