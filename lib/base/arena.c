@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A chain of blocks, cut from the front.  An allocation that is large for a block gets one of its
- * own *behind* the newest, whose free space stays in use.  Under AddressSanitizer every allocation
- * is such a block, so that it sees an overrun of each.
+ * A chain of blocks, the first ones smaller, cut from the front.  An allocation that is large for a
+ * block gets one of its own *behind* the newest, whose free space stays in use.  Under
+ * AddressSanitizer every allocation is such a block, so that it sees an overrun of each.
  */
 #include "base/arena.h"
 
@@ -68,13 +68,25 @@ static void *block_take(struct arena_block *block, size_t size)
 	return ptr;
 }
 
+/* Thousands of arenas that hold little each are alive at a time. */
+static size_t block_size(const struct arena *arena)
+{
+	static const size_t sizes[] = { 464, 1488, ARENA_BLOCK };
+	size_t i = 0;
+
+	/* With what the block is for. */
+	while (i < ARRAY_LEN(sizes) - 1 && sizes[i] < arena->used)
+		i++;
+	return sizes[i];
+}
+
 static struct arena_block *block_for(struct arena *arena, size_t size)
 {
 	struct arena_block *newest = arena->blocks, *block;
 
 	if (newest && newest->size - newest->used >= size)
 		return newest;
-	block = block_new(size > ARENA_BLOCK / 4 ? size : ARENA_BLOCK);
+	block = block_new(size > ARENA_BLOCK / 4 ? size : block_size(arena));
 	if (newest && block->size == size) {
 		block->next = newest->next;
 		newest->next = block;

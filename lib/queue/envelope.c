@@ -116,7 +116,7 @@ static void grow(void **list, size_t *alloc, size_t count, size_t size)
 {
 	if (count < *alloc)
 		return;
-	*alloc = *alloc ? 2 * *alloc : 8;
+	*alloc = *alloc ? 2 * *alloc : 4;
 	*list = xreallocarray(*list, *alloc, size);
 }
 
