@@ -199,12 +199,12 @@ static void note_end(struct transport *t, struct batch *b)
 
 	t->stored_count -= b->is_stored;
 	d->stored -= b->is_stored;
-	if (b->has_end && !b->has_site_failure) {
+	if (b->has_end && !b->site_failure) {
 		note_duration(&d->mean_us, us);
 		note_duration(&t->mean_us, us);
 	}
 	if (b->has_end)
-		destination_feedback(d, b->has_site_failure ? &b->site_failure : NULL);
+		destination_feedback(d, b->site_failure);
 	d->running--;
 	t->running_count--;
 	qm.deliveries--;
@@ -255,8 +255,8 @@ static bool take_report(struct transport *t, const struct msg *m, struct arena *
 			message_result(b->message, b->indices[item->index], &item->outcome);
 	}
 	if (report.has_site_failure) {
-		b->has_site_failure = true;
-		b->site_failure = report.site_failure;
+		b->site_failure = ARENA_NEW(&b->message->arena, struct reason);
+		*b->site_failure = report.site_failure;
 	}
 	if (report.stored && !report.end)
 		note_stored(t, b);

@@ -59,10 +59,9 @@ struct batch {
 	bool is_stored; /* it waits for a sync that is shared, and takes nobody's place */
 	uint64_t number;
 	int64_t started_us;
-	bool more;    /* other mail goes there, too */
-	bool has_end; /* the agent is through with it */
-	bool has_site_failure;
-	struct reason site_failure;
+	bool more;		     /* other mail goes there, too */
+	bool has_end;		     /* the agent is through with it */
+	struct reason *site_failure; /* in the message's arena; NULL: the site is well */
 	size_t count, alloc;
 	size_t *indices; /* into the message's recipients */
 };
