@@ -124,6 +124,19 @@ static void apply_filter(struct load_job *job, struct qmgr_recipient *r)
 	r->nexthop = arena_slicedup(arena, nexthop);
 }
 
+/*
+ * Nobody reads what is sent to $double_bounce_sender here: so no site needs a mailbox for it.  The
+ * nothing it is delivered to is a transport like any other.
+ */
+static bool is_for_nobody(const struct load_job *job, const struct resolved *resolved)
+{
+	struct slice local, domain;
+
+	address_split(strbuf_slice(&resolved->recipient), &local, &domain);
+	return resolved->class == RESOLVE_LOCAL &&
+	       slice_caseeq_str(local, job->resolving->params->double_bounce_sender);
+}
+
 static void resolve_recipient(
     struct load_job *job, const char *address, struct resolved *resolved, struct qmgr_recipient *r)
 {
@@ -144,6 +157,10 @@ static void resolve_recipient(
 	r->transport = arena_slicedup(arena, strbuf_slice(&resolved->transport));
 	r->nexthop = arena_slicedup(arena, strbuf_slice(&resolved->nexthop));
 	r->address = arena_slicedup(arena, strbuf_slice(&resolved->recipient));
+	if (is_for_nobody(job, resolved)) {
+		r->transport = "discard";
+		r->nexthop = "undeliverable postmaster notification discarded";
+	}
 }
 
 /* One delivery to the redirect's address stands for all recipients. */
@@ -430,7 +447,8 @@ static void add_log_entry(
 		.why = *r->why,
 		.remote_mta = r->remote_mta,
 		.diagnostic = r->diagnostic,
-		.action = r->report ? r->action : NULL };
+		.action = r->report ? r->action : NULL,
+		.no_text = !qm.params->backwards_bounce_logfile_compatibility };
 
 	defer_log_add(log, &entry);
 }

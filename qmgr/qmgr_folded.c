@@ -45,7 +45,7 @@ enum transport_kind folded_kind(const char *name, const struct postfix_service *
 {
 	const char *program = service ? service->program : name;
 
-	if (strcmp(program, "discard") == 0 && service)
+	if (strcmp(program, "discard") == 0)
 		return TRANSPORT_DISCARD;
 	if (strcmp(program, "error") != 0 && (service || strcmp(name, "retry") != 0))
 		return TRANSPORT_AGENT;

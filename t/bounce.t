@@ -123,5 +123,26 @@ def test_bounce_dies():
     tap.ok(any(b"after a death" in m for m in the_mail.wait_for_mail("alice", 4)), "the sender is told")
 
 
+def test_no_loop():
+    """A postmaster who cannot be reached is told nothing more, whatever his mail's sender became."""
+    main = {**MAIN, "notify_classes": "bounce, 2bounce", "bounce_notice_recipient": "nobody@example.test",
+            "2bounce_notice_recipient": "nobody@example.test",
+            "sender_canonical_maps": "inline:{ {double-bounce@mail.example.test = loop@example.test} }"}
+    with instance.Instance(main=main) as mail:
+        for sender in ("alice@example.test", ""):
+            smtp = mail.smtp()
+            smtp.ehlo("client.example.net")
+            smtp.mail(sender)
+            smtp.rcpt("nobody@example.test")
+            queue_id = smtp.data("Subject: x\r\n\r\nx\r\n")[1].split()[-1].decode()
+            smtp.quit()
+            mail.wait_for_log(rf"{queue_id}: postmaster non-delivery notification: ")
+            last = re.search(rf"{queue_id}: postmaster non-delivery notification: (\w+)", mail.log()).group(1)
+            mail.wait_for_log(rf"warning: {last}: undeliverable postmaster notification discarded$")
+            mail.wait_for_log(rf"{last}: removed$")
+            tap.like(mail.log(), rf"{last}: from=<loop@example.test>", f"<{sender}>: the sender was mapped")
+            tap.unlike(mail.log(), rf"{last}: .* notification: ", f"<{sender}>: and nothing is sent about it")
+
+
 with instance.Instance(main=MAIN) as the_mail:
-    tap.run(test_failed, test_large, test_null_sender, test_hostile, test_bounce_dies)
+    tap.run(test_failed, test_large, test_null_sender, test_hostile, test_bounce_dies, test_no_loop)

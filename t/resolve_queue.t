@@ -16,7 +16,7 @@ MAIN = {
     "virtual_mailbox_maps": "inline:{ %s }" % " ".join(f"{{{a} = example.test/{a.split('@')[0]}/}}" for a in BOXES),
     "transport_maps": "texthash:$config_directory/routes, lmdb:$config_directory/ways",
     "relocated_maps": "texthash:$config_directory/moved",
-    "mynetworks": "127.0.0.0/8", "smtpd_relay_restrictions": "permit_mynetworks, reject",
+    "mydestination": "here.test", "local_recipient_maps": "", "mynetworks": "127.0.0.0/8", "smtpd_relay_restrictions": "permit_mynetworks, reject",
     "delay_warning_time": "1s", "confirm_delay_cleared": "yes", "minimal_backoff_time": "1s",
     "maximal_backoff_time": "2s", "queue_run_delay": "1s",
 }
@@ -91,10 +91,19 @@ def test_relocated():
     tap.ok(True, "a user who has moved meanwhile")
 
 
+def test_nobody():
+    """What is sent to double-bounce is delivered to nobody, and needs no local delivery."""
+    queue_id = send("Double-Bounce@here.test")
+    the_mail.wait_for_log(rf"{queue_id}: to=<Double-Bounce@here.test>, relay=none, .*dsn=2.0.0, status=sent "
+                          r"\(undeliverable postmaster notification discarded\)$")
+    the_mail.wait_for_log(rf"{queue_id}: removed$")
+    tap.ok(True, "double-bounce")
+
+
 the_mail = instance.Instance(main=MAIN)
 write("routes", TEXT)
 write("ways", LMDB)
 write("moved", "# nobody\n")
 compile_table("ways")
 with the_mail:
-    tap.run(test_text, test_lmdb, test_relocated)
+    tap.run(test_text, test_lmdb, test_relocated, test_nobody)

@@ -38,9 +38,12 @@ static void add_address(
 
 void defer_log_add(struct strbuf *out, const struct defer_entry *e)
 {
-	add_address(out, "\n<", e->recipient, ">: ");
-	add_clean(out, e->why.text);
-	add_address(out, "\nrecipient=", e->recipient, "\n");
+	if (!e->no_text) {
+		add_address(out, "\n<", e->recipient, ">: ");
+		add_clean(out, e->why.text);
+		strbuf_addch(out, '\n');
+	}
+	add_address(out, "recipient=", e->recipient, "\n");
 	if (e->original && *e->original)
 		add_address(out, "original_recipient=", e->original, "\n");
 	if (e->offset > 0)

@@ -25,6 +25,7 @@ struct defer_entry {
 	struct reason why;
 	const char *remote_mta, *diagnostic; /* "" */
 	const char *action;		     /* "failed", "delivered", ...; NULL or "": "delayed" */
+	bool no_text;			     /* defer_log_add: without the line for people */
 };
 
 #define DEFER_LOG_MAX_ENTRIES 100000

@@ -403,6 +403,11 @@ static void test_postfix(void **state)
 	for (size_t i = 0; i < 2; i++)
 		defer_log_add(&again, &entries[i]);
 	want_slice("log", strbuf_slice(&again), strbuf_slice(&log));
+	/* backwards_bounce_logfile_compatibility = no */
+	strbuf_reset(&again);
+	entries[0].no_text = true;
+	defer_log_add(&again, &entries[0]);
+	want_int("begins", slice_starts(strbuf_slice(&again), "recipient="), true);
 	arena_release(&arena);
 	strbuf_release(&log);
 	strbuf_release(&again);
