@@ -12,14 +12,20 @@ import inject  # noqa: E402
 import instance  # noqa: E402
 import ordeal  # noqa: E402
 import tap  # noqa: E402
+from smtp_server import Server  # noqa: E402
 
 inject.find()
 
+# The next hop of "far"; it refuses "refused", whose mail comes back to alice as nobody's does.
+next_hop = Server({"RCPT TO:<refused": "550 5.1.1 refused"})
 # "nobody" bounces, "all" stands for two others.
 NAMES = ("alice", "bob", "carol", "dave", "late")
 MAIN = ordeal.main_cf(
     NAMES, virtual_alias_maps="inline:{ {all@example.test = carol@example.test, dave@example.test} }",
-    smtpd_reject_unlisted_recipient="no", postcote_quarantine_time="1s", service_throttle_time="1s")
+    smtpd_reject_unlisted_recipient="no", postcote_quarantine_time="1s", service_throttle_time="1s",
+    smtp_tls_security_level="none", smtp_connection_reuse_count_limit="2", transport_maps="inline:{ {late@example.test = late:} "
+    f"{{far@example.test = smtp:[127.0.0.1]:{next_hop.port}}} "
+    f"{{refused@example.test = smtp:[127.0.0.1]:{next_hop.port}}} }}")
 
 # Processes, calls of their protocols and of the disk, and how many of each.
 POINTS = (
@@ -27,6 +33,7 @@ POINTS = (
     ("qmgr", ("recvmsg", "pread64", "sendmsg", "unlinkat", "openat", "linkat", "fsync", "utimensat",
               "pwrite64"), 3),
     ("virtual", ("recvmsg", "pread64", "openat", "fsync", "linkat", "sendmsg"), 3),
+    ("smtp", ("recvmsg", "connect", "recvfrom", "sendto", "pread64", "sendmsg"), 4),
     ("bounce", ("recvmsg", "pread64", "pwrite64", "sendmsg", "linkat", "fsync"), 2),
 )
 number = 0
@@ -57,7 +64,8 @@ def point(program, call, n):
     pids = instance.wait_until(lambda: ready(program), program)
     dying = inject.Inject(pids, call, f"signal=KILL:when={n}", the_mail.path("strace.out"))
     with dying:
-        sent = [send(to) for to in (["bob"], ["all", "nobody", "late"])]
+        sent = [send(to) for to in (["bob"], ["far"], ["all", "nobody", "late"],
+                                    ["far", "refused", "late"])]
         try:  # some of its work comes after the reply
             instance.wait_until(lambda: set(pids) - set(the_mail.pids(program)), "a death", 0.7)
         except TimeoutError:
@@ -92,14 +100,18 @@ def test_points():
 
     ordeal.finish(the_mail)
     # nobody's mail comes back to alice.
-    boxes = {"all": ("carol", "dave"), "nobody": ("alice",)}
+    boxes = {"all": ("carol", "dave"), "nobody": ("alice",), "refused": ("alice",)}
     awaited = [(subject, box, what) for subject, names, _, what in promised for name in names
                for box in boxes.get(name, (name,))]
-    tap.equal(ordeal.lost(the_mail, awaited), [],
+    tap.equal(ordeal.lost(the_mail, [a for a in awaited if a[1] != "far"]), [],
               f"{dead} deaths: nothing is lost of {len(promised)} messages")
+    there = b"".join(next_hop.messages)
+    tap.equal([a for a in awaited if a[1] == "far" and f"Subject: {a[0]}\r\n".encode() not in there], [],
+              "nor of those that were relayed")
 
 
-with instance.Instance(main=MAIN) as the_mail:
+with instance.Instance(main=MAIN, master="smtp unix - - n - - smtp\n") as the_mail:
+    send(["far"])  # smtp is started by its first mail
     # bounce has a process for each of its services; others come with the load.
     at_rest = {name: 1 for name, _, _ in POINTS} | {"bounce": len(the_mail.pids("bounce"))}
     tap.run(test_points)
