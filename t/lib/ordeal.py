@@ -36,6 +36,7 @@ def send(mail, subject, recipients, **how):
 def finish(mail):
     """Returns when the queue is empty."""
     def is_empty():
+        mail.command("postsuper", "-H", "ALL")  # what was there at many deaths is held
         mail.command("postqueue", "-f")
         time.sleep(0.2)
         return "Mail queue is empty" in mail.command("postqueue", "-p").stdout

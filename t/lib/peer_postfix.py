@@ -87,7 +87,7 @@ class PeerPostfix:
                     "cleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\n"
                     "rewrite unix - - n - - trivial-rewrite\nbounce unix - - n - 0 bounce\n"
                     "defer unix - - n - 0 bounce\ntrace unix - - n - 0 bounce\n"
-                    "verify unix - - n - 1 verify\nproxymap unix - - n - - proxymap\n"
+                    "verify unix - - n - 1 verify\nflush unix n - n 1000? 0 flush\nproxymap unix - - n - - proxymap\n"
                     "smtp unix - - n - - smtp\nerror unix - - n - - error\n"
                     "retry unix - - n - - error\nvirtual unix - n n - - virtual\n"
                     "anvil unix - - n - 1 anvil\ntlsmgr unix - - n 1000? 1 tlsmgr\n"
