@@ -2,7 +2,6 @@
 /* From which address, and the connection itself. */
 #include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -83,40 +82,12 @@ static bool bind_socket(int fd, int family, struct smtp_failure *failure)
 	return false;
 }
 
-/* Before connect(2), so that the window can be scaled. */
 static void set_window(int fd)
 {
 	int size = (int)smtp_params->tcp_windowsize;
 
-	if (size <= 0)
-		return;
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == -1 ||
-	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)) == -1)
-		log_warning("setsockopt of tcp_windowsize %d: %s", size, strerror(errno));
-}
-
-/* Connects FD, which stays blocking. */
-static bool connect_socket(int fd, const struct net_addr *addr, int64_t deadline)
-{
-	int error = 0;
-	socklen_t len = sizeof(error);
-	bool connected;
-
-	if (socket_nonblocking(fd, true) == -1)
-		return false;
-	connected = connect(fd, (const struct sockaddr *)&addr->ss, addr->len) == 0;
-	if (!connected && errno != EINPROGRESS && errno != EINTR)
-		return false;
-	if (!connected) {
-		int ready = socket_wait(fd, POLLOUT, deadline);
-
-		if (ready == 0)
-			errno = ETIMEDOUT;
-		if (ready <= 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1)
-			return false;
-		errno = error;
-	}
-	return error == 0 && socket_nonblocking(fd, false) == 0;
+	if (size > 0 && socket_buffers(fd, size) == -1)
+		log_warning("cannot set tcp_windowsize %d: %s", size, strerror(errno));
 }
 
 static int connect_unix(const struct smtp_target *target, struct smtp_failure *failure)
@@ -144,7 +115,8 @@ int smtp_target_connect(const struct smtp_target *target, struct smtp_failure *f
 	set_window(fd);
 	if (!bind_socket(fd, family, failure))
 		goto close_socket;
-	if (connect_socket(fd, &target->addr, smtp_deadline(SMTP_PARAM(connect_timeout))))
+	if (socket_connect_fd(fd, (const struct sockaddr *)&target->addr.ss, target->addr.len,
+		smtp_deadline(SMTP_PARAM(connect_timeout))) == 0)
 		return fd;
 	target_failed(failure, "4.4.1", "connect to %s[%s]:%u: %s", target->host,
 	    net_addr_text(&target->addr, text), target->port, strerror(errno));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* smtpd: the SMTP server.  What it opens before the jail, and its walls. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "smtpd/smtpd_footer.h"
 #include "smtpd/smtpd_haproxy.h"
 #include "smtpd/smtpd_limits.h"
+#include "sys/socket.h"
 #include "table/table.h"
 
 struct smtpd_server smtpd_server;
@@ -107,6 +109,17 @@ static void open_intake(const struct server_context *ctx)
 	free(incoming);
 }
 
+/* Of the clients that are accepted. */
+static void set_windows(const struct server_context *ctx)
+{
+	int size = (int)ctx->params->tcp_windowsize;
+
+	for (size_t i = 0; size > 0 && i < ctx->listener_count; i++)
+		if (ctx->listeners[i].type == LISTENER_INET &&
+		    socket_buffers(ctx->listeners[i].fd, size) == -1)
+			log_warning("cannot set tcp_windowsize %d: %s", size, strerror(errno));
+}
+
 static void prepare(struct server_context *ctx)
 {
 	const struct postfix_params *p = ctx->params;
@@ -118,6 +131,7 @@ static void prepare(struct server_context *ctx)
 	    (size_t)(p->line_length_limit < 65534 ? p->line_length_limit : 65534);
 	if (p->postcote_smtpd_processes > 0)
 		ctx->processes = (unsigned)p->postcote_smtpd_processes;
+	set_windows(ctx);
 	smtpd_tls_open(ctx);			    /* before all else of OpenSSL */
 	digest_bytes("SHA256", SLICE_NULL, digest); /* libcrypto reads its configuration now */
 	if (p->postcote_dns_server[0] != '\0' && !dns_use_server(p->postcote_dns_server))

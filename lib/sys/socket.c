@@ -257,17 +257,22 @@ static int finish_connect(int fd, int64_t deadline)
 	return error ? -1 : 0;
 }
 
-int socket_connect(const struct sockaddr *addr, socklen_t len, int64_t deadline)
+int socket_connect_fd(int fd, const struct sockaddr *addr, socklen_t len, int64_t deadline)
 {
-	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd == -1)
+	if (socket_nonblocking(fd, true) == -1)
 		return -1;
 	/* After EINTR the connection is under way like after EINPROGRESS. */
 	if (connect(fd, addr, len) == -1 &&
 	    ((errno != EINPROGRESS && errno != EINTR) || finish_connect(fd, deadline) == -1))
-		return close_failed(fd);
-	if (socket_nonblocking(fd, false) == -1)
+		return -1;
+	return socket_nonblocking(fd, false);
+}
+
+int socket_connect(const struct sockaddr *addr, socklen_t len, int64_t deadline)
+{
+	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd != -1 && socket_connect_fd(fd, addr, len, deadline) == -1)
 		return close_failed(fd);
 	return fd;
 }
@@ -312,6 +317,13 @@ int socket_nodelay(int fd)
 	const int on = 1;
 
 	return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+int socket_buffers(int fd, int size)
+{
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == -1)
+		return -1;
+	return setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 }
 
 int socket_cloexec(int fd, bool on)

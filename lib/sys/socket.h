@@ -23,6 +23,8 @@ int socket_inet_listen(const struct sockaddr *addr, socklen_t len, int backlog);
 /* Connects before DEADLINE (clock_ms) or fails with ETIMEDOUT; works with long paths. */
 int socket_unix_connect(const char *path, int64_t deadline);
 int socket_connect(const struct sockaddr *addr, socklen_t len, int64_t deadline);
+/* The same with a socket that the caller has made, and bound perhaps: 0 or -1, FD stays open. */
+int socket_connect_fd(int fd, const struct sockaddr *addr, socklen_t len, int64_t deadline);
 /* AF_UNIX stream. */
 int socket_pair(int pair[2]);
 /* AF_UNIX of whole records (SOCK_SEQPACKET): of several threads that receive, one wakes up. */
@@ -33,6 +35,11 @@ int socket_accept(int fd, struct sockaddr_storage *peer, socklen_t *len, bool no
 int socket_nonblocking(int fd, bool on);
 int socket_nodelay(int fd);
 int socket_cloexec(int fd, bool on);
+/*
+ * Send and receive buffers of SIZE bytes, of which TCP's window follows when it is done before
+ * connect(2); what is accepted has its listening socket's.
+ */
+int socket_buffers(int fd, int size);
 
 /*
  * sendmsg/recvmsg with up to SOCKET_MAX_FDS descriptors; results as those calls give.  Neither

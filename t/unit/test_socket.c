@@ -171,6 +171,28 @@ static void test_inet(void **state)
 	want_int("refused", errno, ECONNREFUSED);
 }
 
+/* What is accepted has them, too; the kernel doubles the number. */
+static void test_buffers(void **state)
+{
+	struct sockaddr_in in;
+	int fd = listen_on_loopback(&in), peer, accepted, size = 0;
+	socklen_t len = sizeof(size);
+
+	(void)state;
+	want_int("set", socket_buffers(fd, 8192), 0);
+	peer = socket_connect((struct sockaddr *)&in, sizeof(in), deadline_in(60000));
+	assert_true(peer != -1);
+	want_int("comes", socket_wait(fd, POLLIN, deadline_in(60000)), 1);
+	accepted = socket_accept(fd, NULL, NULL, true);
+	assert_int_equal(getsockopt(accepted, SOL_SOCKET, SO_RCVBUF, &size, &len), 0);
+	want_int("receive", size, 2 * 8192);
+	assert_int_equal(getsockopt(accepted, SOL_SOCKET, SO_SNDBUF, &size, &len), 0);
+	want_int("send", size, 2 * 8192);
+	close(accepted);
+	close(peer);
+	close(fd);
+}
+
 /* A full backlog drops SYNs, so a connection to it hangs as one to a dead host does. */
 static void test_inet_connect_deadline(void **state)
 {
@@ -291,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_long_path),
 		cmocka_unit_test(test_unix_connect_deadline),
 		cmocka_unit_test(test_inet),
+		cmocka_unit_test(test_buffers),
 		cmocka_unit_test(test_inet_connect_deadline),
 		cmocka_unit_test(test_fds),
 		cmocka_unit_test(test_wait),
