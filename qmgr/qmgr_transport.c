@@ -28,14 +28,24 @@ static const struct reason deferred_transport = { "4.3.2", "deferred transport" 
 
 /* ---- making them ---- */
 
+/* What master.cf's column allows, or an explicit default_process_limit; 0: nobody said. */
+static unsigned processes_of(const struct postfix_service *s)
+{
+	if (s && s->max_processes > 0)
+		return (unsigned)s->max_processes;
+	if ((!s || s->max_processes < 0) &&
+	    postfix_source_raw(qm.ctx->postfix, "default_process_limit", NULL))
+		return (unsigned)qm.params->default_process_limit;
+	return 0;
+}
+
 static void set_limits(struct transport *t)
 {
 	const struct postfix_service *s = postfix_service_find(qm.ctx->postfix, t->name, "unix");
 
 	t->kind = folded_kind(t->name, s);
 	t->is_public = s && !s->is_private;
-	transport_limits_read(
-	    &t->limits, t->name, s && s->max_processes > 0 ? (unsigned)s->max_processes : 0);
+	transport_limits_read(&t->limits, t->name, processes_of(s));
 	free(t->path);
 	t->path = xasprintf(
 	    "%s/%s/%s", qm.params->queue_directory, t->is_public ? "public" : "private", t->name);
