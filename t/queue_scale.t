@@ -171,7 +171,13 @@ def test_some(q):
     q.command("postqueue", "-s", "other.test")
     wait_for_attempts(q, since, 1 + ELSEWHERE)
     tap.equal(attempts(q, since), dict({q.ids[7]: 1}, **{i: 1 for i in q.elsewhere}),
-              "-i and -s, and neither W nor F, D, I make more due")
+              "postqueue -i and -s, and neither W nor F, D, I make more due")
+    wait_until(lambda: rests(q, q.elsewhere), "settled")
+    q.command("sendmail", "-qI" + q.ids[8])
+    wait_for_attempts(q, since, 2 + ELSEWHERE)
+    q.command("sendmail", "-qRother.test")
+    wait_until(lambda: set(attempts(q, since)[i] for i in q.elsewhere) == {2}, "-qR")
+    tap.equal([attempts(q, since)[i] for i in q.ids[7:9]], [1, 1], "sendmail -qI and -qR")
     flush(q, lambda: trigger(q, b"A"))
 
 
