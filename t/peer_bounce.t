@@ -5,7 +5,9 @@
 import difflib
 import os
 import re
+import socketserver
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.environ.get("PC_SRCDIR", "."), "t", "lib"))
 import instance                                       # noqa: E402
@@ -183,7 +185,7 @@ def difference(name, got, want):
 
 def compare(title, main, cases, peer_main=()):
     """The logs of both."""
-    ours = instance.Instance(main={**MAIN, **main})
+    ours = instance.Instance(main={**MAIN, **main}, master="smtp unix - - n - - smtp\n")
     peer = peer_postfix.PeerPostfix({**MAIN, **main, **dict(peer_main)})
     with ours, peer:
         started = {name: [Case(side, name, steps) for side in (ours, peer)]
@@ -227,9 +229,38 @@ def test_templates():
         os.rmdir(os.path.dirname(path))
 
 
+class Refuser(socketserver.StreamRequestHandler):
+    """A next hop that refuses recipients, in one line or more."""
+
+    REPLIES = {b"many": b"550-5.1.1 first line\r\n550-5.1.1 second line with some more words in it than fit on one\r\n"
+                        b"550 5.1.1 last\r\n",
+               b"bare": b"554 no enhanced code\r\n", b"odd": b"550 5.7.1 what is here \xe4\r\n"}
+
+    def handle(self):
+        self.wfile.write(b"220 mx.remote.test ESMTP\r\n")
+        for line in self.rfile:
+            user = re.match(rb"RCPT TO:<(\w+)@", line)
+            reply = self.REPLIES.get(user.group(1), b"550 5.1.1 no such user\r\n") if user else b"250 ok\r\n"
+            self.wfile.write(b"221 bye\r\n" if line.startswith(b"QUIT") else reply)
+
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = daemon_threads = True
+
+
+def test_remote():
+    with Server(("127.0.0.1", instance.free_ports(1)[0]), Refuser) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        remote = f"smtp:[127.0.0.1]:{server.server_address[1]}"
+        cases = {name: ((FROM, f"RCPT TO:<{name}@remote.test>"), BODY) for name in ("one", "many", "bare", "odd")}
+        compare("remote", {"transport_maps": f"inline:{{remote.test={remote}}}",
+                           "compatibility_level": "3.6"}, cases)
+        server.shutdown()
+
+
 def main():
     peer_postfix.find()
-    tap.run(test_plain, test_copies, test_templates)
+    tap.run(test_plain, test_copies, test_templates, test_remote)
 
 
 main()
