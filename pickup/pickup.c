@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "log/log.h"
 #include "pickup/pickup.h"
+#include "rewrite/log_address.h"
 #include "server/pool.h"
 #include "server/server.h"
 #include "server/shared.h"
@@ -41,6 +42,7 @@ static void prepare(struct server_context *ctx)
 	const char *cleanup = ctx->params->cleanup_service_name;
 	struct reason why;
 
+	log_address_prepare(ctx->params);
 	pickup.params = ctx->params;
 	pickup.maildrop_fd = open_directory(ctx->params, "maildrop");
 	pickup.corrupt_fd = open_directory(ctx->params, "corrupt");

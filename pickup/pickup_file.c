@@ -250,14 +250,14 @@ static struct intake *begin(
 	struct intake *in = intake_begin(pickup->intake, &origin, strbuf_slice(&sender), why);
 
 	if (in != NULL) {
-		struct strbuf external = STRBUF_INIT(2 * ADDRESS_MAX);
+		struct strbuf logged = STRBUF_INIT(2 * ADDRESS_MAX);
 
 		/* As it was submitted. */
-		address_external(sub->sender, &external);
+		address_logged(sub->sender, &logged);
 		log_info("%s: uid=%lu from=<%s>%s%s", intake_id(in), (unsigned long)sub->uid,
-		    external.ptr ? external.ptr : "", sub->requeued ? " orig_id=" : "",
+		    logged.ptr, sub->requeued ? " orig_id=" : "",
 		    sub->requeued ? sub->requeued->id : "");
-		strbuf_release(&external);
+		strbuf_release(&logged);
 		if (pickup->params->content_filter[0] != '\0')
 			intake_set_filter(in, pickup->params->content_filter);
 		if (sub->encoding != NULL)

@@ -33,7 +33,8 @@ struct refusal {
 	size_t count;
 };
 
-static const char *external(struct refusal *r, struct slice internal, bool rewrite)
+static const char *form_of(struct refusal *r, struct slice internal, bool rewrite,
+    void (*form)(struct slice internal, struct strbuf *out))
 {
 	struct strbuf rewritten = STRBUF_INIT(2 * ADDRESS_MAX), text = STRBUF_INIT(4 * ADDRESS_MAX);
 	const char *copy;
@@ -42,11 +43,16 @@ static const char *external(struct refusal *r, struct slice internal, bool rewri
 		rewrite_address(r->pickup->rewriter, REWRITE_LOCAL, internal, &rewritten);
 	else
 		strbuf_addslice(&rewritten, internal);
-	address_external(strbuf_slice(&rewritten), &text);
+	form(strbuf_slice(&rewritten), &text);
 	copy = arena_slicedup(&r->arena, strbuf_slice(&text));
 	strbuf_release(&rewritten);
 	strbuf_release(&text);
 	return copy;
+}
+
+static const char *external(struct refusal *r, struct slice internal, bool rewrite)
+{
+	return form_of(r, internal, rewrite, address_external);
 }
 
 /* Told when it is true: a refusal without its notice is tried again. */
@@ -58,8 +64,8 @@ static void log_recipients(struct refusal *r)
 	    (int)r->pickup->params->delay_logging_resolution_limit, delay);
 	for (size_t i = 0; i < r->sub->recipient_count; i++)
 		log_info("%s: to=<%s>, relay=none, delay=%s, dsn=%s, status=bounced (%s)", r->id,
-		    external(r, r->sub->recipients[i].address, true), delay, r->why->dsn,
-		    r->why->text);
+		    form_of(r, r->sub->recipients[i].address, true, address_logged), delay,
+		    r->why->dsn, r->why->text);
 }
 
 /* Those that did not ask for silence. */

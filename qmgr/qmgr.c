@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "log/log.h"
+#include "rewrite/log_address.h"
 #include "table/match_list.h"
 
 /* Descriptors for all that is no message: most of them connections of intake. */
@@ -174,6 +175,7 @@ static void prepare(struct server_context *ctx)
 		.hash_depth = (int)ctx->params->hash_queue_depth };
 	struct reason why = { .dsn = "" };
 
+	log_address_prepare(ctx->params);
 	qm.ctx = ctx;
 	qm.loop = ctx->loop;
 	set_params(ctx->params);

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "log/log.h"
+#include "mail/address.h"
 #include "mail/dsn.h"
 #include "qmgr/qmgr_message.h"
 
@@ -130,6 +131,8 @@ static bool is_expired(const struct message *m)
 /* Its recipients that are still deferred have had their time. */
 static bool expire(struct message *m)
 {
+	struct strbuf sender = STRBUF_INIT(4 * ADDRESS_MAX);
+
 	if (count_in(m, RCPT_DEFERRED) == 0 || !is_expired(m))
 		return false;
 	for (size_t i = 0; i < m->env->recipient_count; i++) {
@@ -138,8 +141,10 @@ static bool expire(struct message *m)
 		if (r->state == RCPT_DEFERRED)
 			r->state = RCPT_BOUNCED;
 	}
-	log_info("%s: from=<%s>, status=%s, returned to sender", m->id, m->sender,
+	address_logged(slice_of(m->env->sender), &sender);
+	log_info("%s: from=<%s>, status=%s, returned to sender", m->id, sender.ptr,
 	    m->forced ? "force-expired" : "expired");
+	strbuf_release(&sender);
 	return true;
 }
 

@@ -280,8 +280,12 @@ const char *message_sender_for(struct message *m, size_t index)
 
 static void log_active(struct message *m)
 {
-	log_info("%s: from=<%s>, size=%lld, nrcpt=%zu (queue active)", m->id, m->sender,
+	struct strbuf sender = STRBUF_INIT(4 * ADDRESS_MAX);
+
+	address_logged(slice_of(m->env->sender), &sender);
+	log_info("%s: from=<%s>, size=%lld, nrcpt=%zu (queue active)", m->id, sender.ptr,
 	    (long long)m->env->size, m->env->recipient_count - m->env->done_count);
+	strbuf_release(&sender);
 }
 
 /* A report was asked for: one more message has to be made before this one is done. */

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "net/dns.h"
+#include "rewrite/log_address.h"
 #include "rewrite/status_filter.h"
 #include "server/pool.h"
 #include "server/server.h"
@@ -55,6 +56,7 @@ static const struct session_class *session_class_of(const struct server_listener
 
 static void prepare(struct server_context *ctx)
 {
+	log_address_prepare(ctx->params);
 	smtp_params = ctx->params;
 	agent.name = smtp_is_lmtp ? "lmtp" : "smtp";
 	agent.delay_resolution = (int)ctx->params->delay_logging_resolution_limit;

@@ -108,9 +108,12 @@ enum smtp_content_result smtp_content_next(struct smtp_content *c, size_t want, 
 	size_t before = out->len;
 
 	c->lines.out = out;
-	while (
-	    !c->ended && out->len - before < want && !out->overflow && result == SMTP_CONTENT_SENT)
+	/* There is progress whatever is wanted. */
+	while (!c->ended && result == SMTP_CONTENT_SENT) {
 		result = take_next(c, failure);
+		if (out->len - before >= want || out->overflow)
+			break;
+	}
 	if (result == SMTP_CONTENT_SENT && out->overflow)
 		return damaged(c, "no room for a line", failure);
 	*ended = c->ended && result == SMTP_CONTENT_SENT;

@@ -87,7 +87,7 @@ static void add_address(struct strbuf *line, const char *name, struct slice addr
 	if (!address.ptr)
 		return;
 	strbuf_addf(line, " %s=<", name);
-	address_external(address, line);
+	address_logged(address, line);
 	strbuf_addch(line, '>');
 }
 

@@ -10,6 +10,7 @@
 #include "base/digest.h"
 #include "log/log.h"
 #include "net/dns.h"
+#include "rewrite/log_address.h"
 #include "server/shared.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/smtpd_footer.h"
@@ -123,6 +124,7 @@ static void set_windows(const struct server_context *ctx)
 static void prepare(struct server_context *ctx)
 {
 	const struct postfix_params *p = ctx->params;
+	log_address_prepare(ctx->params);
 	unsigned char digest[DIGEST_MAX_SIZE];
 
 	smtpd_server.ctx = ctx;

@@ -54,7 +54,7 @@ void smtpd_log_disconnect(const struct smtpd *s)
 static void add_address(struct strbuf *line, const char *name, struct slice address)
 {
 	strbuf_addf(line, " %s=<", name);
-	address_external(address, line);
+	address_logged(address, line);
 	strbuf_addch(line, '>');
 }
 

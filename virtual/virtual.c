@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 
+#include "rewrite/log_address.h"
 #include "rewrite/status_filter.h"
 #include "server/server.h"
 
@@ -55,6 +56,7 @@ static void drain(struct server_context *ctx, bool reload)
 
 static void prepare(struct server_context *ctx)
 {
+	log_address_prepare(ctx->params);
 	agent.filter_arg = status_filter_new(
 	    "virtual_delivery_status_filter", ctx->params->virtual_delivery_status_filter);
 	agent.filter = agent.filter_arg != NULL ? status_filter_apply : NULL;

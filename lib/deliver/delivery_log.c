@@ -89,11 +89,11 @@ void delivery_log(const char *log_name, const struct delivery_request *request,
 
 	strbuf_addstr(&line, request->id);
 	strbuf_addstr(&line, ": to=<");
-	address_external(slice_of(recipient->address), &line);
+	address_logged(slice_of(recipient->address), &line);
 	strbuf_addstr(&line, ">, ");
 	if (*recipient->original && strcmp(recipient->original, recipient->address) != 0) {
 		strbuf_addstr(&line, "orig_to=<");
-		address_external(slice_of(recipient->original), &line);
+		address_logged(slice_of(recipient->original), &line);
 		strbuf_addstr(&line, ">, ");
 	}
 	strbuf_addstr(&line, "relay=");

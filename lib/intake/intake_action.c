@@ -33,7 +33,7 @@ static const char *const context_names[] = {
 static void add_address(struct strbuf *line, const char *label, const char *internal)
 {
 	strbuf_addf(line, " %s=<", label);
-	address_external(slice_of(internal), line);
+	address_logged(slice_of(internal), line);
 	strbuf_addch(line, '>');
 }
 

@@ -301,6 +301,21 @@ void address_external(struct slice internal, struct strbuf *out)
 	}
 }
 
+static bool logs_internal;
+
+void address_log_internal(bool internal)
+{
+	logs_internal = internal;
+}
+
+void address_logged(struct slice internal, struct strbuf *out)
+{
+	if (logs_internal)
+		add_clean(out, internal, "");
+	else
+		address_external(internal, out);
+}
+
 bool address_split(struct slice internal, struct slice *local, struct slice *domain)
 {
 	ptrdiff_t at = slice_rfind(internal, '@');

@@ -60,6 +60,13 @@ enum address_status address_internal(struct slice text, unsigned flags, struct s
 void address_external(struct slice internal, struct strbuf *out);
 
 /*
+ * info_log_address_format: appends the address as lines of the log have it, in external form, or in
+ * internal form after address_log_internal(true).  That is said once, before there are threads.
+ */
+void address_logged(struct slice internal, struct strbuf *out);
+void address_log_internal(bool internal);
+
+/*
  * Splits an internal address at its last '@'.  Without one, all is local part and DOMAIN is
  * SLICE_NULL (ptr NULL); "user@" has an empty domain with ptr set.  False when there is no '@'.
  */

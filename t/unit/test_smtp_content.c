@@ -54,7 +54,7 @@ static void plain_messages(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(plain_cases); i++)
-		for (size_t want = 1; want <= 100; want += 33) {
+		for (size_t want = 0; want <= 100; want += 33) {
 			const struct smtp_content_rules rules = { .dots = plain_cases[i].dots };
 
 			params.smtp_line_length_limit = plain_cases[i].limit;
