@@ -40,11 +40,14 @@ void smtp_handshake_refused(
     struct smtp_handshake *h, const char *intro, const char *verb, bool soft)
 {
 	const struct smtp_session *session = h->session;
-	char dsn[DSN_CODE_TEXT] = "4.0.0";
+	unsigned class = h->reply.code / 100;
+	/* What fits no greeting is a protocol error, as with the peer. */
+	char dsn[DSN_CODE_TEXT] = "5.5.0";
 
-	if (h->reply.code / 100 != 2 && h->reply.dsn[0])
-		memcpy(dsn, h->reply.dsn, sizeof(dsn));
-	dsn[0] = !soft && h->reply.code / 100 == 5 ? '5' : '4';
+	if (class == 4 || class == 5)
+		strcpy(dsn, h->reply.dsn[0] ? h->reply.dsn : class == 4 ? "4.0.0" : "5.0.0");
+	if (soft)
+		dsn[0] = '4';
 	smtp_reply_join(&h->reply);
 	smtp_handshake_fail(
 	    h, dsn, "%shost %s %s: %s", intro, session->name, verb, h->reply.text.ptr);
