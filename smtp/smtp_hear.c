@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "log/log.h"
 #include "smtp/smtp_answer.h"
 #include "smtp/smtp_handshake.h"
@@ -31,7 +32,8 @@ void smtp_say(struct smtp_session *session, const char *format, ...)
 		ASSERT(line.ptr[i] != '\r' && line.ptr[i] != '\n' && line.ptr[i] != '\0');
 	strbuf_addstr(&line, "\r\n");
 	stream_write(session->stream, strbuf_slice(&line));
-	strbuf_release(&line);
+	/* It may be a password. */
+	secret_release(&line);
 }
 
 static void set_failure(struct smtp_failure *failure, const char *dsn, const char *format, ...)

@@ -3,6 +3,7 @@
 """Logins of the client beside a real Postfix's: what a server that follows a script is told, and
 what the log says of the recipient."""
 
+import glob
 import os
 import re
 import shutil
@@ -241,5 +242,7 @@ def test_real_server():
 
 
 peer_postfix.find()
+if not glob.glob(peer_postfix.ROOT + "/usr/lib/*/sasl2/libplain.so"):
+    tap.skip_all("the peer has no mechanisms (package libsasl2-modules)")
 tap.run(test_results, test_keys_and_demands, test_next_hop, test_cache,
         test_real_client, test_real_server)
