@@ -6,12 +6,13 @@ import os
 import re
 import sys
 import tempfile
+from types import SimpleNamespace
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import small_ca
 import smtp_tls_cases
 import tap
-from instance import Instance, wait_until
+from instance import Instance, free_ports, wait_until
 
 SMTP = "smtp unix - - n - - smtp\n"
 
@@ -65,6 +66,10 @@ class Variant:
 
     def __init__(self, name, server, want, **options):
         self.name, self.server, self.want, self.options = name, server, want, options
+
+    def address(self, i):
+        """Ours listens at one address only."""
+        return "127.0.0.1" if isinstance(self.server, SimpleNamespace) else smtp_tls_cases.addr(i)
 
     def service(self, i):
         options = "".join(f"  -o {{ {key} = {value} }}\n" for key, value in self.options.items())
@@ -123,12 +128,36 @@ def variants(s):
     ]
 
 
+def own_variants(s, ports):
+    """Both ends are ours."""
+    own, wrapped = (SimpleNamespace(port=port) for port in ports)
+    names = {"smtp_tls_CAfile": s.ca.path("ca.pem"), "smtp_tls_secure_cert_match": "mx.example.test",
+             "smtp_tls_verify_cert_match": "mx.example.test",
+             "smtp_tls_fingerprint_cert_match": s.ca.key_fingerprint("good")}
+    sent = "dsn=2.0.0, status=sent (250 2.0.0 Ok: "
+    found = [Variant(f"own smtpd, {level}", own, f"tls={level}, {sent}",
+                     smtp_tls_security_level=level, **names)
+             for level in ("none", "may", "encrypt", "fingerprint", "verify", "secure")]
+    return found + [Variant("own smtpd, wrapper mode", wrapped, f"tls=secure, {sent}",
+                            smtp_tls_security_level="secure", smtp_tls_wrappermode="yes", **names)]
+
+
+def own_services(s, ports):
+    """They take everything and keep nothing."""
+    options = ("  -o { smtpd_recipient_restrictions = check_recipient_access static:DISCARD }\n"
+               f"  -o smtpd_tls_chain_files={s.ca.path('good.chain')}\n"
+               "  -o smtpd_tls_security_level=may\n")
+    return (f"127.0.0.1:{ports[0]} inet n - n - - smtpd\n{options}"
+            f"127.0.0.1:{ports[1]} inet n - n - - smtpd\n{options}"
+            "  -o smtpd_tls_wrappermode=yes\n")
+
+
 FIRST = 100
 
 
 def variants_cf(all_of_them):
     transports = ", ".join(
-        f"{{ c{FIRST + i}.test = smtp{i}:[{smtp_tls_cases.addr(FIRST + i)}]:{v.server.port} }}"
+        f"{{ c{FIRST + i}.test = smtp{i}:[{v.address(FIRST + i)}]:{v.server.port} }}"
         for i, v in enumerate(all_of_them))
     return {"transport_maps": f"inline:{{ {transports} }}", "smtp_tls_loglevel": "1",
             "mynetworks": "127.0.0.0/8", "inet_protocols": "ipv4", "minimal_backoff_time": "1s",
@@ -143,8 +172,9 @@ def check_variant(mail, i, v):
 
 
 def test_variants(s):
-    all_of_them = variants(s)
-    master = "".join(v.service(i) for i, v in enumerate(all_of_them))
+    ports = free_ports(2)
+    all_of_them = own_variants(s, ports) + variants(s)
+    master = own_services(s, ports) + "".join(v.service(i) for i, v in enumerate(all_of_them))
     with Instance(variants_cf(all_of_them), master) as mail:
         submit(mail, [f"u@c{FIRST + i}.test" for i in range(len(all_of_them))])
         for i, v in enumerate(all_of_them):
