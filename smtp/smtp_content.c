@@ -30,7 +30,7 @@ struct smtp_content *smtp_content_open(
     const struct delivery_request *request, int fd, const struct smtp_content_rules *rules)
 {
 	struct smtp_content *c = xcalloc(1, sizeof(*c));
-	int limit = SMTP_PARAM(line_length_limit);
+	long limit = SMTP_PARAM(line_length_limit);
 
 	c->id = request->id;
 	content_reader_init(&c->reader, fd, request->data_offset);
