@@ -97,6 +97,9 @@ class Found:
             elif token:
                 for recipient in FINAL.findall(text):
                     self.add(token, recipient.decode(), "notice")
+        elif b"Subject: Postfix SMTP server: errors from " in text:  # to the postmaster
+            if not text.rstrip().endswith(b"see the local mail logfile"):
+                self.damaged.append(f"{where}: a transcript without its end")
         elif not token or not text.rstrip().endswith(b"end-" + token.encode()):
             self.damaged.append(f"{where}: not whole ({len(text)} bytes)")
         else:
