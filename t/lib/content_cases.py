@@ -275,7 +275,7 @@ def lines(mail, queue_id):
     found = re.findall(rf"/smtp\[\d+\]: (?:warning: )?{queue_id}: (.*)", mail.log())
     # How much of a text is logged differs between releases.
     found = [re.sub(r"(\w)\1{30,}(: )?", r"\1...\2", line) for line in found]
-    return [re.sub(r"(delays?=[\d./]+|tls=[\w:-]+), ", "", re.sub(r"\]:\d+", "]:PORT", line))
+    return [re.sub(r"(delays?=[\d./]+|tls=[\w:-]+|conn_use=\d+), ", "", re.sub(r"\]:\d+", "]:PORT", line))
             for line in found]
 
 
