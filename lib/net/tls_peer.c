@@ -309,7 +309,8 @@ char *tls_cert_fingerprint(const char *digest, X509 *cert)
 char *tls_key_fingerprint(const char *digest, X509 *cert)
 {
 	unsigned char *der = NULL;
-	int len = i2d_PUBKEY(X509_get0_pubkey(cert), &der);
+	/* As it stands there: to encode the key anew would look for an encoder each time. */
+	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
 
 	return fingerprint(digest, der, len);
 }
