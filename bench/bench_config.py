@@ -167,7 +167,7 @@ def make_certificates(tls):
         "-extfile", tls / "extensions", "-out", tls / "cert.pem")
 
 
-def main_cf(at, transport_maps, programs):
+def main_cf(at, programs):
     """PROGRAMS: parameters that say where the suite's programs lie."""
     return f"""\
 compatibility_level = 3.6
@@ -193,7 +193,7 @@ virtual_uid_maps = static:{MAIL_UID}
 virtual_gid_maps = static:{MAIL_UID}
 virtual_mailbox_limit = 0
 message_size_limit = 52428800
-transport_maps = {transport_maps}
+transport_maps = hash:{at.postfix}/transport, pcre:{at.postfix}/transport.pcre
 smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject
 smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0
@@ -205,6 +205,7 @@ smtpd_sasl_type = dovecot
 smtpd_sasl_path = {at.dir}/auth-client
 smtpd_sasl_security_options = noanonymous
 smtp_tls_CAfile = {at.tls}/ca.pem
+smtp_tls_session_cache_database = btree:{at.data}/smtp_scache
 smtp_host_lookup = native
 disable_dns_lookups = yes
 default_process_limit = 300

@@ -19,8 +19,8 @@ import shutil
 
 import bench_config as config
 
-# Daemons of the peers' master.cf that are not there yet: without them there is no relaying.
-ABSENT = {"smtp", "smtptls", "relay", "lmtp", "local", "proxymap", "proxywrite", "verify"}
+# Daemons of the peers' master.cf that are not there yet.
+ABSENT = {"local", "proxymap", "proxywrite", "verify"}
 PROTOCOLS = ["pop3"]
 
 
@@ -51,7 +51,7 @@ def write(at, stage):
     at.prepare(pwd.getpwnam("postfix").pw_uid)
     shutil.rmtree(at.dir / "usr", ignore_errors=True)
     shutil.copytree(stage, at.dir / "usr", symlinks=True)
-    (at.postfix / "main.cf").write_text(config.main_cf(at, "", ""), encoding="ascii")
+    (at.postfix / "main.cf").write_text(config.main_cf(at, ""), encoding="ascii")
     (at.postfix / "master.cf").write_text(master_cf(at), encoding="ascii")
     at.dovecot_conf.write_text(config.dovecot_conf(at, PROTOCOLS, "hp"), encoding="ascii")
     at.write_tables()

@@ -48,8 +48,7 @@ service lmtp {{
 def write(at, mode):
     at.prepare(pwd.getpwnam("postfix").pw_uid)
     (at.dir / "dovecot-state").mkdir(exist_ok=True)
-    transport_maps = f"hash:{at.postfix}/transport, pcre:{at.postfix}/transport.pcre"
-    (at.postfix / "main.cf").write_text(config.main_cf(at, transport_maps, PROGRAMS),
+    (at.postfix / "main.cf").write_text(config.main_cf(at, PROGRAMS),
                                         encoding="ascii")
     (at.postfix / "master.cf").write_text(config.master_cf(at), encoding="ascii")
     at.dovecot_conf.write_text(config.dovecot_conf(at, ["imap", "pop3", "lmtp"], mode)
