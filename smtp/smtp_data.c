@@ -95,6 +95,36 @@ static bool write_piece(struct transaction *t, struct strbuf *piece)
 	return false;
 }
 
+/*
+ * Before the end goes out the server has nothing to say but that it wants no more.  An answer that
+ * is there already answers something else: one that were taken for the answer to the message would
+ * have us remove what the server may yet refuse.  False: every recipient was told.
+ */
+static bool has_not_spoken(struct transaction *t)
+{
+	struct smtp_failure failure = { .host = false };
+	struct slice waiting;
+
+	if (!stream_poll_input(t->s->stream))
+		return true;
+	waiting = stream_peek(t->s->stream);
+	/* Noise is passed over where the answer is read. */
+	if (waiting.len > 0 && !(waiting.ptr[0] >= '0' && waiting.ptr[0] <= '9'))
+		return true;
+	if (smtp_hear(
+		t->s, SMTP_PARAM(data_xfer_timeout), "sending message body", &t->reply, &failure)) {
+		if (t->reply.code / 100 >= 4)
+			smtp_refused(t->s, &t->reply, "end of DATA", &failure);
+		else
+			smtp_fail(&failure, true, "4.5.0",
+			    "host %s sent a reply before the end of the message: %.200s",
+			    t->s->name, t->reply.text.ptr);
+	}
+	t->s->broken = true;
+	transaction_fail_all(t, &failure);
+	return false;
+}
+
 /* ---- what the server says to the whole ---- */
 
 static bool hear_end(struct transaction *t, struct smtp_failure *failure)
@@ -155,7 +185,7 @@ static void send_by_data(struct transaction *t)
 		ok = write_piece(t, &piece);
 		delay_end(t);
 	}
-	if (ok) {
+	if (ok && has_not_spoken(t)) {
 		strbuf_addstr(&piece, ".\r\n");
 		if (write_piece(t, &piece))
 			finish(t);
@@ -220,7 +250,7 @@ static void send_by_bdat(struct transaction *t)
 	bool ended = false, ok = true;
 
 	while (ok && !ended) {
-		ok = next_piece(t, content, CHUNK_BYTES, &chunk, &ended);
+		ok = next_piece(t, content, CHUNK_BYTES, &chunk, &ended) && has_not_spoken(t);
 		if (!ok)
 			break;
 		smtp_say(t->s, "BDAT %zu%s", chunk.len, ended ? " LAST" : "");

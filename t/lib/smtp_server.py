@@ -115,7 +115,7 @@ class Session:
                 self.recipients if self.server.lmtp and last else 1)])
         if not self.reply(value, line):
             return False
-        accepted = isinstance(value, str) and value[:1] in "23"
+        accepted = isinstance(value, (str, bytes)) and value[:1] in ("2", "3", b"2", b"3")
         if verb.startswith("RCPT") and accepted:
             self.recipients += 1
         if verb.startswith(("MAIL", "RSET")) and accepted:
