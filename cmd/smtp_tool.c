@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/slice.h"
 #include "log/log.h"
+#include "sys/socket.h"
 
 long smtp_tool_number(const char *text, long least, const char *what)
 {
@@ -21,10 +22,7 @@ long smtp_tool_number(const char *text, long least, const char *what)
 
 void smtp_tool_window(int fd, int bytes)
 {
-	if (bytes <= 0)
-		return;
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)) == -1 ||
-	    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) == -1)
+	if (bytes > 0 && socket_buffers(fd, bytes) == -1)
 		log_warning("setsockopt TCP window size %d: %m", bytes);
 }
 
