@@ -139,20 +139,6 @@ static bool set_up(
 	return true;
 }
 
-static void report(const struct tls_client_config *config, struct reason *why)
-{
-	char text[256], words[sizeof(why->text)];
-
-	if (config->log_errors) {
-		log_warning("%s: disabling TLS support", why->text);
-		tls_log_library_errors();
-	} else if (ERR_peek_error()) {
-		tls_library_error(text, sizeof(text));
-		snprintf(words, sizeof(words), "%s", why->text);
-		reason_set(why, TLS_DSN, "%s: %s", words, text);
-	}
-}
-
 struct tls_context *tls_client_new(const struct tls_client_config *config, struct reason *why)
 {
 	struct tls_context *context = xcalloc(1, sizeof(*context));
@@ -166,7 +152,7 @@ struct tls_context *tls_client_new(const struct tls_client_config *config, struc
 		ERR_clear_error();
 		return context;
 	}
-	report(config, why);
+	tls_report(config->log_errors, why);
 	ERR_clear_error();
 	tls_context_free(context);
 	return NULL;

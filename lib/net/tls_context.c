@@ -25,12 +25,11 @@ bool tls_refuse(struct reason *why, const char *format, ...)
 	return false;
 }
 
-/* The words, and what the library says: to the log, or behind the words. */
-static void report(const struct tls_server_config *config, struct reason *why)
+void tls_report(bool log_errors, struct reason *why)
 {
 	char text[256], words[sizeof(why->text)];
 
-	if (config->log_errors) {
+	if (log_errors) {
 		log_warning("%s: disabling TLS support", why->text);
 		tls_log_library_errors();
 	} else if (ERR_peek_error()) {
@@ -241,7 +240,7 @@ struct tls_context *tls_server_new(const struct tls_server_config *config, struc
 		ERR_clear_error();
 		return context;
 	}
-	report(config, why);
+	tls_report(config->log_errors, why);
 	ERR_clear_error();
 	tls_context_free(context);
 	return NULL;

@@ -107,8 +107,11 @@ void tls_log_steps(struct ssl_st *ssl);
 
 /* For SSL_CTX_set_default_passwd_cb: a daemon has nobody to ask. */
 int tls_no_password(char *buf, int size, int writing, void *arg);
-/* Sets *WHY to the text and, if the queue has one, the library's error.  False. */
+/* Sets *WHY to the text.  False. */
 bool tls_refuse(struct reason *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A context cannot be made for *WHY: what the library says of it goes to the log, or behind *WHY.
+ */
+void tls_report(bool log_errors, struct reason *why);
 
 /* ---- tls_chain.c: keys and certificates ---- */
 
