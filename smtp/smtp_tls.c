@@ -104,16 +104,6 @@ static struct tls_context *open_context(
 	    &why);
 }
 
-static bool open_library(const struct postfix_params *p)
-{
-	struct reason why;
-
-	if (tls_library_open(p->tls_config_file, p->tls_config_name, &why))
-		return true;
-	log_warning("%s, disabling TLS support", why.text);
-	return false;
-}
-
 static void load_anchors(struct slice paths)
 {
 	struct slice word;
@@ -174,7 +164,7 @@ void smtp_tls_prepare(const struct postfix_params *params)
 	set_log_parts();
 	one_label_wildcards = !params->tls_wildcard_matches_multiple_labels;
 	smtp_tls_policy_prepare(params);
-	if (!smtp_tls_policy_may_use_tls() || !open_library(params))
+	if (!smtp_tls_policy_may_use_tls() || !tls_params_open_library(params))
 		return;
 	find_certificates(&certs);
 	ciphers = usual_ciphers(params);

@@ -124,16 +124,6 @@ static struct tls_context *open_context(const struct server_context *ctx,
 	    &why);
 }
 
-static bool open_library(const struct postfix_params *p)
-{
-	struct reason why;
-
-	if (tls_library_open(p->tls_config_file, p->tls_config_name, &why))
-		return true;
-	log_warning("%s, disabling TLS support", why.text);
-	return false;
-}
-
 void smtpd_tls_open(const struct server_context *ctx)
 {
 	const struct postfix_params *p = ctx->params;
@@ -149,7 +139,7 @@ void smtpd_tls_open(const struct server_context *ctx)
 	smtpd_server.tls_wanted = required || level == LEVEL_MAY ||
 				  (level == LEVEL_UNSET && p->smtpd_use_tls) ||
 				  p->smtpd_tls_wrappermode;
-	if (!smtpd_server.tls_wanted || !open_library(p))
+	if (!smtpd_server.tls_wanted || !tls_params_open_library(p))
 		return;
 	find_certificates(p, &certs);
 	if (!can_serve(p, &certs, asks))

@@ -10,6 +10,16 @@
 
 const char *const tls_certificate_kinds[] = { "RSA", "DSA", "ECDSA" };
 
+bool tls_params_open_library(const struct postfix_params *p)
+{
+	struct reason why;
+
+	if (tls_library_open(p->tls_config_file, p->tls_config_name, &why))
+		return true;
+	log_warning("%s, disabling TLS support", why.text);
+	return false;
+}
+
 static bool is_set(const char *value)
 {
 	return value[0] != '\0' && strcasecmp(value, "none") != 0;

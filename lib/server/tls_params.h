@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What the TLS parameters of main.cf mean to both sides: keys and cipher lists. */
+/* What the TLS parameters of main.cf mean to both sides: the library, keys and cipher lists. */
 #ifndef PC_SERVER_TLS_PARAMS_H
 #define PC_SERVER_TLS_PARAMS_H
 
 #include "base/reason.h"
 #include "conf/postfix_conf.h"
 #include "net/tls.h"
+
+/* OpenSSL as tls_config_file and tls_config_name want it; false: there is no TLS, which was logged.
+ */
+bool tls_params_open_library(const struct postfix_params *p);
 
 #define TLS_CHAINS_MAX 64
 
