@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "net/dns.h"
 #include "rewrite/log_address.h"
 #include "rewrite/status_filter.h"
 #include "server/pool.h"
@@ -64,7 +63,6 @@ static void prepare(struct server_context *ctx)
 	agent.filter_arg = status_filter_new(
 	    SMTP_PARAM_NAME("delivery_status_filter"), SMTP_PARAM(delivery_status_filter));
 	agent.filter = agent.filter_arg != NULL ? status_filter_apply : NULL;
-	dns_open();
 	smtp_target_prepare(ctx->params);
 	smtp_tls_prepare(ctx->params);
 	smtp_sasl_prepare(ctx->params);

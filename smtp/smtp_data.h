@@ -45,8 +45,6 @@ void transaction_result(
 void transaction_fail(
     struct transaction *t, struct transaction_rcpt *rcpt, const struct smtp_failure *failure);
 void transaction_fail_all(struct transaction *t, const struct smtp_failure *failure);
-/* Is there a recipient who waits or was accepted? */
-bool transaction_is_open(const struct transaction *t);
 
 /* ---- smtp_data.c ---- */
 

@@ -95,8 +95,8 @@ static void try_destination(struct hunt *h, size_t index)
 	struct smtp_targets targets;
 
 	smtp_targets_init(&targets);
-	switch (smtp_targets_find(&targets, h->destinations[index], index >= h->fallback_from,
-	    h->d->request->id, &failure)) {
+	switch (smtp_targets_find(
+	    &targets, h->destinations[index], index >= h->fallback_from, &failure)) {
 	case SMTP_TARGETS_FOUND:
 		try_targets(h, &targets, targets.own || index + 1 == h->count);
 		/* Nor must one of the worse MX hosts. */

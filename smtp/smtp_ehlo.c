@@ -128,11 +128,6 @@ static const char *helo_name(void)
 	return smtp_is_lmtp ? smtp_params->lmtp_lhlo_name : smtp_params->smtp_helo_name;
 }
 
-static int64_t helo_timeout(void)
-{
-	return smtp_is_lmtp ? smtp_params->lmtp_lhlo_timeout : smtp_params->smtp_helo_timeout;
-}
-
 /* ---- the greeting ---- */
 
 /* "220 **********************": a firewall's. */
@@ -211,7 +206,7 @@ void smtp_ehlo_greeted(struct smtp_handshake *h)
 static bool hear_helo(struct smtp_handshake *h, const char *verb, const char *while_what)
 {
 	smtp_say(h->session, "%s %s", verb, helo_name());
-	return smtp_hear_lines(h->session, helo_timeout(), while_what, &h->reply, h->failure);
+	return smtp_hear_lines(h->session, smtp_helo_timeout(), while_what, &h->reply, h->failure);
 }
 
 static bool is_loop(struct smtp_handshake *h, const struct smtp_offer *offer)
@@ -290,8 +285,7 @@ bool smtp_ehlo(struct smtp_handshake *h)
 
 	if (!smtp_is_lmtp && !extended)
 		return hello(h);
-	if (!hear_helo(h, smtp_is_lmtp ? "LHLO" : "EHLO",
-		smtp_is_lmtp ? "performing the LHLO handshake" : "performing the EHLO handshake"))
+	if (!hear_helo(h, smtp_is_lmtp ? "LHLO" : "EHLO", smtp_while_ehlo()))
 		return false;
 	if (h->reply.code / 100 == 2)
 		return accept_offer(h);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* What the parts of a session share among themselves: smtp_session.c, _ehlo, _hear, _xforward. */
+/* What the parts of a session share among themselves: smtp_session.c, _ehlo, _hear, _xforward,
+ * _sasl_dialogue. */
 #ifndef PC_SMTP_SMTP_HANDSHAKE_H
 #define PC_SMTP_SMTP_HANDSHAKE_H
 
@@ -21,6 +22,10 @@ void smtp_session_drop(struct smtp_session *session);
 bool smtp_hear_lines(struct smtp_session *session, int64_t seconds, const char *while_what,
     struct smtp_reply *reply, struct smtp_failure *failure);
 void smtp_hear_prepare(const struct postfix_params *params);
+/* smtp_helo_timeout, lmtp_lhlo_timeout: for each reply up to the end of AUTH. */
+int64_t smtp_helo_timeout(void);
+/* What smtp_hear is told of EHLO, LHLO and AUTH, for its failures. */
+const char *smtp_while_ehlo(void);
 /* LF becomes a blank. */
 void smtp_reply_join(struct smtp_reply *reply);
 /* The host will not do, DSN and text say why. */

@@ -265,6 +265,16 @@ bool smtp_hear(struct smtp_session *session, int64_t seconds, const char *while_
 	return true;
 }
 
+int64_t smtp_helo_timeout(void)
+{
+	return smtp_is_lmtp ? smtp_params->lmtp_lhlo_timeout : smtp_params->smtp_helo_timeout;
+}
+
+const char *smtp_while_ehlo(void)
+{
+	return smtp_is_lmtp ? "performing the LHLO handshake" : "performing the EHLO handshake";
+}
+
 /* ---- the message ---- */
 
 /*

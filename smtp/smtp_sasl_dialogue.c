@@ -11,6 +11,7 @@
 
 #include "auth/sasl_login.h"
 #include "base/digest.h"
+#include "smtp/smtp_handshake.h"
 #include "smtp/smtp_sasl_internal.h"
 
 #define STEPS_MAX 20
@@ -27,16 +28,6 @@ struct dialogue {
 	struct smtp_reply reply;
 	bool has_word; /* the initial response is still to be said */
 };
-
-static int64_t timeout(void)
-{
-	return smtp_is_lmtp ? smtp_params->lmtp_lhlo_timeout : smtp_params->smtp_helo_timeout;
-}
-
-static const char *while_what(void)
-{
-	return smtp_is_lmtp ? "performing the LHLO handshake" : "performing the EHLO handshake";
-}
 
 static const char *security(const struct smtp_session *session)
 {
@@ -66,7 +57,7 @@ static bool cannot(struct dialogue *d, const char *words, struct smtp_failure *f
 
 static bool hear(struct dialogue *d, struct smtp_failure *failure)
 {
-	return smtp_hear(d->session, timeout(), while_what(), &d->reply, failure);
+	return smtp_hear(d->session, smtp_helo_timeout(), smtp_while_ehlo(), &d->reply, failure);
 }
 
 /* What the server sees as an AUTH that was cancelled; whatever it says to that, it is over. */
@@ -135,7 +126,8 @@ static bool exchange(struct dialogue *d, struct smtp_failure *failure)
 	return false;
 }
 
-void smtp_sasl_refused(const char *prefix, const char *server, const struct smtp_session *session,
+/* FAILURE from a server's refusal; PREFIX and SERVER as in "SASL authentication failed; server". */
+static void refused(const char *prefix, const char *server, const struct smtp_session *session,
     const char *dsn, const char *text, struct smtp_failure *failure)
 {
 	char code[12] = "4.7.0";
@@ -170,7 +162,7 @@ static bool judge(
 	}
 	if (d->reply.code == 535)
 		smtp_sasl_cache_store(server, account, dsn, strbuf_slice(&d->reply.text));
-	smtp_sasl_refused("SASL authentication failed; server", d->session->name, d->session, dsn,
+	refused("SASL authentication failed; server", d->session->name, d->session, dsn,
 	    d->reply.text.ptr, failure);
 	return false;
 }
@@ -184,8 +176,8 @@ static bool was_refused(const struct smtp_session *session, const struct smtp_ac
 	bool found = smtp_sasl_cache_find(server, account, dsn, &text);
 
 	if (found)
-		smtp_sasl_refused("SASL [CACHED] authentication failed; server", server, session,
-		    dsn, text.ptr, failure);
+		refused("SASL [CACHED] authentication failed; server", server, session, dsn,
+		    text.ptr, failure);
 	strbuf_release(&text);
 	return found;
 }

@@ -19,9 +19,6 @@ const char *smtp_sasl_server(const struct smtp_target *target);
  */
 bool smtp_sasl_dialogue(struct smtp_session *session, const struct smtp_account *account,
     const char *mechanisms, struct smtp_failure *failure);
-/* FAILURE from a server's refusal; PREFIX and SERVER as in "SASL authentication failed; server". */
-void smtp_sasl_refused(const char *prefix, const char *server, const struct smtp_session *session,
-    const char *dsn, const char *text, struct smtp_failure *failure);
 
 /* ---- smtp_sasl_cache.c: logins that failed lately ---- */
 

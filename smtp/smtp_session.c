@@ -276,11 +276,8 @@ static bool tls_as_policy_wants(struct smtp_handshake *h, bool *plain_next)
 
 static bool greeting(struct smtp_handshake *h)
 {
-	int64_t limit =
-	    smtp_is_lmtp ? smtp_params->lmtp_lhlo_timeout : smtp_params->smtp_helo_timeout;
-
-	if (!smtp_hear_lines(
-		h->session, limit, "receiving the initial server greeting", &h->reply, h->failure))
+	if (!smtp_hear_lines(h->session, smtp_helo_timeout(),
+		"receiving the initial server greeting", &h->reply, h->failure))
 		return false;
 	if (h->reply.code / 100 != 2) {
 		smtp_handshake_refused(h, "", "refused to talk to me",

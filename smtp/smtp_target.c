@@ -88,7 +88,7 @@ static enum smtp_targets_result find(struct target_search *search)
 }
 
 enum smtp_targets_result smtp_targets_find(struct smtp_targets *targets, const char *destination,
-    bool fallback, const char *id, struct smtp_failure *failure)
+    bool fallback, struct smtp_failure *failure)
 {
 	/* Those of this destination, in the arena of all. */
 	struct target_search search = { .found = { .arena = targets->arena },
@@ -96,7 +96,6 @@ enum smtp_targets_result smtp_targets_find(struct smtp_targets *targets, const c
 		.failure = failure };
 	enum smtp_targets_result result;
 
-	(void)id; /* the peer's warnings have none */
 	memset(failure, 0, sizeof(*failure));
 	search.like.destination = arena_strdup(&search.found.arena, destination);
 	search.like.is_fallback = fallback;

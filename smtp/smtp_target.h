@@ -54,11 +54,11 @@ bool smtp_nexthop_item(const char *nexthop, size_t i, struct arena *arena, const
 /*
  * The addresses of one destination: sorted by preference, equals shuffled
  * (smtp_randomize_addresses), IPv4 and IPv6 balanced, at most smtp_mx_address_limit.  FALLBACK: a
- * member of smtp_fallback_relay.  Warnings are logged with ID.  Adds to TARGETS.  Any thread;
+ * member of smtp_fallback_relay.  Adds to TARGETS.  Any thread;
  * every lookup has a deadline.
  */
 enum smtp_targets_result smtp_targets_find(struct smtp_targets *targets, const char *destination,
-    bool fallback, const char *id, struct smtp_failure *failure);
+    bool fallback, struct smtp_failure *failure);
 
 /* Before the jail: bind addresses, own addresses, filters of answers. */
 void smtp_target_prepare(const struct postfix_params *params);

@@ -301,6 +301,16 @@ static void say_group(struct transaction *t, size_t *said)
 		smtp_data_say_along(t);
 }
 
+/* Is there a recipient who waits or was accepted? */
+static bool is_open(const struct transaction *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (t->list[i].state == TRANSACTION_RCPT_WAITING ||
+		    t->list[i].state == TRANSACTION_RCPT_ACCEPTED)
+			return true;
+	return false;
+}
+
 /* MAIL and all RCPTs; false: the session is lost. */
 static bool send_envelope(struct transaction *t)
 {
@@ -315,19 +325,10 @@ static bool send_envelope(struct transaction *t)
 		for (; heard < said; heard++)
 			if (!hear_rcpt(t, &t->list[heard]))
 				return false;
-		if (transaction_is_open(t))
+		if (is_open(t))
 			say_group(t, &said);
 	} while (heard < said);
 	return true;
-}
-
-bool transaction_is_open(const struct transaction *t)
-{
-	for (size_t i = 0; i < t->count; i++)
-		if (t->list[i].state == TRANSACTION_RCPT_WAITING ||
-		    t->list[i].state == TRANSACTION_RCPT_ACCEPTED)
-			return true;
-	return false;
 }
 
 /* XFORWARD, where it is wanted; false: the session is lost. */
