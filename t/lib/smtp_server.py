@@ -34,7 +34,7 @@ class Session:
 
     def __init__(self, server, sock):
         self.server, self.sock = server, sock
-        self.lines, self.wrote, self.buffer = [], [], b""
+        self.lines, self.wrote, self.buffer, self.last = [], [], b"", b""
         self.recipients, self.closed = 0, threading.Event()
         self.peer = sock.getpeername()
 
@@ -93,6 +93,7 @@ class Session:
         if data is None:
             return False
         self.server.messages.append(data)
+        self.last = data  # for a "." that is a function
         return all([self.reply(self.server.answer("."))
                     for _ in range(self.recipients if self.server.lmtp else 1)])
 
