@@ -14,6 +14,7 @@ struct hunt {
 	struct arena arena;
 	const char **destinations;
 	size_t count, fallback_from; /* the index of the first fallback */
+	size_t tried;		     /* destinations */
 	struct smtp_todo todo;
 	struct smtp_failure failure; /* of the last attempt */
 	bool has_failure, stopped;
@@ -115,6 +116,26 @@ static void try_destination(struct hunt *h, size_t index)
 	smtp_targets_release(&targets);
 }
 
+/*
+ * A relay that is not found, or is this host, is a mistake in main.cf: mail waits until it is
+ * mended.  A host that has answered meant this mail.
+ */
+static void blame_configuration(struct hunt *h)
+{
+	const char *name;
+
+	if (!reason_is_permanent(&h->failure.why) || h->failure.relay[0] != '\0')
+		return;
+	if (h->tried > h->fallback_from)
+		name = SMTP_PARAM_NAME("fallback_relay");
+	else if (h->count > 0 && strcmp(h->destinations[0], smtp_params->relayhost) == 0)
+		name = "relayhost";
+	else
+		return;
+	log_warning("%s configuration problem", name);
+	reason_set(&h->failure.why, "4.3.5", "%s", h->failure.why.text);
+}
+
 /* Those that no host took. */
 static void give_up(struct hunt *h)
 {
@@ -123,6 +144,7 @@ static void give_up(struct hunt *h)
 	if (!h->has_failure)
 		smtp_fail(&h->failure, false, "4.4.1", "no host of %s could be tried",
 		    h->d->request->nexthop);
+	blame_configuration(h);
 	outcome = smtp_outcome(NULL, &h->failure, &h->arena);
 	for (size_t i = 0; i < h->todo.count; i++)
 		delivery_result(h->d, h->todo.indices[i], &outcome);
@@ -141,8 +163,8 @@ void smtp_deliver(struct delivery *d)
 	add_destinations(&h, d->request->nexthop);
 	h.fallback_from = h.count;
 	add_destinations(&h, SMTP_PARAM(fallback_relay));
-	for (size_t i = 0; i < h.count && !is_over(&h); i++)
-		try_destination(&h, i);
+	for (; h.tried < h.count && !is_over(&h); h.tried++)
+		try_destination(&h, h.tried);
 	if (h.todo.count > 0 && !delivery_should_stop(d))
 		give_up(&h);
 	arena_release(&h.arena);

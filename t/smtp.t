@@ -50,7 +50,26 @@ def test_reports(mail):
     tap.equal(found, [own], "one report, for the server without DSN")
 
 
+def test_configuration():
+    """A relay that leads back here is a mistake in main.cf, for which no mail is returned."""
+    main = {"virtual_mailbox_domains": ""}
+    for name, more in (("relayhost", {"relayhost": "[127.0.0.1]"}),
+                       ("smtp_fallback_relay", {"relayhost": "[127.0.0.1]:1",
+                                                "smtp_fallback_relay": "[127.0.0.1]"}),
+                       (None, {"transport_maps": "static:smtp:[127.0.0.1]"})):
+        with Instance({**main, **more}, "smtp unix - - n - - smtp\n") as mail:
+            mail.command("sendmail", "-f", "", "bob@example.test", input="Subject: x\n\nx\n")
+            found = mail.wait_for_log(r"to=<bob@example\.test>.* dsn=(\S+), status=(\w+) (.*)$")
+            # What is only out of reach is worth another try anyway.
+            wanted = {"relayhost": ("4.3.5", "deferred"),
+                      "smtp_fallback_relay": ("4.4.1", "deferred"), None: ("5.4.6", "bounced")}[name]
+            tap.equal(found.groups()[:2], wanted, f"{name}: a loop")
+            tap.equal(re.findall(r"warning: (\w+) configuration problem", mail.log()),
+                      [name] if wanted[0] == "4.3.5" else [], f"{name}: the warning")
+
+
 def main():
+    test_configuration()
     cases = smtp_cases.make()
     with Instance(smtp_cases.main_cf(cases),
                   "smtp unix - - n - - smtp\nlmtp unix - - n - - lmtp\n") as mail:
