@@ -200,14 +200,28 @@ static void show_done(struct disk_job *base)
 	free(job);
 }
 
+/* Until the first walk is through, memory does not know what is in the queue. */
+static void wait_work(struct disk_job *base)
+{
+	(void)base;
+}
+
+static void wait_done(struct disk_job *base)
+{
+	struct show_job *job = (struct show_job *)base;
+
+	job->job = (struct disk_job){ .work = show_work, .done = show_done };
+	show_messages(job);
+	disk_run(&job->job);
+}
+
 void showq_accept(int fd)
 {
 	struct show_job *job = xcalloc(1, sizeof(*job));
 
-	job->job = (struct disk_job){ .work = show_work, .done = show_done };
+	job->job = (struct disk_job){ .work = wait_work, .done = wait_done };
 	job->fd = fd;
 	job->arena = (struct arena)ARENA_INIT;
 	strbuf_init(&job->out, SHOWQ_MESSAGE_MAX);
-	show_messages(job);
-	disk_run(&job->job);
+	walk_run_settled(&job->job);
 }
