@@ -27,6 +27,8 @@ def test_direct(q):
     ident, said = q.inject("a@x.test", "ok@y.test", options=["-h"])
     tap.equal(said, "SPOOLED", "hold never waits")
     wait_until(lambda: q.files().get(ident) == "hold", "in hold")
+    ident, _ = q.inject("a@x.test", "ok@y.test", options=["-h", "-x", "link"])
+    wait_until(lambda: q.files().get(ident) == "hold", "in hold, of an intake that is gone")
     ident, said = q.inject("a@x.test", "slow@y.test", options=["-w", "50"])
     tap.equal(said, "SPOOLED", "too slow: spooled while delivery runs")
     wait_until(lambda: q.is_removed(ident), "removed")

@@ -59,6 +59,9 @@ static void write_message(struct injection *in)
 	queue_writer_line(&w, SLICE_LIT(""), true);
 	queue_writer_line(&w, SLICE_LIT("body"), true);
 	queue_writer_extracted(&w);
+	/* As intakes do, for whoever has not heard the offer. */
+	if (in->flags & OFFER_HOLD)
+		queue_writer_attribute(&w, QUEUE_HOLD_ATTRIBUTE, SLICE_LIT("1"));
 	if (in->filter)
 		queue_writer_record(&w, QR_FILTER, slice_of(in->filter));
 	if (in->redirect)
