@@ -25,6 +25,8 @@ struct action {
 void smtp_content_checks_prepare(const struct postfix_params *params)
 {
 	(void)params;
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+		tables_free(tables[i]);
 	tables[SMTP_CHECKS_HEADER] =
 	    tables_open(SMTP_PARAM_NAME("header_checks"), SMTP_PARAM(header_checks), 0);
 	tables[SMTP_CHECKS_MIME] =

@@ -9,9 +9,17 @@ static struct address_map map;
 
 void smtp_content_generic_prepare(const struct postfix_params *params)
 {
+	static struct address_rules *rules;
+	static struct rewriter *rewriter;
+
+	address_rules_free(rules);
+	rewriter_free(rewriter);
+	tables_free(map.tables);
+	rules = address_rules_new(params);
+	rewriter = rewriter_new(params);
 	map = (struct address_map){
-		.rules = address_rules_new(params),
-		.rewriter = rewriter_new(params),
+		.rules = rules,
+		.rewriter = rewriter,
 		.tables = tables_open(SMTP_PARAM_NAME("generic_maps"), SMTP_PARAM(generic_maps), 0),
 		.propagates =
 		    address_map_list_has(params->propagate_unmatched_extensions, "generic"),

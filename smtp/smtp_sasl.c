@@ -70,6 +70,7 @@ void smtp_sasl_prepare(const struct postfix_params *params)
 	check_security(SMTP_PARAM_NAME("sasl_tls_verified_security_options"),
 	    SMTP_PARAM(sasl_tls_verified_security_options));
 	open_library(params);
+	tables_free(sasl.passwords);
 	sasl.passwords =
 	    tables_open(SMTP_PARAM_NAME("sasl_password_maps"), SMTP_PARAM(sasl_password_maps), 0);
 	if (*SMTP_PARAM(sasl_mechanism_filter))
