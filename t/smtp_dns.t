@@ -37,7 +37,14 @@ xn--mnchen-3ya MX 10 a
 _submission._tcp.srv SRV 0 0 {port} b
 _submission._tcp.nosrv SRV 0 0 0 .
 many MX 10 m
-""" + "\n".join(f"m A 127.0.1.{i}" for i in range(1, 31)) + "\n"
+nullmix MX 0 .
+nullmix MX 10 a
+cl1 CNAME cl2
+cl2 CNAME cl1
+loop MX 10 cl1
+odd MX 10 x\\027[2J\\010y
+crowd MX 10 dead
+""" + "".join(f"crowd MX 5 n{i}\n" for i in range(90)) + "\n".join(f"m A 127.0.1.{i}" for i in range(1, 31)) + "\n"
 SIGNED = "@ MX 10 mx\nmx A 127.0.0.2\n"
 NO_NAME = "Host or domain name not found. Name service error for name={} type={}: Host not found"
 
@@ -84,6 +91,11 @@ def test_choice(side, dns):
         "address.t.test": f"relay=address.t.test[127.0.0.2]:{port}, dsn=2.0.0 sent",
         "null.t.test": "relay=none, dsn=5.1.0 bounced (Domain null.t.test does not accept mail (nullMX))",
         "nothing.t.test": "relay=none, dsn=5.4.4 bounced (" + NO_NAME.format("nothing.t.test", "A"),
+        "nullmix.t.test": "relay=none, dsn=5.1.0 bounced (Domain nullmix.t.test does not accept mail (nullMX))",
+        "cl1.t.test": "relay=none, dsn=4.4.3 deferred (" + NO_NAME.format("cl1.t.test", "MX") + ", try again",
+        "loop.t.test": "relay=none, dsn=4.4.3 deferred (" + NO_NAME.format("cl1.t.test", "A") + ", try again",
+        "odd.t.test": "relay=none, dsn=5.4.4 bounced (Name service error for name=odd.t.test type=MX: Malformed ",
+        "crowd.t.test": "relay=none, dsn=",
         "lame.t.test": "relay=none, dsn=4.4.3 deferred (" + NO_NAME.format("x.lame.test", "A") + ", try again",
         "bogus.test": "relay=none, dsn=4.4.3 deferred (" + NO_NAME.format("bogus.test", "MX") + ", try again",
         "own25.n": "relay=none, dsn=5.4.6 bounced (mail for own.t.test loops back to myself)",
@@ -109,6 +121,7 @@ def test_choice(side, dns):
         for domain, start in want.items():
             got = outcome(mail, domain)
             tap.ok(got.startswith(start), domain, f"{got}\nwanted {start}")
+        tap.unlike(mail.postfix_log(), r"[\x00-\x08\x0b-\x1f]", "names cannot move a cursor in the log")
     tap.equal(len(side.servers["127.0.0.4"].sessions), 1, "what a host refuses is not tried again")
 
 
