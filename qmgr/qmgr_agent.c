@@ -100,6 +100,7 @@ static void start_batch(struct transport *t, struct batch *b)
 }
 
 static void on_agent(struct loop_watch *watch, uint32_t events);
+static void on_silence(struct loop_timer *timer);
 
 static bool connect_agent(struct transport *t)
 {
@@ -110,8 +111,12 @@ static bool connect_agent(struct transport *t)
 		return false;
 	}
 	t->watch = (struct loop_watch){ .fd = channel_fd(t->channel), .ready = on_agent, .arg = t };
-	if (loop_watch(qm.loop, &t->watch, EPOLLIN) == 0)
+	t->silence = (struct loop_timer){ .expired = on_silence, .arg = t };
+	if (loop_watch(qm.loop, &t->watch, EPOLLIN) == 0) {
+		loop_timer_set(
+		    qm.loop, &t->silence, deadline_in(qm.params->qmgr_ipc_timeout * 1000));
 		return true;
+	}
 	channel_free(t->channel);
 	t->channel = NULL;
 	return false;
@@ -279,9 +284,17 @@ static void note_death(const struct transport *t)
 			    deaths, t->running_count == 1);
 }
 
+/* A process has the connection: master's socket alone says nothing. */
+static bool agent_is_there(const struct transport *t)
+{
+	return strcmp(channel_peer(t->channel), "unknown") != 0;
+}
+
 static void disconnect(struct transport *t)
 {
-	note_death(t);
+	if (agent_is_there(t))
+		note_death(t);
+	loop_timer_cancel(qm.loop, &t->silence);
 	loop_unwatch(qm.loop, &t->watch);
 	channel_free(t->channel);
 	t->channel = NULL;
@@ -289,6 +302,17 @@ static void disconnect(struct transport *t)
 	while (!list_is_empty(&t->running))
 		end_batch(
 		    t, list_entry(t->running.next, struct batch, node), &transport_unavailable);
+}
+
+/* Whoever should answer does not come up: what waits is tried again later. */
+static void on_silence(struct loop_timer *timer)
+{
+	struct transport *t = timer->arg;
+
+	log_warning("timeout on %s/%s socket: no process answers",
+	    t->is_public ? "public" : "private", t->name);
+	disconnect(t);
+	transport_suspend(t);
 }
 
 static void on_agent(struct loop_watch *watch, uint32_t events)
@@ -314,6 +338,8 @@ static void on_agent(struct loop_watch *watch, uint32_t events)
 		agent_pump(t);
 	}
 	t->reading = false;
+	if (agent_is_there(t))
+		loop_timer_cancel(qm.loop, &t->silence);
 	if (result == CHANNEL_CLOSED)
 		disconnect(t);
 	agent_pump(t);

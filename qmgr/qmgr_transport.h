@@ -21,6 +21,7 @@ struct transport {
 	unsigned running_count, stored_count;
 	bool runs_suspect; /* alone */
 	struct channel *channel;
+	struct loop_timer silence; /* until the agent has said HELLO */
 	struct loop_watch watch;
 	bool is_public;	   /* its socket */
 	bool agent_leaves; /* the connection ends with what runs; nothing new is sent over it */

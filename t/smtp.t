@@ -10,7 +10,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import tap
 import smtp_cases
-from instance import Instance, wait_until
+from instance import DOMAIN, Instance, wait_until
 
 def check_case(mail, case, queue_id):
     for rcpt, want in zip(case.rcpts, case.want):
@@ -78,4 +78,17 @@ def main():
         test_reports(mail)
 
 
-tap.run(main)
+def test_no_agent():
+    """An agent whose configuration is wrong never comes up: its mail is deferred, not forgotten."""
+    with Instance({"transport_maps": f"inline:{{{DOMAIN}=broken:[127.0.0.1]:1}}", "qmgr_ipc_timeout": "2s",
+                   "virtual_mailbox_maps": "", "smtp_sasl_password_maps": ""},
+                  "broken unix - - n - - smtp\n  -o smtp_sasl_auth_enable=yes\n") as mail:
+        mail.send("x")
+        mail.wait_for_log(r"postfix/smtp\[\d+\]: fatal: ")
+        mail.wait_for_log(r"to=<bob@example\.test>, relay=none, .*dsn=4\.3\.0, status=deferred "
+                          r"\(mail transport unavailable\)")
+        tap.ok(True, "no agent: the mail is deferred")
+        tap.unlike(mail.log(), "died twice", "no agent: the message is no suspect")
+
+
+tap.run(main, test_no_agent)
