@@ -194,7 +194,8 @@ static bool serve(
 
 		if (*request->sender == '\0') {
 			ok = told;
-			*why = copy_why;
+			if (!told)
+				*why = copy_why;
 		}
 	}
 	strbuf_release(&original.message_id);
