@@ -92,7 +92,10 @@ struct stream *stream_accepted(int fd)
 {
 	struct stream *s = stream_of(fd);
 
-	s->waits = true;
+	/* The listener's limit is not that of a connection which came before it was prepared. */
+	s->waits = socket_receive_limit(fd, MOMENT_MS) == 0;
+	if (!s->waits)
+		(void)socket_nonblocking(fd, true);
 	return s;
 }
 

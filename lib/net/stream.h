@@ -34,7 +34,8 @@ struct stream;
 struct stream *stream_new(int fd);
 /*
  * The same for a blocking socket that was accepted from a listening one of TCP's after
- * stream_prepare_listener, whose options it inherits: saves the four calls that set them.
+ * stream_prepare_listener, whose options it inherits: saves three of the four calls that set them.
+ * The connection may be older than those options; only its limit of waiting is set again.
  */
 struct stream *stream_accepted(int fd);
 void stream_prepare_listener(int fd);

@@ -471,6 +471,35 @@ static void test_bugs(void **state)
 	want_abort("shrink", shrink_with_output);
 }
 
+/* A connection that waited in the queue before its listener was prepared has no limit of its own.
+ */
+static void test_older_than_listener(void **state)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(addr);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct stream *s;
+	struct slice line;
+
+	(void)state;
+	assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &len), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	stream_prepare_listener(listener);
+	s = stream_accepted(accept(listener, NULL, NULL));
+	alarm(60);
+	stream_set_deadline(s, deadline_in(50));
+	assert_int_equal(stream_read_line(s, 100, &line), STREAM_READ_FAILED);
+	assert_int_equal(stream_error(s), STREAM_TIMEOUT);
+	alarm(0);
+	stream_free(s);
+	close(client);
+	close(listener);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -482,6 +511,7 @@ int main(void)
 		cmocka_unit_test(test_pipeline),
 		cmocka_unit_test(test_much_output),
 		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_older_than_listener),
 		cmocka_unit_test(test_write_deadline),
 		cmocka_unit_test(test_min_rate),
 		cmocka_unit_test(test_min_rate_spares),
