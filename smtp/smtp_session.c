@@ -306,7 +306,8 @@ static bool prepare(struct smtp_handshake *h, bool plain)
 	    !smtp_sasl_key(&session->target, h->delivery->request->sender, &session->arena,
 		&session->login_key, h->failure))
 		return false;
-	if (plain)
+	/* A table may say otherwise by now, or DANE records have come. */
+	if (plain && !needs_tls(session) && !session->login_key[0])
 		session->policy = &no_tls;
 	return true;
 }

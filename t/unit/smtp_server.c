@@ -263,6 +263,8 @@ bool smtp_tls_start(struct smtp_session *session, bool *plain_next, struct smtp_
 {
 	*plain_next = false;
 	if (server_stubs.tls_fails) {
+		if (server_stubs.level_next != SMTP_TLS_NONE)
+			server_stubs.policy.level = server_stubs.level_next;
 		*plain_next = server_stubs.plain_would_do;
 		session->broken = true;
 		smtp_fail(failure, true, "4.7.5", "Cannot start TLS: handshake failure");

@@ -52,6 +52,8 @@ int server_end(void);
 extern struct server_stubs {
 	struct smtp_tls_policy policy;
 	bool tls_fails, plain_would_do;
+	enum smtp_tls_level
+	    level_next;		    /* what the policy says once TLS has failed; NONE: the same */
 	bool policy_fails, refuses; /* smtp_tls_policy; connect(2) */
 	const char *login_key;
 	bool login_fails;

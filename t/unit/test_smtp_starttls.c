@@ -205,6 +205,23 @@ static struct smtp_session *open_plain(const struct server_script *script)
 	return session;
 }
 
+/* Between the handshake that failed and the way without TLS the policy became another. */
+static void test_policy_changes(void **state)
+{
+	static const struct server_script script = { NULL,
+		{ { "EHLO", TLS_OFFER }, { "STARTTLS", "220 go" } } };
+	struct smtp_target target = client_target("192.0.2.1", 2525);
+	struct smtp_failure failure;
+
+	(void)state;
+	set_tls(SMTP_TLS_MAY, FAILS | PLAIN_DO | OLD);
+	server_stubs.level_next = SMTP_TLS_ENCRYPT;
+	server_play(&script, false);
+	assert_null(smtp_session_open(&client_delivery, &target, &failure));
+	want_str("not without TLS", failure.why.text, FAILED);
+	want_int("tried twice", server_connections(), 2);
+}
+
 static void test_quit(void **state)
 {
 	static const struct server_script script = { NULL, { { "QUIT", SERVER_SILENT } } };
@@ -300,6 +317,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_starttls),
+		cmocka_unit_test(test_policy_changes),
 		cmocka_unit_test(test_xforward),
 		cmocka_unit_test(test_quit),
 		cmocka_unit_test(test_slow_reply),
