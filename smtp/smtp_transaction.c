@@ -136,6 +136,20 @@ static bool needs_tls(struct transaction *t)
 
 /* ---- commands ---- */
 
+/*
+ * smtp_quote_rfc821_envelope = no.  What a table gave may hold anything: no control character may
+ * end the command.
+ */
+static void add_raw(struct strbuf *out, struct slice address)
+{
+	size_t from = out->len;
+
+	strbuf_addslice(out, address);
+	for (size_t i = from; i < out->len; i++)
+		if ((unsigned char)out->ptr[i] < ' ' || out->ptr[i] == 0x7f)
+			out->ptr[i] = '?';
+}
+
 /* Internal to what stands in the brackets; false: a table failed. */
 static bool command_address(struct transaction *t, const char *internal, const char **out)
 {
@@ -149,7 +163,7 @@ static bool command_address(struct transaction *t, const char *internal, const c
 	} else if (SMTP_PARAM(quote_rfc821_envelope)) {
 		address_external(strbuf_slice(&mapped), &text);
 	} else {
-		strbuf_addslice(&text, strbuf_slice(&mapped));
+		add_raw(&text, strbuf_slice(&mapped));
 	}
 	*out = arena_slicedup(&t->arena, strbuf_slice(&text));
 	strbuf_release(&mapped);
