@@ -22,12 +22,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 import hostroot  # noqa: E402
 import tap  # noqa: E402
 from hostroot import sh  # noqa: E402
+import smtp_server  # noqa: E402
 from instance import wait_until  # noqa: E402
 
 SPOOL = "/var/spool/postfix"
 BASE = "/run/dovecot"
 LOG = "/var/log/maillog"
-PROGRAMS = ("smtpd", "qmgr", "virtual", "pickup", "postlogd", "bounce", "authd", "pop3", "pop3-login")
+PROGRAMS = ("smtpd", "smtp", "qmgr", "virtual", "pickup", "postlogd", "bounce", "authd", "pop3",
+            "pop3-login")
 
 MAIN_CF = """
 myhostname = mail.example.test
@@ -45,6 +47,12 @@ smtpd_tls_security_level = may
 smtpd_tls_key_file = /etc/walls/server.key
 smtpd_tls_cert_file = /etc/walls/server.crt
 maillog_file = /var/log/maillog
+relay_domains = inline:{{relayed.test=x}}
+transport_maps = inline:{{relayed.test=smtp:[127.0.0.1]:2525}}
+smtp_tls_CAfile = /etc/walls/server.crt
+smtp_tls_security_level = may
+smtp_sasl_auth_enable = yes
+smtp_sasl_password_maps = hash:/etc/postfix/relays
 """
 
 DOVECOT_CONF = """
@@ -114,7 +122,8 @@ def set_up():
     write("/etc/postfix/vusers", "alice@example.test example.test/alice/\n")
     with open("/etc/postfix/main.cf", "a", encoding="utf-8") as f:
         f.write(MAIN_CF)
-    must("postmap /etc/postfix/vusers")
+    write("/etc/postfix/relays", "[127.0.0.1]:2525 us:secret-of-relay\n", 0o600)
+    must("postmap /etc/postfix/vusers /etc/postfix/relays")
     must("mkdir -p /var/mail/vhosts && chown vmail:vmail /var/mail/vhosts")
     write("/var/mail/vhosts/other.test/bob/new/1", "for bob\n", 0o600, (5001, 5001))
     write("/var/mail/vhosts/example.test/carol/1", "for carol\n", 0o600)
@@ -144,9 +153,13 @@ def stop():
 
 
 def exchange():
-    """A mail in over SMTP, one by sendmail, and a look at the mailbox over POP3."""
+    """A mail in over SMTP, also for another host, one by sendmail, and a look at the mailbox over
+    POP3."""
+    relayed = len(RELAY.messages)
     with smtplib.SMTP("127.0.0.1", 25, timeout=20) as smtp:
-        smtp.sendmail("x@example.test", ["alice@example.test"], "Subject: hello\n\nhello\n")
+        smtp.sendmail("x@example.test", ["alice@example.test", "r@relayed.test"],
+                      "Subject: hello\n\nhello\n")
+    RELAY.wait(lambda relay: len(relay.messages) > relayed)
     subprocess.run(["sendmail", "alice@example.test"], input=b"hello\n", check=True, timeout=20)
     pop = poplib.POP3("127.0.0.1", 110, timeout=20)
     pop.stls()
@@ -189,6 +202,7 @@ PARENT = {"read-shadow", "read-key", "read-passwords", "read-held", "write-held"
 QUEUE = {"read-held", "write-held", "rename-held", "rename-incoming"}
 MAY = {
     ("smtpd", "postfix"): EVERYWHERE | {"network"},
+    ("smtp", "postfix"): EVERYWHERE | {"network"},
     ("qmgr", "postfix"): EVERYWHERE | QUEUE,
     ("pickup", "postfix"): EVERYWHERE,
     ("postlogd", "postfix"): EVERYWHERE,
@@ -273,7 +287,7 @@ def test_attacks():
 
 # ---- the processes as they run ----
 
-USERS = {"smtpd": {"postfix"}, "qmgr": {"postfix"}, "pickup": {"postfix"},
+USERS = {"smtpd": {"postfix"}, "smtp": {"postfix"}, "qmgr": {"postfix"}, "pickup": {"postfix"},
          "postlogd": {"postfix"}, "bounce": {"postfix"},
          "virtual": {"postfix", "root", "vmail"}, "authd": {"dovecot"}, "pop3-login": {"dovenull"},
          "pop3": {"dovecot", "root", "vmail"}}
@@ -281,6 +295,7 @@ ANYWHERE = r"(/dev/null|/var/log/maillog|socket:|pipe:|anon_inode:\[(eventpoll|e
 PROC = r"|/proc(/\d+)?(/fd)?"
 SPOOL_DIR = rf"|{SPOOL}/[a-z]+(/[0-9A-F])?"
 FILES = {
+    "smtp": PROC + r"|/etc/postfix.*|/etc|anon_inode:inotify|inotify|/dev/urandom|(/etc/postfix/)?\S+\.lmdb",
     "smtpd": PROC + rf"|{SPOOL}/incoming|/etc/postfix.*|/etc|{SPOOL}|(/etc/postfix/)?\S+\.lmdb",
     "qmgr": PROC + SPOOL_DIR + r"|/etc/postfix.*|anon_inode:inotify|inotify",
     "pickup": PROC + rf"|{SPOOL}/(incoming|maildrop|corrupt)|/etc/postfix.*",
@@ -760,6 +775,7 @@ missing = [p for p in PROGRAMS
 if missing:
     tap.skip_all("not built: " + " ".join("t/walls_" + p for p in missing))
 set_up()
+RELAY = smtp_server.Server(port=2525)
 PLACE = libexec()
 with open("/etc/walls/server.key", encoding="utf-8") as key:
     KEY_LINE = key.read().splitlines()[5]
